@@ -1,0 +1,83 @@
+// Longest-prefix match over many tables: a Fib is written by one thread, a FibView is read by many.
+//
+// The writer inserts, replaces and erases routes, or loads a whole table; view() gives a cheap immutable copy for a
+// generation (copy-on-write: what did not change is shared). Readers look up batches, each address in a table of its
+// own choice, and get 32-bit rows back; they never wait and never see half an update. What a row means is not lpm/'s
+// business. Limits: rows up to 0xfffffffe; tables 0 to tables() - 1. Not thread-safe but as said.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "lpm/types.hpp"
+
+namespace sekisho::lpm {
+
+template <class Address>
+struct FibState;  // the structure itself; private to lpm/
+
+// An immutable set of tables. Copies share; the last copy frees. Default-made: no tables, every lookup gives kNoRow.
+template <class Address>
+class FibView {
+  public:
+    using Key = typename KeyOf<Address>::type;
+
+    FibView() noexcept = default;
+    explicit FibView(std::shared_ptr<const FibState<Address>> state) noexcept : state_(std::move(state)) {}
+
+    // rows[i] = the row of the longest prefix in table tables[i] that covers keys[i], or kNoRow. All `count` long; any
+    // count, best in batches of 32 to 256. A table that does not exist has no rows. Reads nothing beyond the arrays.
+    void find(const TableId* tables, const Key* keys, Row* rows, std::size_t count) const noexcept;
+
+    // The same with one table for all.
+    void find(TableId table, const Key* keys, Row* rows, std::size_t count) const noexcept;
+
+    Row find(TableId table, const Address& address) const noexcept;
+
+  private:
+    std::shared_ptr<const FibState<Address>> state_;
+};
+
+template <class Address>
+class Fib {
+  public:
+    explicit Fib(std::size_t tables);
+    ~Fib();
+    Fib(Fib&&) noexcept;
+    Fib& operator=(Fib&&) noexcept;
+
+    std::size_t tables() const noexcept;
+
+    // Adds the route, or replaces the row of a prefix that is there. Errors (nothing changed): no such table, row is
+    // kNoRow, a limit of the structure (words say which).
+    Expected<void> insert(TableId table, const Prefix<Address>& prefix, Row row);
+    // Removes exactly this prefix; what it hid is visible again. Error: not_found, no such table.
+    Expected<void> erase(TableId table, const Prefix<Address>& prefix);
+    // Replaces all routes of the table, or none of them: a prefix given twice with different rows is refused by name.
+    Expected<void> load(TableId table, std::span<const Route<Address>> routes);
+    void clear(TableId table);
+
+    std::optional<Row> exact(TableId table, const Prefix<Address>& prefix) const;
+    // Calls with every route of the table, in ascending order of address, shorter prefixes first.
+    void for_each(TableId table, const std::function<void(const Route<Address>&)>& call) const;
+    std::size_t size(TableId table) const noexcept;  // routes in the table
+
+    // The tables as they are now, for readers. Later changes to this Fib do not show in it.
+    FibView<Address> view() const;
+
+    std::size_t memory() const noexcept;  // bytes that lookups may touch, all tables together
+
+  private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+using Fib4 = Fib<Ipv4Address>;
+using Fib6 = Fib<Ipv6Address>;
+using FibView4 = FibView<Ipv4Address>;
+using FibView6 = FibView<Ipv6Address>;
+
+}  // namespace sekisho::lpm
