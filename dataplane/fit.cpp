@@ -55,6 +55,7 @@ void check_way_out(Walk& walk, std::size_t i, Lane& fitting) noexcept {
         const HubRow<Address>& row = tables.family<Address>().hub_rows[packet.hub_row];
         const Address target = row.to_operator.apply(address_of(header_of<Address>(packet).destination));
         if (is_broadcast(egress, target)) return walk.drop(i, DropReason::directed_broadcast);
+        if (is_own(egress, target)) return walk.drop(i, DropReason::no_kernel_port);
     }
     if (packet.l3_length > egress.mtu) {
         if (may_fragment(header_of<Address>(packet))) return walk.drop(i, DropReason::fragmentation_needed);
