@@ -1,7 +1,7 @@
 // Secret: key bytes that leave no trace and tell nothing.
 //
 // That memory is wiped before it is given back is seen by this executable's own operator delete, which looks at the
-// watched block before it goes.
+// watched block before it goes: hence an executable of its own.
 #include "net/secret.hpp"
 
 #include <array>
@@ -34,6 +34,9 @@ void look_at(const void* block) noexcept {
 [[gnu::noinline]] void* operator new(std::size_t size) {
     if (void* const block = std::malloc(size == 0 ? 1 : size)) return block;
     throw std::bad_alloc();
+}
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+    return std::malloc(size == 0 ? 1 : size);
 }
 [[gnu::noinline]] void operator delete(void* block) noexcept {
     look_at(block);
