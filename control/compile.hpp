@@ -1,0 +1,66 @@
+// From a validated Policy to the Tables that workers read.
+//
+// The Compiler keeps what must be the same from one generation to the next: the numbers behind the names (so that
+// counters and neighbours survive a commit) and the longest-prefix tables (changed in place, shared by copy-on-write).
+// One thread at a time: the compiler thread. Nothing here touches a worker; control/ publishes what compile() returns.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "control/policy.hpp"
+#include "dataplane/tables.hpp"
+#include "net/expected.hpp"
+
+namespace sekisho::control {
+
+// What the compiler must know of the node that it compiles for.
+struct NodePorts {
+    // The number of the port with this name, or nullopt when the node has none.
+    std::function<std::optional<PortId>(std::string_view name)> find;
+    std::size_t count = 0;
+};
+
+struct CompileReport {  // sizes, for `apply` and `show generation`
+    std::size_t who_rows = 0, hub_rows = 0, where_rows = 0;
+    std::size_t port_classes = 0, permissions = 0, matrix_bytes = 0;
+    std::size_t table_bytes = 0;  // of lookups
+    std::chrono::microseconds time{0};
+    // When agreements or gates next come into or go out of force: compile again then.
+    std::optional<std::chrono::system_clock::time_point> next_change;
+};
+
+struct Compiled {
+    std::unique_ptr<dataplane::Tables> tables;
+    CompileReport report;
+};
+
+class Compiler {
+  public:
+    explicit Compiler(NodePorts ports);
+    ~Compiler();
+
+    // The tables of `policy` as of `now`. On an error nothing is changed: the next compile() starts from the last good
+    // one. Errors name the objects: overlap ("institutions \"a\" and \"b\" both have ..."), no translation, matrix too
+    // large (with the agreements that cause it), a port that this node does not have.
+    Expected<Compiled> compile(const Policy& policy, std::uint64_t generation,
+                               std::chrono::system_clock::time_point now);
+
+    // Names behind numbers, for the CLI; empty when there is none. Safe from the control thread at any time.
+    std::string operator_name(OperatorId id) const;
+    std::string attachment_name(AttachmentId id) const;
+    std::string institution_name(InstitutionId id) const;
+    std::string vrf_name(VrfId id) const;
+    std::optional<AttachmentId> attachment_id(std::string_view name) const;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace sekisho::control

@@ -1,0 +1,159 @@
+// The policy as the hub understands it: plain values, one struct for each object of the document.
+//
+// control/document reads them from JSON and refuses what is malformed; control/validate refuses what contradicts
+// itself; control/compile turns a Policy into the tables that workers read. Names (ids) are the document's own; a
+// reference is by name. The closed enums are the connection rules' own terms. Values only: copied freely, no thread of
+// its own.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "net/address.hpp"
+#include "net/ids.hpp"
+#include "net/prefix.hpp"
+
+namespace sekisho::control {
+
+enum class ExpiryAction { warn, freeze, stop };
+enum class AttachmentMethod { ip_vpn, leased_line, designated };
+enum class Protection { none, esp };
+enum class SessionManagement {
+    hub,
+    operator_,
+    none
+};  // whose task the VPN session records are; "operator" in the document
+enum class FamilyChoice { ipv4, ipv6, dual };
+enum class InstitutionKind { hospital, pharmacy, regional_network, care_provider, service_provider };
+enum class LinkMethod { ip_vpn, internet_vpn, leased_line, other };
+enum class TranslationKind { prefix_map, port_block, family };
+enum class Protocol { tcp, udp, icmp_echo, any };
+enum class AgreementState { tracked, stateless };
+enum class GateReason { maintenance, emergency, arrears, violation, expiry, revocation };
+
+struct Certification {
+    std::string number;
+    std::string valid_from;  // dates are "2026-04-01", Japan time
+    std::string valid_until;
+    ExpiryAction expiry_action = ExpiryAction::warn;
+};
+
+struct Operator {
+    std::string id;
+    std::string name;  // for people
+    Certification certification;
+};
+
+struct Attachment {
+    std::string id;
+    std::string operator_id;
+    std::string port;        // a port of this node, by its name in the node's configuration
+    std::uint16_t vlan = 0;  // 0: untagged
+    AttachmentMethod method = AttachmentMethod::ip_vpn;
+    std::string designation;  // the document that a designated method refers to
+    Protection protection = Protection::none;
+    SessionManagement session_management = SessionManagement::none;
+    FamilyChoice family = FamilyChoice::dual;
+    MacAddress mac;  // the hub's own there: locally administered, unicast
+    std::optional<Ipv4Address> ipv4;
+    Prefix4 subnet4;
+    std::optional<Ipv6Address> ipv6;
+    Prefix6 subnet6;
+    Ipv6Address link_local;  // from the document, or fe80:: and the MAC's EUI-64
+    std::uint16_t mtu = 1500;
+    std::string demarcation;
+
+    bool serves(Family which) const noexcept {
+        return family == FamilyChoice::dual || (family == FamilyChoice::ipv4) == (which == Family::ipv4);
+    }
+};
+
+struct Link {  // an institution's line to its operator
+    LinkMethod method = LinkMethod::ip_vpn;
+    std::string access_line_operator;
+    std::string cpe;
+    std::string demarcation;
+    std::vector<std::string> attachments;  // the first is the usual one, the others are backup lines
+};
+
+struct Institution {
+    std::string id;
+    std::string operator_id;
+    InstitutionKind kind = InstitutionKind::hospital;
+    std::string certificate;         // certificate number
+    std::string application;         // application reference
+    std::vector<IpPrefix> prefixes;  // in hub space
+    std::vector<Link> links;
+};
+
+struct Translation {
+    std::string id;
+    std::string operator_id;
+    TranslationKind kind = TranslationKind::prefix_map;
+    IpPrefix operator_prefix = Prefix4();  // in the operator's space
+    IpPrefix hub_prefix = Prefix4();       // as long; equal for an operator that uses its hub numbers natively
+};
+
+struct PortRange {
+    std::uint16_t first = 0;
+    std::uint16_t last = 65535;
+    friend auto operator<=>(const PortRange&, const PortRange&) = default;
+};
+
+struct Agreement {
+    std::string id;
+    std::vector<std::string> client_operators;  // all their institutions
+    std::vector<std::string> client_institutions;
+    std::vector<IpPrefix> client_prefixes;          // in hub space
+    std::vector<std::string> service_institutions;  // all of theirs
+    std::vector<IpPrefix> service_prefixes;         // in hub space
+    Protocol protocol = Protocol::tcp;
+    std::vector<PortRange> ports;  // of the service; empty for icmp_echo and any
+    AgreementState state = AgreementState::tracked;
+    std::string from;   // "" or a date or time in Japan time: "2026-04-01", "2026-04-01T09:00:00+09:00"
+    std::string until;  // "" or likewise; exclusive
+};
+
+struct RouteNexthop {
+    std::string attachment;
+    std::optional<IpAddress> gateway;  // absent: the prefix is on the attachment's own link
+};
+
+struct Route {  // named by its operator and prefix
+    std::string operator_id;
+    IpPrefix prefix = Prefix4();  // in the operator's space
+    bool blackhole = false;
+    std::vector<RouteNexthop> nexthops;  // one, for now, unless it is a blackhole
+    std::string id() const { return operator_id + " " + prefix.text(); }
+};
+
+enum class GateTarget { node, operator_, attachment, institution, agreement };
+
+struct Gate {  // closes its target while it stands
+    std::string id;
+    GateTarget target = GateTarget::operator_;
+    std::string target_id;  // empty for the node
+    GateReason reason = GateReason::maintenance;
+    std::string clause;
+    std::string notice;  // reference of the notice given before
+    std::string from;    // as in Agreement
+    std::string until;
+};
+
+struct Policy {
+    std::string rules_version;
+    std::vector<IpPrefix> hub_pools;
+    // By id, so that every walk over them has one order.
+    std::map<std::string, Operator> operators;
+    std::map<std::string, Attachment> attachments;
+    std::map<std::string, Institution> institutions;
+    std::map<std::string, Translation> translations;
+    std::map<std::string, Agreement> agreements;
+    std::map<std::string, Route> routes;
+    std::map<std::string, Gate> gates;
+};
+
+}  // namespace sekisho::control

@@ -1,0 +1,78 @@
+// Who may reach whom with what: port classes, permissions, and one matrix of permissions per source VRF.
+//
+// Agreements compile to cells. A `who` row carries its matrix row, a `hub` row its node-wide group; one map per source
+// VRF turns the group into a column. A cell is the index of an interned permission: which port classes pass in the
+// agreement's direction (forward, by destination port) and against it (reverse, by source port; TCP with ACK or RST,
+// ICMP replies only). Filled by control/, read by workers, immutable once published.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "net/ids.hpp"
+
+namespace sekisho::dataplane {
+
+// A class of (protocol, port) pairs that no agreement on the node tells apart. 0: what no agreement by protocol names,
+// which only "any" lets through.
+using PortClass = std::uint16_t;
+inline constexpr PortClass kOtherClass = 0;
+inline constexpr PortClass kEchoClass = 1;  // ICMP and ICMPv6 echo
+
+// Port to class for one L4 protocol: 256 pages of 256 ports, equal pages shared, so that it stays in the L1 cache.
+class PortClassMap {
+  public:
+    PortClassMap() : pages_(1) {}
+
+    PortClass of(std::uint16_t port) const noexcept { return pages_[page_of_[port >> 8]][port & 255]; }
+    // Takes 65,536 classes, the index the port. Control thread only, before publishing.
+    void assign(const std::vector<PortClass>& class_of_port);
+
+  private:
+    using Page = std::array<PortClass, 256>;
+    std::array<std::uint16_t, 256> page_of_{};
+    std::vector<Page> pages_;
+};
+
+// Interned sets of port classes, two (forward and reverse) for each permission. Permission 0 lets nothing pass.
+class Permissions {
+  public:
+    using Index = std::uint16_t;
+    static constexpr Index kNothing = 0;
+
+    explicit Permissions(std::size_t classes = 2) : words_((classes + 63) / 64), bits_(2 * words_, 0) {}
+
+    bool forward(Index permission, PortClass port_class) const noexcept { return test(2 * permission, port_class); }
+    bool reverse(Index permission, PortClass port_class) const noexcept {
+        return test(2 * permission + 1U, port_class);
+    }
+
+    std::size_t count() const noexcept { return bits_.size() / (2 * words_); }
+    std::size_t words() const noexcept { return words_; }
+    // Adds a permission of two sets of words() words each (forward, then reverse); returns its index. No interning
+    // here.
+    Index add(const std::vector<std::uint64_t>& forward_then_reverse);
+
+  private:
+    bool test(std::size_t set, PortClass port_class) const noexcept {
+        return (bits_[set * words_ + port_class / 64] >> (port_class % 64) & 1) != 0;
+    }
+    std::size_t words_;
+    std::vector<std::uint64_t> bits_;
+};
+
+// The cells of one source VRF. Column 0 is for groups that nothing in this VRF may reach; its cells are kNothing.
+struct Matrix {
+    std::vector<std::uint16_t> column_of_group;  // shorter than the number of groups when the rest is column 0
+    std::vector<Permissions::Index> cells;       // row by row
+    std::uint32_t columns = 1;
+
+    Permissions::Index cell(std::uint32_t row, std::uint16_t group) const noexcept {
+        const std::uint32_t column = group < column_of_group.size() ? column_of_group[group] : 0;
+        return cells[std::size_t{row} * columns + column];
+    }
+};
+
+}  // namespace sekisho::dataplane

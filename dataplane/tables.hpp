@@ -1,0 +1,138 @@
+// What a generation of the policy is to the workers: one immutable snapshot of tables.
+//
+// control/ compiles it, publishes it by one pointer, and frees it when every worker has passed a quiescent point.
+// Workers read it and nothing else of the policy. Three kinds of table by role: `who` (operator space to institution),
+// `hub` (hub space to institution and way out), `where` (operator space to nexthop); a lookup gives the index of a row
+// in the vectors below. The only words here that workers write are the nexthops' neighbour hints, which are a cache.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "dataplane/matrix.hpp"
+#include "lpm/fib.hpp"
+#include "nat/prefix_map.hpp"
+#include "net/ids.hpp"
+#include "net/prefix.hpp"
+
+namespace sekisho::dataplane {
+
+// Where an operator's line meets the hub: a port and a VLAN, with the hub's own MAC and addresses there.
+struct Attachment {
+    static constexpr std::uint16_t kUntagged = 0;
+
+    PortId port;
+    VlanId vlan{kUntagged};
+    VrfId vrf;
+    OperatorId owner;
+    bool open = false;  // false: a gate closes it, or it is a hole in the numbering
+    bool serves_ipv4 = false;
+    bool serves_ipv6 = false;
+    std::uint16_t mtu = 1500;  // of an IP packet, in bytes
+    MacAddress mac;
+    Ipv4Address ipv4;  // the hub's own; unspecified when it does not serve IPv4
+    Prefix4 subnet4;
+    Ipv6Address ipv6;
+    Prefix6 subnet6;
+    Ipv6Address link_local;  // always there when it serves IPv6
+};
+
+// A row of `who`: whose source this is.
+template <class Address>
+struct WhoRow {
+    InstitutionId institution;
+    std::uint16_t attachments = 0;  // index of the set of attachments that it may use
+    std::uint16_t matrix_row = 0;   // its row in the matrix of its VRF
+    nat::PrefixMap<Address> to_hub;
+};
+
+// A row of `hub`: whose destination this is, and the way to it.
+template <class Address>
+struct HubRow {
+    InstitutionId institution;
+    VrfId vrf;                // the egress operator's space
+    std::uint16_t group = 0;  // node-wide; each source VRF's matrix turns it into a column
+    NexthopId nexthop;        // kResolve: look the translated destination up in `where` of the egress VRF
+    nat::PrefixMap<Address> to_operator;
+};
+inline constexpr NexthopId kResolve{std::numeric_limits<std::uint32_t>::max()};
+
+// A row of `where`, and what a hub row names when the whole prefix goes one way.
+struct Nexthop {
+    enum class Kind : std::uint8_t {
+        gateway,    // to `gateway4` or `gateway6`, a neighbour on the attachment
+        connected,  // the destination itself is a neighbour on the attachment
+        blackhole,  // discard in silence
+    };
+    Kind kind = Kind::blackhole;
+    Family family = Family::ipv4;
+    AttachmentId attachment;
+    Ipv4Address gateway4;
+    Ipv6Address gateway6;
+};
+
+// The tables of one family.
+template <class Address>
+struct FamilyTables {
+    lpm::FibView<Address> who;    // table number: the VRF
+    lpm::FibView<Address> hub;    // table 0
+    lpm::FibView<Address> where;  // table number: the VRF; the row is a NexthopId
+    std::vector<WhoRow<Address>> who_rows;
+    std::vector<HubRow<Address>> hub_rows;
+    std::vector<Prefix<Address>> hub_space;  // the pools: a source in them that its operator does not own is a spoof
+};
+
+struct Tables {
+    std::uint64_t generation = 0;
+
+    std::vector<Attachment> attachments;  // by AttachmentId
+    // By PortId, then VLAN id (kUntagged for frames without a tag): the attachment, or kNoAttachment.
+    static constexpr std::uint16_t kNoAttachment = 0xffff;
+    std::vector<std::array<std::uint16_t, 4096>> attachment_of;
+
+    FamilyTables<Ipv4Address> ipv4;
+    FamilyTables<Ipv6Address> ipv6;
+    std::vector<Nexthop> nexthops;  // by NexthopId, both families
+    // By NexthopId, for gateways: the NeighbourId once a worker has resolved it, before that kNoHint. Workers write and
+    // read it relaxed: it only ever goes from kNoHint to the one right value.
+    static constexpr std::uint32_t kNoHint = 0xffff'ffffU;
+    mutable std::unique_ptr<std::atomic<std::uint32_t>[]> neighbour_hints;
+
+    // Sets of attachments, `attachment_set_words` words each: bit a of set s is attachment a.
+    std::vector<std::uint64_t> attachment_sets;
+    std::size_t attachment_set_words = 1;
+
+    PortClassMap tcp_classes;
+    PortClassMap udp_classes;
+    Permissions permissions;
+    std::vector<Matrix> matrices;  // by source VRF
+
+    std::vector<std::uint64_t> closed_institutions;  // one bit an InstitutionId: its effective gate
+
+    template <class Address>
+    const FamilyTables<Address>& family() const noexcept {
+        if constexpr (Address::kFamily == Family::ipv4)
+            return ipv4;
+        else
+            return ipv6;
+    }
+    // The attachment on this port and VLAN (kUntagged: none), or kNoAttachment.
+    std::uint16_t attachment_on(PortId port, std::size_t vlan) const noexcept {
+        return port.index() < attachment_of.size() ? attachment_of[port.index()][vlan] : kNoAttachment;
+    }
+    bool may_use(std::uint16_t set, AttachmentId attachment) const noexcept {
+        return (attachment_sets[set * attachment_set_words + attachment.index() / 64] >> (attachment.index() % 64) &
+                1) != 0;
+    }
+    bool is_closed(InstitutionId institution) const noexcept {
+        return (closed_institutions[institution.index() / 64] >> (institution.index() % 64) & 1) != 0;
+    }
+    // Makes the hints for the nexthops that are there; the last step of filling the tables.
+    void seal();
+};
+
+}  // namespace sekisho::dataplane
