@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <optional>
@@ -108,8 +109,14 @@ class MacAddress {
     constexpr bool is_locally_administered() const noexcept { return (bytes_[0] & 2) != 0; }
 
     friend constexpr auto operator<=>(const MacAddress&, const MacAddress&) noexcept = default;
+    // In a register: the default would compare byte by byte, by a call.
+    friend constexpr bool operator==(const MacAddress& a, const MacAddress& b) noexcept { return a.bits() == b.bits(); }
 
   private:
+    constexpr std::uint64_t bits() const noexcept {
+        const auto words = std::bit_cast<std::array<std::uint16_t, 3>>(bytes_);
+        return words[0] | std::uint64_t{words[1]} << 16 | std::uint64_t{words[2]} << 32;
+    }
     Bytes bytes_{};
 };
 
