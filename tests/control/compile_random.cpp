@@ -115,6 +115,7 @@ void RandomPolicies::add_random_institution(Policy& policy) {
 // A prefix in hub space around or inside some institution's.
 IpPrefix RandomPolicies::near(const Policy& policy, bool finer) {
     if (one_in(40)) return one_in(2) ? IpPrefix(Prefix4()) : IpPrefix(Prefix6());
+    if (policy.institutions.empty()) return prefix("100.64.0.0/10");
     const Institution& institution = policy.institutions.at(any_of(policy.institutions));
     if (institution.prefixes.empty()) return prefix("100.64.0.0/10");
     const IpPrefix& whole = institution.prefixes[below(static_cast<std::uint32_t>(institution.prefixes.size()))];
