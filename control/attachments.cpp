@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "control/interner.hpp"
+#include "control/place.hpp"
 
 namespace sekisho::control {
 namespace {
@@ -20,11 +21,11 @@ Expected<dataplane::Attachment> attachment_of(const Attachment& told, const Numb
                                               const std::string& name, const NodePorts& ports) {
     if (told.protection != Protection::none || told.underlay)
         return Error{ErrorCode::unsupported, "protection by ESP does not work in this version"};
-    const auto owner = numbers.operators.find(told.operator_id);
-    if (!owner) return Error{ErrorCode::not_found, fmt::format("no operator \"{}\"", told.operator_id)};
+    const auto owner = numbers.operators.number_of(told.operator_id);
+    if (!owner) return owner.error();
     const auto port = ports.find ? ports.find(told.port) : std::nullopt;
     if (!port || port->index() >= ports.count)
-        return Error{ErrorCode::not_found, fmt::format("this node has no port \"{}\"", told.port)};
+        return Error{ErrorCode::not_found, "this node has no port " + in_quotes(told.port)};
     if (told.vlan > kMaxVlan)
         return Error{ErrorCode::invalid, fmt::format("VLAN {}: must be 0 (untagged) to {}", told.vlan, kMaxVlan)};
 
@@ -67,11 +68,12 @@ Expected<void> place_attachments(const Policy& policy, const Numbers& numbers, c
     for (const auto& [name, told] : policy.attachments) {
         const std::uint32_t number = numbers.attachments[i++];
         auto attachment = attachment_of(told, numbers, in_force, name, ports);
-        if (!attachment) return attachment.error().at(fmt::format("attachment \"{}\"", name));
+        if (!attachment) return attachment.error().at(place_of("attachments", name));
         std::uint16_t& place = tables.attachment_of[attachment->port.index()][attachment->vlan.index()];
         if (place != Tables::kNoAttachment)
-            return Error{ErrorCode::invalid, fmt::format("attachments \"{}\" and \"{}\" both have port \"{}\", VLAN {}",
-                                                         names[place], name, told.port, told.vlan)};
+            return Error{ErrorCode::invalid,
+                         fmt::format("{} and {} both have port {}, VLAN {}", place_of("attachments", names[place]),
+                                     in_quotes(name), in_quotes(told.port), told.vlan)};
         place = static_cast<std::uint16_t>(number);
         tables.attachments[number] = *attachment;
     }
@@ -87,20 +89,20 @@ Expected<std::vector<std::uint16_t>> share_attachments(const Policy& policy, con
         std::vector<std::uint32_t> members;
         for (const Link& link : institution.links)
             for (const std::string& attachment : link.attachments) {
-                const auto id = numbers.attachments.find(attachment);
-                if (!id)
-                    return Error{ErrorCode::not_found,
-                                 fmt::format("institution \"{}\": no attachment \"{}\"", name, attachment)};
+                const auto id = numbers.attachments.number_of(attachment);
+                if (!id) return id.error().at(place_of("institutions", name));
                 if (policy.attachments.at(attachment).operator_id != institution.operator_id)
                     return Error{ErrorCode::invalid,
-                                 fmt::format("institution \"{}\": attachment \"{}\" is not of operator \"{}\"", name,
-                                             attachment, institution.operator_id)};
+                                 fmt::format("attachment {} is not of operator {}", in_quotes(attachment),
+                                             in_quotes(institution.operator_id))}
+                        .at(place_of("institutions", name));
                 members.push_back(*id);
             }
         const Sets::Id set = sets.intern(std::move(members));
         if (set > std::numeric_limits<std::uint16_t>::max())
-            return Error{ErrorCode::limit, fmt::format("institution \"{}\": more than {} different sets of attachments",
-                                                       name, std::numeric_limits<std::uint16_t>::max())};
+            return Error{ErrorCode::limit, fmt::format("more than {} different sets of attachments",
+                                                       std::numeric_limits<std::uint16_t>::max())}
+                .at(place_of("institutions", name));
         set_of[number] = static_cast<std::uint16_t>(set);
     }
     tables.attachment_set_words = numbers.attachments.size() / 64 + 1;

@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "control/place.hpp"
+
 namespace sekisho::control {
 namespace {
 
@@ -34,11 +36,11 @@ class Catalogue {
     std::vector<Value> values_;
 };
 
-Expected<void> add(Parties& parties, Party::Kind kind, const char* what, const std::vector<std::string>& names,
+Expected<void> add(Parties& parties, Party::Kind kind, const std::vector<std::string>& names,
                    const Numbering::Plan& plan) {
     for (const std::string& name : names) {
-        const auto number = plan.find(name);
-        if (!number) return Error{ErrorCode::not_found, fmt::format("no {} \"{}\"", what, name)};
+        const auto number = plan.number_of(name);
+        if (!number) return number.error();
         parties.push_back({kind, *number});
     }
     return {};
@@ -75,7 +77,7 @@ std::string heaviest(const Grants& grants, const std::vector<std::uint64_t>& wei
     std::string words;
     for (auto at = order.begin(); at != named; ++at) {
         const std::vector<std::string_view>& agreements = grants.grants[*at].agreements;
-        words += fmt::format("{}\"{}\"", words.empty() ? "" : ", ", agreements.front());
+        words += (words.empty() ? "" : ", ") + in_quotes(agreements.front());
         if (agreements.size() > 1) words += fmt::format(" and {} like it", agreements.size() - 1);
     }
     return words;
@@ -86,7 +88,7 @@ Expected<Grants> grants_of(const InForce& in_force, const Numbers& numbers) {
     Catalogue<IpPrefix> prefixes;
     std::vector<Grant> grants;
     for (const auto& [name, agreement] : in_force.agreements) {
-        const std::string place = fmt::format("agreement \"{}\"", name);
+        const std::string place = place_of("agreements", name);
         if (agreement->state != AgreementState::stateless)
             return Error{ErrorCode::unsupported, "only stateless agreements work in this version"}.at(place);
         const auto its_terms = terms_of(*agreement);
@@ -96,13 +98,10 @@ Expected<Grants> grants_of(const InForce& in_force, const Numbers& numbers) {
         grant.terms = terms.number_of(*its_terms);
         grant.agreements = {name};
         using Kind = Party::Kind;
-        auto found = add(grant.clients, Kind::operator_, "operator", agreement->client_operators, numbers.operators);
+        auto found = add(grant.clients, Kind::operator_, agreement->client_operators, numbers.operators);
+        if (found) found = add(grant.clients, Kind::institution, agreement->client_institutions, numbers.institutions);
         if (found)
-            found = add(grant.clients, Kind::institution, "institution", agreement->client_institutions,
-                        numbers.institutions);
-        if (found)
-            found = add(grant.services, Kind::institution, "institution", agreement->service_institutions,
-                        numbers.institutions);
+            found = add(grant.services, Kind::institution, agreement->service_institutions, numbers.institutions);
         if (!found) return found.error().at(place);
         for (const IpPrefix& prefix : agreement->client_prefixes)
             grant.clients.push_back({Kind::prefix, prefixes.number_of(prefix)});

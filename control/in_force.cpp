@@ -1,9 +1,8 @@
 // Dates and gates. Compiler thread only.
 #include "control/in_force.hpp"
 
-#include <fmt/format.h>
-
 #include "control/calendar.hpp"
+#include "control/place.hpp"
 
 namespace sekisho::control {
 namespace {
@@ -44,7 +43,7 @@ class Clock {
 template <class Map>
 Expected<void> close(const char* what, const Map& objects, const std::string& name, bool closed, InForce::Names& into) {
     const auto target = objects.find(name);
-    if (target == objects.end()) return Error{ErrorCode::not_found, fmt::format("no {} \"{}\"", what, name)};
+    if (target == objects.end()) return Error{ErrorCode::not_found, std::string("no ") + what + " " + in_quotes(name)};
     if (closed) into.insert(target->first);
     return {};
 }
@@ -57,7 +56,7 @@ Expected<InForce> in_force(const Policy& policy, Time now) {
     Clock clock(now);
     for (const auto& [name, gate] : policy.gates) {
         const auto closed = clock.within(gate.from, gate.until);
-        if (!closed) return closed.error().at(fmt::format("gate \"{}\"", name));
+        if (!closed) return closed.error().at(place_of("gates", name));
         Expected<void> known;
         switch (gate.target) {
             case GateTarget::node: result.node_closed = result.node_closed || *closed; break;
@@ -74,11 +73,11 @@ Expected<InForce> in_force(const Policy& policy, Time now) {
                 known = close("agreement", policy.agreements, gate.target_id, *closed, closed_agreements);
                 break;
         }
-        if (!known) return known.error().at(fmt::format("gate \"{}\"", name));
+        if (!known) return known.error().at(place_of("gates", name));
     }
     for (const auto& [name, agreement] : policy.agreements) {
         const auto current = clock.within(agreement.from, agreement.until);
-        if (!current) return current.error().at(fmt::format("agreement \"{}\"", name));
+        if (!current) return current.error().at(place_of("agreements", name));
         if (*current && !closed_agreements.contains(name)) result.agreements.emplace_back(name, &agreement);
     }
     result.next_change = clock.next_change();

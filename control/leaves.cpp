@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "control/place.hpp"
 #include "nat/prefix_map.hpp"
 
 namespace sekisho::control {
@@ -65,12 +66,11 @@ template <class Address>
 Expected<std::vector<Map<Address>>> maps_of(const Policy& policy, const Numbers& numbers) {
     std::vector<Map<Address>> maps;
     for (const auto& [name, translation] : policy.translations) {
-        const std::string place = fmt::format("translation \"{}\"", name);
+        const std::string place = place_of("translations", name);
         if (translation.kind != TranslationKind::prefix_map)
             return Error{ErrorCode::unsupported, "only prefix maps work in this version"}.at(place);
-        const auto owner = numbers.operators.find(translation.operator_id);
-        if (!owner)
-            return Error{ErrorCode::not_found, fmt::format("no operator \"{}\"", translation.operator_id)}.at(place);
+        const auto owner = numbers.operators.number_of(translation.operator_id);
+        if (!owner) return owner.error().at(place);
         if (translation.operator_prefix.family() != translation.hub_prefix.family() ||
             translation.operator_prefix.length() != translation.hub_prefix.length())
             return Error{ErrorCode::invalid,
@@ -86,14 +86,15 @@ Expected<std::vector<Map<Address>>> maps_of(const Policy& policy, const Numbers&
               [](const auto& a, const auto& b) { return std::tie(a.owner, a.inside) < std::tie(b.owner, b.inside); });
     for (std::size_t i = 1; i < maps.size(); ++i)
         if (maps[i - 1].owner == maps[i].owner && maps[i - 1].inside.contains(maps[i].inside))
-            return Error{ErrorCode::invalid,
-                         fmt::format("translations \"{}\" and \"{}\" of one operator both have {} on its side",
-                                     maps[i - 1].name, maps[i].name, maps[i].inside.text())};
+            return Error{ErrorCode::invalid, fmt::format("{} and {} of one operator both have {} on its side",
+                                                         place_of("translations", maps[i - 1].name),
+                                                         in_quotes(maps[i].name), maps[i].inside.text())};
     std::sort(maps.begin(), maps.end(), [](const auto& a, const auto& b) { return a.hub < b.hub; });
     for (std::size_t i = 1; i < maps.size(); ++i)
         if (maps[i - 1].hub.contains(maps[i].hub))
-            return Error{ErrorCode::invalid, fmt::format("translations \"{}\" and \"{}\" both have {} in hub space",
-                                                         maps[i - 1].name, maps[i].name, maps[i].hub.text())};
+            return Error{ErrorCode::invalid,
+                         fmt::format("{} and {} both have {} in hub space", place_of("translations", maps[i - 1].name),
+                                     in_quotes(maps[i].name), maps[i].hub.text())};
     return maps;
 }
 
@@ -146,9 +147,8 @@ class Cutter {
         for (const auto& [name, institution] : policy_.institutions) {
             const std::uint32_t number = numbers_.institutions[i++];
             const std::string_view of = institution.operator_id;
-            const auto vrf = numbers_.operators.find(of);
-            if (!vrf)
-                return Error{ErrorCode::not_found, fmt::format("institution \"{}\": no operator \"{}\"", name, of)};
+            const auto vrf = numbers_.operators.number_of(of);
+            if (!vrf) return vrf.error().at(place_of("institutions", name));
             const Profile adds{profiles_.sets.unite(client.of_operator[*vrf], client.of_institution[number]),
                                profiles_.sets.unite(service.of_operator[*vrf], service.of_institution[number])};
             for (const IpPrefix& any : institution.prefixes) {
@@ -157,8 +157,8 @@ class Cutter {
                 const Map<Address>* map = map_over(prefix);
                 if (map == nullptr || map->owner != *vrf)
                     return Error{ErrorCode::invalid,
-                                 fmt::format("institution \"{}\": no translation of operator \"{}\" covers {}", name,
-                                             of, prefix.text())};
+                                 fmt::format("no translation of operator {} covers {}", in_quotes(of), prefix.text())}
+                        .at(place_of("institutions", name));
                 marks_.push_back({prefix, owners_.size(), adds});
                 owners_.push_back({name, InstitutionId(number), *vrf, map});
             }
@@ -222,9 +222,9 @@ class Cutter {
 
     Error overlap(std::size_t a, std::size_t b, const Prefix<Address>& prefix) const {
         if (owners_[a].name == owners_[b].name)
-            return {ErrorCode::invalid, fmt::format("institution \"{}\" has {} twice", owners_[a].name, prefix.text())};
-        return {ErrorCode::invalid, fmt::format("institutions \"{}\" and \"{}\" both have {}", owners_[a].name,
-                                                owners_[b].name, prefix.text())};
+            return {ErrorCode::invalid, place_of("institutions", owners_[a].name) + " has " + prefix.text() + " twice"};
+        return {ErrorCode::invalid, fmt::format("{} and {} both have {}", place_of("institutions", owners_[a].name),
+                                                in_quotes(owners_[b].name), prefix.text())};
     }
 
     Error too_many_sets() const {

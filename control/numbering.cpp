@@ -5,11 +5,14 @@
 
 #include <fmt/format.h>
 
+#include "control/place.hpp"
+
 namespace sekisho::control {
 
-std::optional<std::uint32_t> Numbering::Plan::find(std::string_view name) const noexcept {
+Expected<std::uint32_t> Numbering::Plan::number_of(std::string_view name) const {
     const auto at = std::lower_bound(names_.begin(), names_.end(), name);
-    if (at == names_.end() || *at != name) return std::nullopt;
+    if (at == names_.end() || *at != name)
+        return Error{ErrorCode::not_found, fmt::format("no {} {}", what_, in_quotes(name))};
     return numbers_[static_cast<std::size_t>(at - names_.begin())];
 }
 
@@ -24,6 +27,7 @@ Expected<Numbering::Plan> Numbering::plan(std::vector<std::string_view> names) c
         return Error{ErrorCode::limit,
                      fmt::format("{} {}s: this node has numbers for {}", names.size(), what_, limit_)};
     Plan plan;
+    plan.what_ = what_;
     plan.names_ = std::move(names);
     plan.numbers_.resize(plan.names_.size());
 
@@ -52,9 +56,9 @@ Expected<Numbering::Plan> Numbering::plan(std::vector<std::string_view> names) c
         while (left != left_.end() && kept[*left]) ++left;
         if (left == left_.end())
             return Error{ErrorCode::limit,
-                         fmt::format("{} \"{}\": all {} numbers are taken; those of the {}s that this generation "
+                         fmt::format("{} {}: all {} numbers are taken; those of the {}s that this generation "
                                      "removes are free in the next one",
-                                     what_, plan.names_[i], limit_, what_)};
+                                     what_, in_quotes(plan.names_[i]), limit_, what_)};
         plan.numbers_[i] = *left++;
     }
     for (const std::uint32_t number : plan.numbers_) plan.size_ = std::max<std::size_t>(plan.size_, number + 1);

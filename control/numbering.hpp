@@ -7,8 +7,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -23,7 +21,8 @@ class Numbering {
     // The numbers of one generation. Its names are views of what plan() was given: valid for as long.
     class Plan {
       public:
-        std::optional<std::uint32_t> find(std::string_view name) const noexcept;
+        // Error not_found: no operator "kita".
+        Expected<std::uint32_t> number_of(std::string_view name) const;
         // The number of the i-th name, in the order that plan() was given.
         std::uint32_t operator[](std::size_t i) const noexcept { return numbers_[i]; }
         // One more than the highest number in use: how long a vector by number must be.
@@ -35,6 +34,7 @@ class Numbering {
 
       private:
         friend class Numbering;
+        std::string what_;
         std::vector<std::string_view> names_;  // ascending
         std::vector<std::uint32_t> numbers_;   // of the name at the same place
         std::size_t size_ = 0;

@@ -11,6 +11,8 @@
 
 #include <fmt/format.h>
 
+#include "control/place.hpp"
+
 namespace sekisho::control {
 namespace {
 
@@ -31,7 +33,7 @@ struct Way {
     std::string_view kind;  // of object that says so, and its name: for errors
     std::string_view name;
 
-    std::string origin() const { return fmt::format("{} \"{}\"", kind, name); }
+    std::string origin() const { return place_of(kind, name); }
 };
 template <class Address>
 using WaysOfVrf = std::vector<std::map<Prefix<Address>, Way>>;
@@ -45,9 +47,9 @@ class Collector {
         std::size_t i = 0;
         for (const auto& [name, attachment] : policy_.attachments) {
             const AttachmentId id(static_cast<AttachmentId::Value>(numbers_.attachments[i++]));
-            Way way{{Nexthop::Kind::connected, Family::ipv4, id, {}, {}}, "attachment", name};
-            const auto vrf = numbers_.operators.find(attachment.operator_id);
-            if (!vrf) return no_operator(attachment.operator_id).at(way.origin());
+            Way way{{Nexthop::Kind::connected, Family::ipv4, id, {}, {}}, "attachments", name};
+            const auto vrf = numbers_.operators.number_of(attachment.operator_id);
+            if (!vrf) return vrf.error().at(way.origin());
             if (attachment.serves(Family::ipv4) && attachment.ipv4)
                 if (auto added = add(ipv4_[*vrf], attachment.subnet4, way); !added) return added;
             way.nexthop.family = Family::ipv6;
@@ -59,9 +61,9 @@ class Collector {
 
     Expected<void> add_routes() {
         for (const auto& [name, route] : policy_.routes) {
-            Way way{{}, "route", name};
-            const auto vrf = numbers_.operators.find(route.operator_id);
-            if (!vrf) return no_operator(route.operator_id).at(way.origin());
+            Way way{{}, "routes", name};
+            const auto vrf = numbers_.operators.number_of(route.operator_id);
+            if (!vrf) return vrf.error().at(way.origin());
             const auto nexthop = nexthop_of(route);
             if (!nexthop) return nexthop.error().at(way.origin());
             way.nexthop = *nexthop;
@@ -106,10 +108,6 @@ class Collector {
     }
 
   private:
-    static Error no_operator(const std::string& name) {
-        return {ErrorCode::not_found, fmt::format("no operator \"{}\"", name)};
-    }
-
     template <class Address>
     static Expected<void> add(std::map<Prefix<Address>, Way>& ways, const Prefix<Address>& prefix, const Way& way) {
         const auto [known, fresh] = ways.try_emplace(prefix, way);
@@ -130,11 +128,11 @@ class Collector {
                          fmt::format("{} nexthops; this version takes one", route.nexthops.size())};
         const RouteNexthop& told = route.nexthops.front();
         if (told.backup) return Error{ErrorCode::unsupported, "backup nexthops do not work in this version"};
-        const auto id = numbers_.attachments.find(told.attachment);
-        if (!id) return Error{ErrorCode::not_found, fmt::format("no attachment \"{}\"", told.attachment)};
+        const auto id = numbers_.attachments.number_of(told.attachment);
+        if (!id) return id.error();
         if (policy_.attachments.at(told.attachment).operator_id != route.operator_id)
-            return Error{ErrorCode::invalid, fmt::format("attachment \"{}\" is not of operator \"{}\"", told.attachment,
-                                                         route.operator_id)};
+            return Error{ErrorCode::invalid, fmt::format("attachment {} is not of operator {}",
+                                                         in_quotes(told.attachment), in_quotes(route.operator_id))};
         nexthop.attachment = AttachmentId(static_cast<AttachmentId::Value>(*id));
         nexthop.kind = told.gateway ? Nexthop::Kind::gateway : Nexthop::Kind::connected;
         if (!told.gateway) return nexthop;
