@@ -1,10 +1,9 @@
 #include "control/audit_log.hpp"
 
-#include <fcntl.h>
-
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <fcntl.h>
 
 #include <nlohmann/json.hpp>
 
@@ -25,8 +24,8 @@ Expected<void> AuditLog::append(const std::string& what, const nlohmann::json& m
                                    {"gid", peer.gid},
                                    {"pid", peer.pid}};
     for (const auto& [name, value] : more.items()) line[name] = value;
-    const std::string text = (half_line_ ? "\n" : "") +
-                             line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    const std::string text =
+        (half_line_ ? "\n" : "") + line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
     const ssize_t written = ::write(file_.number(), text.data(), text.size());
     if (written > 0) half_line_ = static_cast<std::size_t>(written) < text.size();
     if (written < 0 || half_line_ || ::fdatasync(file_.number()) != 0)

@@ -37,9 +37,12 @@ void CompilerThread::run() {
             work = std::move(waiting_.front());
             waiting_.pop_front();
         }
-        Outcome outcome = work();
+        After after = work();
         work = nullptr;  // what it held may be large: freed here, not on the control thread
-        if (outcome) loop_.post(std::move(outcome));
+        if (!after) continue;
+        loop_.post([alive = std::weak_ptr(alive_), after = std::move(after)] {
+            if (!alive.expired()) after();
+        });
     }
 }
 

@@ -1,11 +1,10 @@
 #include "control/event_loop.hpp"
 
-#include <sys/eventfd.h>
-#include <sys/timerfd.h>
-
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
 
 namespace sekisho::control {
 
@@ -111,8 +110,8 @@ void EventLoop::run_posted() {
 }
 
 Expected<std::unique_ptr<Timer>> Timer::make(EventLoop& loop, Clock clock, std::function<void()> call) {
-    FileDescriptor descriptor(::timerfd_create(clock == Clock::wall ? CLOCK_REALTIME : CLOCK_MONOTONIC,
-                                               TFD_CLOEXEC | TFD_NONBLOCK));
+    FileDescriptor descriptor(
+        ::timerfd_create(clock == Clock::wall ? CLOCK_REALTIME : CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
     if (!descriptor) return system_error("timer: timerfd_create");
     std::unique_ptr<Timer> timer(new Timer(loop, std::move(descriptor), std::move(call)));
     Timer* const self = timer.get();

@@ -5,13 +5,12 @@
 // included.
 #pragma once
 
-#include <sys/epoll.h>
-
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <sys/epoll.h>
 #include <unordered_map>
 #include <vector>
 
@@ -51,8 +50,8 @@ class EventLoop {
 
     FileDescriptor epoll_;
     FileDescriptor wakeup_;
-    std::unordered_map<int, Watch> watches_;                   // by descriptor
-    std::unordered_map<std::uint64_t, int> descriptor_of_;     // by token: an event for a token that is gone is stale
+    std::unordered_map<int, Watch> watches_;                // by descriptor
+    std::unordered_map<std::uint64_t, int> descriptor_of_;  // by token: an event for a token that is gone is stale
     std::uint64_t next_token_ = 1;
     std::mutex mutex_;  // guards what follows
     std::vector<std::function<void()>> posted_;

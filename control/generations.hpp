@@ -6,7 +6,7 @@
 // control thread calls everything here; it knows no socket and no JSON-RPC.
 #pragma once
 
-#include <chrono>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
@@ -19,35 +19,16 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "control/audit_log.hpp"
-#include "control/compile.hpp"
+#include "control/batch.hpp"
 #include "control/compiler_thread.hpp"
-#include "control/diff.hpp"
-#include "control/document.hpp"
 #include "control/peer.hpp"
+#include "control/prepare.hpp"
 #include "control/state_store.hpp"
 
 namespace sekisho::control {
 
-using WallTime = std::chrono::system_clock::time_point;
 using TransactionId = std::uint64_t;  // never given out twice
 
-struct Generation {  // immutable once it runs
-    std::uint64_t number = 0;  // 0: nothing was ever committed
-    Document document;
-    Policy policy;
-    std::string committed;  // time of the commit, Japan time; "" for generation 0
-    std::string compiled;   // of the last compilation, which a date in the policy may have caused
-    CompileReport report;
-};
-
-struct Refused {
-    Error error;                // the first, or the only one
-    std::vector<Error> others;  // of a document that does not validate
-    struct Conflict {
-        std::uint64_t base, running;
-    };
-    std::optional<Conflict> conflict;
-};
 template <class Result>
 using Outcome = std::variant<Result, Refused>;
 template <class Result>
@@ -61,10 +42,6 @@ struct Committed {
     std::vector<std::string> warnings;
     CompileReport report;
 };
-struct Staged {
-    std::size_t puts = 0, deletes = 0;  // of this batch
-    std::size_t objects = 0;            // in the staged document now
-};
 struct Compared {
     std::uint64_t running = 0;
     DocumentDiff diff;
@@ -74,11 +51,10 @@ class Generations {
   public:
     struct Parts {
         EventLoop& loop;
-        CompilerThread& compiler_thread;
-        std::function<Expected<Compiled>(const Policy&, std::uint64_t generation, WallTime now)> compile;  // its thread
-        std::function<void(std::unique_ptr<dataplane::Tables>)> publish;  // control thread
-        StateStore& state;                                                // compiler thread
-        AuditLog& audit;                                                  // compiler thread
+        CompileCall compile;                                              // called on the compiler thread
+        std::function<void(std::unique_ptr<dataplane::Tables>)> publish;  // on the control thread
+        StateStore& state;                                                // used on the compiler thread
+        AuditLog& audit;                                                  // likewise
     };
     static Expected<std::unique_ptr<Generations>> make(Parts parts);
     ~Generations();
@@ -92,12 +68,12 @@ class Generations {
 
     // One open transaction for each client. With `replace` it starts from an empty document.
     Expected<TransactionId> begin(ClientId client, const Peer& peer, bool replace);
-    // {"delete": {kind: [id, ...]}, "put": {kind: [object, ...] or, for the hub, object}}: the deletes first. All of the
-    // batch or nothing of it.
+    // {"delete": {kind: [id, ...]}, "put": {kind: [object, ...] or, for the hub, object}}: the deletes first. All of
+    // the batch or nothing of it.
     void batch(ClientId client, TransactionId transaction, nlohmann::json operations, Answer<Staged> answer);
     void diff(ClientId client, TransactionId transaction, Answer<Compared> answer);
-    // On success the transaction has ended, also when nothing changed; after a dry run or a refusal it stands, unless it
-    // was a conflict, which nothing in the transaction could mend.
+    // On success the transaction has ended, also when nothing changed; after a dry run or a refusal it stands, unless
+    // it was a conflict, which nothing in the transaction could mend.
     void commit(ClientId client, TransactionId transaction, bool dry_run, Answer<Committed> answer);
     Expected<void> abort(ClientId client, TransactionId transaction);
     // Aborts its transaction. A commit that was asked for before is carried out.
@@ -106,15 +82,15 @@ class Generations {
   private:
     struct Transaction;
     struct Commit;
-    struct Prepared;
 
     explicit Generations(Parts parts);
     Expected<std::shared_ptr<Transaction>> find(ClientId client, TransactionId transaction) const;
+    void end(TransactionId transaction);
     void next_commit();
-    void prepare(std::shared_ptr<Commit> commit);
-    void finish(const Commit& commit, std::shared_ptr<Prepared> prepared);
+    void finish(const std::shared_ptr<Commit>& commit, const std::shared_ptr<Outcome<Prepared>>& prepared);
     void recompile();
     void run(std::shared_ptr<const Generation> generation, std::unique_ptr<dataplane::Tables> tables);
+    Outcome<Prepared> prepare_durably(const Commit& commit);  // on the compiler thread
 
     Parts parts_;
     std::shared_ptr<const Generation> running_;
@@ -124,6 +100,7 @@ class Generations {
     bool busy_ = false;  // a commit or a recompilation is on the compiler thread
     bool recompile_due_ = false;
     std::unique_ptr<Timer> next_change_;
+    CompilerThread compiler_thread_;  // last, so that it has ended before what it uses
 };
 
 }  // namespace sekisho::control

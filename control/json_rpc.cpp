@@ -96,8 +96,7 @@ std::variant<Request, Refusal> parse_request(std::string_view line) {
     if (!parsed) return Refusal{nullptr, {RpcErrorCode::parse_error, "not JSON: " + parsed.error().words}};
     json& message = *parsed;
 
-    if (message.is_array())
-        return invalid_request(message, "batches of requests are refused: send one request a line");
+    if (message.is_array()) return invalid_request(message, "batches of requests are refused: send one request a line");
     if (!message.is_object()) return invalid_request(message, "a request is an object");
     for (const auto& [name, value] : message.items())
         if (name != "jsonrpc" && name != "id" && name != "method" && name != "params")
@@ -105,8 +104,7 @@ std::variant<Request, Refusal> parse_request(std::string_view line) {
     const auto version = message.find("jsonrpc");
     if (version == message.end() || *version != "2.0") return invalid_request(message, "\"jsonrpc\" must be \"2.0\"");
     const auto method = message.find("method");
-    if (method == message.end() || !method->is_string())
-        return invalid_request(message, "\"method\" must be a string");
+    if (method == message.end() || !method->is_string()) return invalid_request(message, "\"method\" must be a string");
 
     Request request;
     if (const auto id = message.find("id"); id != message.end()) {
@@ -137,12 +135,11 @@ std::string result_line(const json& id, const json& result) {
 std::string error_line(const json& id, const RpcError& error) {
     json data = error.data;
     data["name"] = name_of(error.code);
-    return line_of({{"jsonrpc", "2.0"},
-                    {"id", id},
-                    {"error",
-                     {{"code", static_cast<std::int32_t>(error.code)},
-                      {"message", error.message},
-                      {"data", std::move(data)}}}});
+    return line_of(
+        {{"jsonrpc", "2.0"},
+         {"id", id},
+         {"error",
+          {{"code", static_cast<std::int32_t>(error.code)}, {"message", error.message}, {"data", std::move(data)}}}});
 }
 
 }  // namespace sekisho::control

@@ -20,19 +20,19 @@ namespace sekisho::control {
 inline constexpr int kDeepestNesting = 32;  // of arrays and objects in a message
 
 // The error codes, X(name, number, sentence): below zero the standard's own, above zero ours.
-#define SEKISHO_RPC_ERRORS(X)                                                            \
-    X(parse_error, -32700, "the line is not JSON, or is longer than a message may be")   \
-    X(invalid_request, -32600, "the line is JSON, but no JSON-RPC 2.0 request")          \
-    X(method_not_found, -32601, "there is no such method")                               \
-    X(invalid_params, -32602, "a parameter is missing, unknown, or of the wrong type")   \
-    X(internal_error, -32603, "a fault of the daemon itself; its log says more")         \
-    X(invalid, 1, "what was given is malformed or contradicts itself")                   \
-    X(not_found, 2, "what was named does not exist")                                     \
-    X(exists, 3, "what was to be made exists already")                                   \
-    X(unsupported, 4, "the schema names it, this node cannot do it yet")                 \
-    X(limit, 5, "a size or a budget would be exceeded")                                  \
-    X(permission, 6, "the asker may not do this")                                        \
-    X(unavailable, 7, "the system did not give what was needed")                         \
+#define SEKISHO_RPC_ERRORS(X)                                                          \
+    X(parse_error, -32700, "the line is not JSON, or is longer than a message may be") \
+    X(invalid_request, -32600, "the line is JSON, but no JSON-RPC 2.0 request")        \
+    X(method_not_found, -32601, "there is no such method")                             \
+    X(invalid_params, -32602, "a parameter is missing, unknown, or of the wrong type") \
+    X(internal_error, -32603, "a fault of the daemon itself; its log says more")       \
+    X(invalid, 1, "what was given is malformed or contradicts itself")                 \
+    X(not_found, 2, "what was named does not exist")                                   \
+    X(exists, 3, "what was to be made exists already")                                 \
+    X(unsupported, 4, "the schema names it, this node cannot do it yet")               \
+    X(limit, 5, "a size or a budget would be exceeded")                                \
+    X(permission, 6, "the asker may not do this")                                      \
+    X(unavailable, 7, "the system did not give what was needed")                       \
     X(conflict, 8, "another commit came between the transaction's begin and its commit")
 
 enum class RpcErrorCode : std::int32_t {

@@ -1,10 +1,9 @@
 #include "control/log.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <unistd.h>
 
 namespace sekisho::control {
 

@@ -3,9 +3,8 @@
 // What the roles of viewer, operator and admin will be decided by, and what the audit log records. Values only.
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
+#include <sys/types.h>
 
 namespace sekisho::control {
 

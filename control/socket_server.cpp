@@ -1,10 +1,9 @@
 #include "control/socket_server.hpp"
 
-#include <sys/socket.h>
-#include <sys/stat.h>
-
 #include <cerrno>
 #include <optional>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <vector>
 
 #include <fmt/format.h>
@@ -183,8 +182,8 @@ void SocketServer::answered(ClientId id) {
 
 void SocketServer::write_some(Client& client) {
     while (client.untaken() > 0) {
-        const ssize_t written = ::send(client.descriptor.number(), client.output.data() + client.sent,
-                                       client.untaken(), MSG_NOSIGNAL);
+        const ssize_t written =
+            ::send(client.descriptor.number(), client.output.data() + client.sent, client.untaken(), MSG_NOSIGNAL);
         if (written < 0) {
             if (errno == EINTR) continue;
             if (errno != EAGAIN) client.broken = true;
@@ -234,9 +233,9 @@ void SocketServer::look_for_slow_clients() {
     for (Client* client : unfinished) {
         client->refused = true;
         client->in_line_since.reset();
-        handlers_.refused(client->id, fmt::format("the line was not finished within {} s: the connection is closed",
-                                                  std::chrono::floor<std::chrono::seconds>(limits_.unfinished_line)
-                                                      .count()));
+        handlers_.refused(client->id,
+                          fmt::format("the line was not finished within {} s: the connection is closed",
+                                      std::chrono::floor<std::chrono::seconds>(limits_.unfinished_line).count()));
         write_some(*client);
         settle(*client);
     }

@@ -21,12 +21,12 @@ namespace sekisho::control {
 
 struct ServerLimits {
     std::size_t clients = 256;
-    std::size_t pause_reading_at = std::size_t{1} << 20;   // bytes of answers not taken yet
-    std::size_t drop_at = std::size_t{8} << 20;            // likewise
-    std::size_t expected = 16;                             // answers to come, before no more is read
-    std::chrono::milliseconds untaken{10'000};             // longest time without taking any of them
-    std::chrono::milliseconds unfinished_line{30'000};     // longest time inside one line
-    std::chrono::milliseconds look{1'000};                 // how often the two are looked at
+    std::size_t pause_reading_at = std::size_t{1} << 20;  // bytes of answers not taken yet
+    std::size_t drop_at = std::size_t{8} << 20;           // likewise
+    std::size_t expected = 16;                            // answers to come, before no more is read
+    std::chrono::milliseconds untaken{10'000};            // longest time without taking any of them
+    std::chrono::milliseconds unfinished_line{30'000};    // longest time inside one line
+    std::chrono::milliseconds look{1'000};                // how often the two are looked at
 };
 
 struct ServerHandlers {

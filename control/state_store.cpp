@@ -1,12 +1,11 @@
 #include "control/state_store.hpp"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -108,8 +107,8 @@ Expected<std::optional<StateStore::Saved>> StateStore::load() const {
         return damaged(fmt::format("its format is {}, this version reads {}", header["format"].dump(), kFormat));
     Saved saved{header["generation"], header["committed"], bytes->substr(newline + 1)};
     if (header["bytes"] != saved.document.size())
-        return damaged(fmt::format("its document has {} bytes and should have {}", saved.document.size(),
-                                   header["bytes"].dump()));
+        return damaged(
+            fmt::format("its document has {} bytes and should have {}", saved.document.size(), header["bytes"].dump()));
     if (header["crc32"] != crc32_of(saved.document)) return damaged("its document's checksum is wrong");
     return std::optional<Saved>(std::move(saved));
 }

@@ -35,8 +35,7 @@ class StateStore {
     Expected<void> save(const Saved& saved);
 
   private:
-    StateStore(std::string directory, FileDescriptor lock)
-        : directory_(std::move(directory)), lock_(std::move(lock)) {}
+    StateStore(std::string directory, FileDescriptor lock) : directory_(std::move(directory)), lock_(std::move(lock)) {}
 
     std::string directory_;
     FileDescriptor lock_;

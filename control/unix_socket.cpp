@@ -1,11 +1,10 @@
 #include "control/unix_socket.hpp"
 
+#include <cerrno>
+#include <cstring>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-
-#include <cerrno>
-#include <cstring>
 
 namespace sekisho::control {
 
