@@ -120,6 +120,10 @@ struct Tables {
         else
             return ipv6;
     }
+    // The attachment on this port and VLAN (kUntagged: none), or kNoAttachment.
+    std::uint16_t attachment_on(PortId port, std::size_t vlan) const noexcept {
+        return port.index() < attachment_of.size() ? attachment_of[port.index()][vlan] : kNoAttachment;
+    }
     bool may_use(std::uint16_t set, AttachmentId attachment) const noexcept {
         return (attachment_sets[set * attachment_set_words + attachment.index() / 64] >> (attachment.index() % 64) &
                 1) != 0;

@@ -1,0 +1,177 @@
+// Stage 4, admit: who is asking, where to, and may they.
+//
+// Two batch lookups, `who` by source and `hub` by destination; then one matrix cell and two gate bits a packet. A
+// source that is not its operator's dies silently; a missing agreement gives 3/13 (IPv6 1/1), the same whether or not
+// the destination exists. Nothing is rewritten here: errors quote the packet as its sender sent it.
+#include "dataplane/admit.hpp"
+
+#include <algorithm>
+
+#include "dataplane/icmp_error.hpp"
+#include "dataplane/stages.hpp"
+
+namespace sekisho::dataplane {
+namespace {
+
+template <class Address>
+bool in_hub_space(const FamilyTables<Address>& tables, const Address& address) noexcept {
+    return std::any_of(tables.hub_space.begin(), tables.hub_space.end(),
+                       [&](const auto& pool) { return pool.contains(address); });
+}
+
+// The class of an ICMP message: echo has one, nothing else passes here.
+Verdict judge_icmp(const Permissions& permissions, Permissions::Index permission, std::uint8_t type,
+                   std::uint8_t request, std::uint8_t reply) noexcept {
+    if (type == request) {
+        if (permissions.forward(permission, kEchoClass)) return Verdict::passes;
+        return permissions.reverse(permission, kEchoClass) ? Verdict::not_a_reply : Verdict::no_agreement;
+    }
+    if (type != reply) return Verdict::icmp_refused;
+    return permissions.reverse(permission, kEchoClass) ? Verdict::passes : Verdict::no_agreement;
+}
+
+}  // namespace
+
+DropReason reason_of_unknown_source(const FamilyTables<Ipv4Address>& tables, Ipv4Address source) noexcept {
+    if (source.is_this_network() || source.is_loopback() || source.is_multicast() || source.is_reserved())
+        return DropReason::martian_source;
+    if (source.is_link_local()) return DropReason::link_local;
+    return in_hub_space(tables, source) ? DropReason::source_spoofed : DropReason::source_unknown;
+}
+DropReason reason_of_unknown_source(const FamilyTables<Ipv6Address>& tables, const Ipv6Address& source) noexcept {
+    if (source.is_unspecified() || source.is_loopback() || source.is_multicast() || source.is_mapped_ipv4())
+        return DropReason::martian_source;
+    if (source.is_link_local()) return DropReason::link_local;
+    return in_hub_space(tables, source) ? DropReason::source_spoofed : DropReason::source_unknown;
+}
+
+DropReason reason_of_unknown_destination(const Attachment& attachment, Ipv4Address destination) noexcept {
+    if (destination.is_multicast()) return DropReason::multicast;
+    if (destination.is_this_network() || destination.is_loopback() || destination.is_reserved())
+        return DropReason::martian_destination;
+    if (destination.is_link_local()) return DropReason::link_local;
+    const Prefix4& subnet = attachment.subnet4;
+    return subnet.length() < 31 && destination == subnet.last() ? DropReason::directed_broadcast
+                                                                : DropReason::no_agreement;
+}
+DropReason reason_of_unknown_destination(const Attachment&, const Ipv6Address& destination) noexcept {
+    if (destination.is_multicast()) return DropReason::multicast;
+    if (destination.is_unspecified() || destination.is_loopback() || destination.is_mapped_ipv4())
+        return DropReason::martian_destination;
+    return destination.is_link_local() ? DropReason::link_local : DropReason::no_agreement;
+}
+
+Verdict judge(const Tables& tables, Permissions::Index permission, const Packet& packet) noexcept {
+    const Permissions& permissions = tables.permissions;
+    if (permission == Permissions::kNothing) return Verdict::no_agreement;
+    if (!packet.is(Packet::kL4Known)) {
+        const bool passes =
+            permissions.forward(permission, kOtherClass) || permissions.reverse(permission, kOtherClass);
+        return passes ? Verdict::passes : Verdict::no_agreement;
+    }
+    const std::uint16_t to = packet.destination_port.value();
+    const std::uint16_t from = packet.source_port.value();
+    switch (packet.protocol) {
+        case kProtocolTcp:
+            if (permissions.forward(permission, tables.tcp_classes.of(to))) return Verdict::passes;
+            if (!permissions.reverse(permission, tables.tcp_classes.of(from))) return Verdict::no_agreement;
+            return (packet.l4_type & (kTcpAck | kTcpRst)) != 0 ? Verdict::passes : Verdict::not_a_reply;
+        case kProtocolUdp: {
+            const bool passes = permissions.forward(permission, tables.udp_classes.of(to)) ||
+                                permissions.reverse(permission, tables.udp_classes.of(from));
+            return passes ? Verdict::passes : Verdict::no_agreement;
+        }
+        case kProtocolIcmp:
+            return judge_icmp(permissions, permission, packet.l4_type, kIcmpEchoRequest, kIcmpEchoReply);
+        default: return judge_icmp(permissions, permission, packet.l4_type, kIcmpv6EchoRequest, kIcmpv6EchoReply);
+    }
+}
+
+bool may_have_been_sent(const Tables& tables, Permissions::Index permission, const Packet& quoted) noexcept {
+    const Permissions& permissions = tables.permissions;
+    const auto either = [&](PortClass to, PortClass from) {
+        return permissions.forward(permission, to) || permissions.reverse(permission, from);
+    };
+    if (!quoted.is(Packet::kL4Known)) return either(kOtherClass, kOtherClass);
+    const std::uint16_t to = quoted.destination_port.value();
+    const std::uint16_t from = quoted.source_port.value();
+    if (quoted.protocol == kProtocolTcp) return either(tables.tcp_classes.of(to), tables.tcp_classes.of(from));
+    if (quoted.protocol == kProtocolUdp) return either(tables.udp_classes.of(to), tables.udp_classes.of(from));
+    return either(kEchoClass, kEchoClass);
+}
+
+template <class Address>
+void admit(Walk& walk, const Lane& in, Lane& admitted) noexcept {
+    using Key = typename lpm::KeyOf<Address>::type;
+    const Tables& tables = walk.tables;
+    const FamilyTables<Address>& family = tables.family<Address>();
+    std::array<lpm::TableId, kWalkPackets> vrfs;
+    std::array<Key, kWalkPackets> sources;
+    std::array<Key, kWalkPackets> destinations;
+    std::array<lpm::Row, kWalkPackets> who;
+    std::array<lpm::Row, kWalkPackets> hub;
+
+    // 1. One pass over the headers.
+    const std::size_t count = in.size();
+    for (std::size_t n = 0; n < count; ++n) {
+        const Packet& packet = walk.packets[in[n]];
+        const auto& header = header_of<Address>(packet);
+        vrfs[n] = packet.vrf.value();
+        sources[n] = lpm::KeyOf<Address>::of(address_of(header.source));
+        destinations[n] = lpm::KeyOf<Address>::of(address_of(header.destination));
+    }
+    // 2. Who is asking. 3. Where it wants to go.
+    family.who.find(vrfs.data(), sources.data(), who.data(), count);
+    family.hub.find(lpm::TableId{0}, destinations.data(), hub.data(), count);
+    for (std::size_t n = 0; n < count; ++n) {
+        if (who[n] != lpm::kNoRow) prefetch(&family.who_rows[who[n]]);
+        if (hub[n] != lpm::kNoRow) prefetch(&family.hub_rows[hub[n]]);
+    }
+
+    // 4. The cell and the gates.
+    for (std::size_t n = 0; n < count; ++n) {
+        const std::size_t i = in[n];
+        Packet& packet = walk.packets[i];
+        if (who[n] == lpm::kNoRow) {
+            walk.drop(i, reason_of_unknown_source(family, address_of(header_of<Address>(packet).source)));
+            continue;
+        }
+        const WhoRow<Address>& source = family.who_rows[who[n]];
+        if (!tables.may_use(source.attachments, packet.attachment)) {
+            walk.drop(i, DropReason::source_elsewhere);
+            continue;
+        }
+        if (hub[n] == lpm::kNoRow) {
+            const Attachment& attachment = tables.attachments[packet.attachment.index()];
+            const DropReason reason =
+                reason_of_unknown_destination(attachment, address_of(header_of<Address>(packet).destination));
+            if (reason == DropReason::no_agreement)
+                refuse(walk, i, reason, IcmpError::admin_prohibited);
+            else
+                walk.drop(i, reason);
+            continue;
+        }
+        const HubRow<Address>& destination = family.hub_rows[hub[n]];
+        if (tables.is_closed(source.institution) || tables.is_closed(destination.institution)) {
+            refuse(walk, i, DropReason::institution_closed, IcmpError::admin_prohibited);
+            continue;
+        }
+        const Permissions::Index permission =
+            tables.matrices[packet.vrf.index()].cell(source.matrix_row, destination.group);
+        switch (judge(tables, permission, packet)) {
+            case Verdict::passes:
+                packet.who_row = who[n];
+                packet.hub_row = hub[n];
+                admitted.add(i);
+                break;
+            case Verdict::no_agreement: refuse(walk, i, DropReason::no_agreement, IcmpError::admin_prohibited); break;
+            case Verdict::not_a_reply: refuse(walk, i, DropReason::not_a_reply, IcmpError::admin_prohibited); break;
+            case Verdict::icmp_refused: walk.drop(i, DropReason::icmp_refused); break;
+        }
+    }
+}
+
+template void admit<Ipv4Address>(Walk&, const Lane&, Lane&) noexcept;
+template void admit<Ipv6Address>(Walk&, const Lane&, Lane&) noexcept;
+
+}  // namespace sekisho::dataplane

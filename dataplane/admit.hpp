@@ -1,0 +1,50 @@
+// What the two rooms of stage 4, admit and admit_errors, share: the rows of both ends, and the reasons for which they
+// fail.
+#pragma once
+
+#include "dataplane/walk.hpp"
+#include "lpm/types.hpp"
+#include "net/headers.hpp"
+
+namespace sekisho::dataplane {
+
+// The IP header of a packet of that family; parse has found it whole.
+template <class Address>
+struct FamilyHeader;
+template <>
+struct FamilyHeader<Ipv4Address> {
+    using type = Ipv4Header;
+};
+template <>
+struct FamilyHeader<Ipv6Address> {
+    using type = Ipv6Header;
+};
+template <class Address>
+typename FamilyHeader<Address>::type& header_of(const Packet& packet) noexcept {
+    return *reinterpret_cast<typename FamilyHeader<Address>::type*>(packet.l3);
+}
+inline Ipv4Address address_of(Be32 wire) noexcept {
+    return Ipv4Address(wire);
+}
+inline Ipv6Address address_of(const Ipv6Wire& wire) noexcept {
+    return wire.address();
+}
+
+// Why a source that `who` does not know is dropped: impossible, a hub-space address that is not the operator's own, or
+// of no institution. Silent, all of them.
+DropReason reason_of_unknown_source(const FamilyTables<Ipv4Address>& tables, Ipv4Address source) noexcept;
+DropReason reason_of_unknown_source(const FamilyTables<Ipv6Address>& tables, const Ipv6Address& source) noexcept;
+
+// Why a destination that `hub` does not know is not forwarded: no_agreement for any that could exist, so that a sender
+// cannot tell.
+DropReason reason_of_unknown_destination(const Attachment& attachment, Ipv4Address destination) noexcept;
+DropReason reason_of_unknown_destination(const Attachment& attachment, const Ipv6Address& destination) noexcept;
+
+// What a permission says to a packet.
+enum class Verdict : std::uint8_t { passes, no_agreement, not_a_reply, icmp_refused };
+Verdict judge(const Tables& tables, Permissions::Index permission, const Packet& packet) noexcept;
+
+// The same for the packet that an ICMP error is about, turned round: the tests of flags and replies are left out.
+bool may_have_been_sent(const Tables& tables, Permissions::Index permission, const Packet& quoted) noexcept;
+
+}  // namespace sekisho::dataplane

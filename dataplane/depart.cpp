@@ -1,0 +1,142 @@
+// Stages 7 and 8: the way back of our own packets, and the next hop's Ethernet header.
+//
+// depart() finds the neighbour behind a packet's nexthop, through a hint in the tables for gateways, and puts the frame
+// into the outbox of its port. While a neighbour is unknown it holds a few packets and asks (RFC 1122 §2.3.2.2, RFC
+// 4861 §7.2.2).
+#include "dataplane/admit.hpp"
+#include "dataplane/local.hpp"
+#include "dataplane/stages.hpp"
+
+namespace sekisho::dataplane {
+namespace {
+
+// The neighbour that the packet goes to next, or kNone when there is no room for it.
+std::uint32_t find_neighbour(Walk& walk, const Packet& packet) noexcept {
+    Neighbours& neighbours = walk.worker.neighbours;
+    const Nexthop& nexthop = walk.tables.nexthops[packet.nexthop.index()];
+    const bool ipv6 = packet.is(Packet::kIpv6);
+    if (nexthop.kind == Nexthop::Kind::gateway) {
+        std::atomic<std::uint32_t>& hint = walk.tables.neighbour_hints[packet.nexthop.index()];
+        const std::uint32_t known = hint.load(std::memory_order_relaxed);
+        if (known != Tables::kNoHint) return known;
+        const std::uint32_t found = ipv6 ? neighbours.find_or_add(nexthop.attachment, nexthop.gateway6)
+                                         : neighbours.find_or_add(nexthop.attachment, nexthop.gateway4);
+        if (found != Neighbours::kNone) hint.store(found, std::memory_order_relaxed);
+        return found;
+    }
+    if (ipv6) return neighbours.find_or_add(packet.egress, header_of<Ipv6Address>(packet).destination.address());
+    return neighbours.find_or_add(packet.egress, Ipv4Address(header_of<Ipv4Address>(packet).destination));
+}
+
+void to_outbox(Walk& walk, const Packet& packet, PortId port) noexcept {
+    Outbox& outbox = walk.worker.outbox[port.index()];
+    outbox.frames[outbox.count++] = packet.mbuf;
+}
+
+void hold(Walk& walk, std::size_t i) noexcept {
+    Packet& packet = walk.packets[i];
+    packet.mark(Packet::kResolved);
+    switch (walk.worker.neighbours.hold(packet.neighbour, packet, walk.origin, walk.now)) {
+        case Neighbours::HoldOutcome::held_and_ask:
+            ++walk.account.held;
+            return ask_neighbour(walk, walk.worker.neighbours.question(packet.neighbour));
+        case Neighbours::HoldOutcome::held: ++walk.account.held; return;
+        case Neighbours::HoldOutcome::full: return walk.drop(i, DropReason::neighbour_hold_full);
+        case Neighbours::HoldOutcome::unresolved: return walk.drop(i, DropReason::neighbour_unresolved);
+    }
+}
+
+// `where` of the VRF says the way; it must be by the attachment that the packet belongs to. kNoRow: there is none.
+template <class Address>
+lpm::Row way_back(const Walk& walk, const Packet& packet) noexcept {
+    const lpm::Row row = walk.tables.family<Address>().where.find(packet.vrf.value(),
+                                                                  address_of(header_of<Address>(packet).destination));
+    if (row == lpm::kNoRow || walk.tables.nexthops[row].kind == Nexthop::Kind::blackhole) return lpm::kNoRow;
+    return walk.tables.nexthops[row].attachment == packet.attachment ? row : lpm::kNoRow;
+}
+
+}  // namespace
+
+void route_back(Walk& walk, const Lane& in, Lane& routed) noexcept {
+    for (const std::size_t i : in) {
+        Packet& packet = walk.packets[i];
+        packet.egress = packet.attachment;
+        packet.unmark(Packet::kReturn);
+        if (packet.is(Packet::kIpv6)) {
+            const Ipv6Address destination = header_of<Ipv6Address>(packet).destination.address();
+            if (destination.is_link_local()) {  // never routed: a neighbour on the link it came by
+                packet.neighbour = walk.worker.neighbours.find_or_add(packet.egress, destination);
+                if (packet.neighbour == Neighbours::kNone) {
+                    walk.drop(i, DropReason::neighbour_table_full);
+                    continue;
+                }
+                packet.mark(Packet::kResolved);
+                routed.add(i);
+                continue;
+            }
+        }
+        const lpm::Row row =
+            packet.is(Packet::kIpv6) ? way_back<Ipv6Address>(walk, packet) : way_back<Ipv4Address>(walk, packet);
+        if (row == lpm::kNoRow) {
+            walk.drop(i, DropReason::no_return_path);
+            continue;
+        }
+        packet.nexthop = NexthopId(row);
+        routed.add(i);
+    }
+}
+
+void depart(Walk& walk, const Lane& in) noexcept {
+    for (const std::size_t i : in) {
+        Packet& packet = walk.packets[i];
+        // A packet that waited is of an earlier generation: its attachment may be closed or gone by now.
+        if (packet.egress.index() >= walk.tables.attachments.size() ||
+            !walk.tables.attachments[packet.egress.index()].open) {
+            walk.drop(i, DropReason::egress_closed);
+            continue;
+        }
+        const Attachment& egress = walk.tables.attachments[packet.egress.index()];
+        if (packet.is(Packet::kLinkReady)) {
+            to_outbox(walk, packet, egress.port);
+            continue;
+        }
+        if (!packet.is(Packet::kResolved)) {
+            packet.neighbour = find_neighbour(walk, packet);
+            if (packet.neighbour == Neighbours::kNone) {
+                walk.drop(i, DropReason::neighbour_table_full);
+                continue;
+            }
+        }
+        const Neighbours::Link link = walk.worker.neighbours.link(packet.neighbour);
+        if (link.state != Neighbours::State::reachable) {
+            hold(walk, i);
+            continue;
+        }
+        if (!write_link(packet, egress, link.mac, packet.is(Packet::kIpv6) ? EtherType::ipv6 : EtherType::ipv4)) {
+            walk.drop(i, DropReason::no_room);
+            continue;
+        }
+        to_outbox(walk, packet, egress.port);
+    }
+}
+
+void retry_neighbours(Walk& walk) noexcept {
+    Neighbours& neighbours = walk.worker.neighbours;
+    if (!neighbours.has_pending()) return;
+    const auto may_ask = [&](AttachmentId attachment) {
+        return attachment.index() < walk.tables.attachments.size() && walk.tables.attachments[attachment.index()].open;
+    };
+    neighbours.tick(
+        walk.now,
+        [&](const Neighbours::Question& question) noexcept {
+            if (may_ask(question.attachment)) ask_neighbour(walk, question);
+        },
+        [&](Neighbours::Held& held) noexcept {
+            PortCounters& account = walk.worker.counters.ports[held.origin.index()];
+            --account.held;
+            ++account.dropped[static_cast<std::size_t>(DropReason::neighbour_unresolved)];
+            rte_pktmbuf_free(held.packet.mbuf);
+        });
+}
+
+}  // namespace sekisho::dataplane

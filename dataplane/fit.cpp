@@ -1,0 +1,113 @@
+// Stage 5, fit: TTL, the way out, and whether the packet fits through it.
+//
+// RFC 1812 §5.3.1 and RFC 8200 §3 for the TTL and hop limit, RFC 1191 and RFC 8201 for the MTU. Errors are made before
+// any byte is rewritten. The way out is the hub row's nexthop, or, when the row says so, `where` of the egress VRF, in
+// one batch.
+#include "dataplane/admit.hpp"
+#include "dataplane/icmp_error.hpp"
+#include "dataplane/stages.hpp"
+
+namespace sekisho::dataplane {
+namespace {
+
+std::uint8_t ttl_of(const Ipv4Header& header) noexcept {
+    return header.ttl;
+}
+std::uint8_t ttl_of(const Ipv6Header& header) noexcept {
+    return header.hop_limit;
+}
+
+bool may_fragment(const Ipv4Header& header) noexcept {
+    return (header.flags_offset.to_host() & kIpv4DontFragment) == 0;
+}
+bool may_fragment(const Ipv6Header&) noexcept {
+    return false;
+}  // RFC 8200 §4.5: only by its source
+
+bool serves(const Attachment& attachment, Ipv4Address) noexcept {
+    return attachment.serves_ipv4;
+}
+bool serves(const Attachment& attachment, const Ipv6Address&) noexcept {
+    return attachment.serves_ipv6;
+}
+
+// RFC 2644: no packet becomes a broadcast on the egress link.
+bool is_broadcast(const Attachment& egress, Ipv4Address destination) noexcept {
+    const Prefix4& subnet = egress.subnet4;
+    return subnet.length() < 31 && (destination == subnet.last() || destination == subnet.first());
+}
+bool is_broadcast(const Attachment&, const Ipv6Address&) noexcept {
+    return false;
+}
+
+// The packet's nexthop is known: may it leave by it?
+template <class Address>
+void check_way_out(Walk& walk, std::size_t i, Lane& fitting) noexcept {
+    const Tables& tables = walk.tables;
+    Packet& packet = walk.packets[i];
+    const Nexthop& nexthop = tables.nexthops[packet.nexthop.index()];
+    if (nexthop.kind == Nexthop::Kind::blackhole) return walk.drop(i, DropReason::blackhole);
+    packet.egress = nexthop.attachment;
+    const Attachment& egress = tables.attachments[packet.egress.index()];
+    if (!egress.open) return refuse(walk, i, DropReason::egress_closed, IcmpError::admin_prohibited);
+    if (!serves(egress, Address())) return refuse(walk, i, DropReason::egress_family, IcmpError::admin_prohibited);
+    if (nexthop.kind == Nexthop::Kind::connected) {
+        const HubRow<Address>& row = tables.family<Address>().hub_rows[packet.hub_row];
+        const Address target = row.to_operator.apply(address_of(header_of<Address>(packet).destination));
+        if (is_broadcast(egress, target)) return walk.drop(i, DropReason::directed_broadcast);
+        if (is_own(egress, target)) return walk.drop(i, DropReason::no_kernel_port);
+    }
+    if (packet.l3_length > egress.mtu) {
+        if (may_fragment(header_of<Address>(packet))) return walk.drop(i, DropReason::fragmentation_needed);
+        return refuse(walk, i, DropReason::packet_too_big, IcmpError::too_big, egress.mtu);
+    }
+    fitting.add(i);
+}
+
+}  // namespace
+
+template <class Address>
+void fit(Walk& walk, const Lane& in, Lane& fitting) noexcept {
+    using Key = typename lpm::KeyOf<Address>::type;
+    const FamilyTables<Address>& family = walk.tables.family<Address>();
+    Lane unresolved;
+    for (const std::size_t i : in) {
+        Packet& packet = walk.packets[i];
+        if (ttl_of(header_of<Address>(packet)) <= 1) {
+            refuse(walk, i, DropReason::ttl_expired, IcmpError::time_exceeded);
+            continue;
+        }
+        packet.nexthop = family.hub_rows[packet.hub_row].nexthop;
+        if (packet.nexthop == kResolve)
+            unresolved.add(i);
+        else
+            check_way_out<Address>(walk, i, fitting);
+    }
+    if (unresolved.empty()) return;
+
+    std::array<lpm::TableId, kWalkPackets> vrfs;
+    std::array<Key, kWalkPackets> destinations;
+    std::array<lpm::Row, kWalkPackets> where;
+    for (std::size_t n = 0; n < unresolved.size(); ++n) {
+        const Packet& packet = walk.packets[unresolved[n]];
+        const HubRow<Address>& row = family.hub_rows[packet.hub_row];
+        vrfs[n] = row.vrf.value();
+        destinations[n] =
+            lpm::KeyOf<Address>::of(row.to_operator.apply(address_of(header_of<Address>(packet).destination)));
+    }
+    family.where.find(vrfs.data(), destinations.data(), where.data(), unresolved.size());
+    for (std::size_t n = 0; n < unresolved.size(); ++n) {
+        const std::size_t i = unresolved[n];
+        if (where[n] == lpm::kNoRow) {
+            refuse(walk, i, DropReason::no_route, IcmpError::admin_prohibited);
+            continue;
+        }
+        walk.packets[i].nexthop = NexthopId(where[n]);
+        check_way_out<Address>(walk, i, fitting);
+    }
+}
+
+template void fit<Ipv4Address>(Walk&, const Lane&, Lane&) noexcept;
+template void fit<Ipv6Address>(Walk&, const Lane&, Lane&) noexcept;
+
+}  // namespace sekisho::dataplane

@@ -1,0 +1,111 @@
+// Stage 2, local: sorts what is for the hub itself, within the attachment's budgets.
+//
+// What only a kernel could answer (TCP to the hub, IKE, BGP) is a counted drop until an attachment has a kernel port.
+#include "dataplane/local.hpp"
+
+#include "dataplane/stages.hpp"
+
+namespace sekisho::dataplane {
+namespace {
+
+constexpr std::uint8_t kNdHopLimit = 255;  // RFC 4861 §3.1: proof that no router has forwarded it
+
+void take_ipv4(Walk& walk, std::size_t i) noexcept {
+    const Packet& packet = walk.packets[i];
+    const bool echo =
+        packet.is(Packet::kL4Known) && packet.protocol == kProtocolIcmp && packet.l4_type == kIcmpEchoRequest;
+    if (!echo) return walk.drop(i, DropReason::no_kernel_port);
+    if (!walk.worker.echo_tokens[packet.attachment.index()].take(walk.worker.budgets.echo, walk.now))
+        return walk.drop(i, DropReason::local_rate);
+    take_echo_request<Ipv4Address>(walk, i);
+}
+
+void take_ipv6(Walk& walk, std::size_t i) noexcept {
+    const Packet& packet = walk.packets[i];
+    if (!packet.is(Packet::kL4Known) || packet.protocol != kProtocolIcmpv6)
+        return walk.drop(i, DropReason::no_kernel_port);
+    if (packet.l4_type == kIcmpv6EchoRequest) {
+        if (!walk.worker.echo_tokens[packet.attachment.index()].take(walk.worker.budgets.echo, walk.now))
+            return walk.drop(i, DropReason::local_rate);
+        return take_echo_request<Ipv6Address>(walk, i);
+    }
+    if (packet.l4_type < kNdRouterSolicitation || packet.l4_type > kNdRedirect)
+        return walk.drop(i, DropReason::no_kernel_port);
+    if (!walk.worker.neighbour_tokens[packet.attachment.index()].take(walk.worker.budgets.neighbours, walk.now))
+        return walk.drop(i, DropReason::local_rate);
+    if (reinterpret_cast<const Ipv6Header*>(packet.l3)->hop_limit != kNdHopLimit)
+        return walk.drop(i, DropReason::nd_malformed);
+    take_neighbour_discovery(walk, i);
+}
+
+}  // namespace
+
+bool is_neighbour(const Attachment& attachment, Ipv4Address address) noexcept {
+    const Prefix4& subnet = attachment.subnet4;
+    if (!subnet.contains(address) || address == attachment.ipv4) return false;
+    // RFC 3021: a /31 has no network and broadcast address.
+    return subnet.length() >= 31 || (address != subnet.first() && address != subnet.last());
+}
+
+bool is_neighbour(const Attachment& attachment, const Ipv6Address& address) noexcept {
+    if (address.is_unspecified() || address.is_multicast()) return false;
+    if (address == attachment.ipv6 || address == attachment.link_local) return false;
+    return address.is_link_local() || attachment.subnet6.contains(address);
+}
+
+void learn_neighbour(Walk& walk, std::uint32_t neighbour, const MacAddress& mac) noexcept {
+    Neighbours& neighbours = walk.worker.neighbours;
+    neighbours.learn(neighbour, mac);
+    // Each goes on in the next walk of the port that it came by, on whose account it is held.
+    neighbours.release([&](Neighbours::Held& held) noexcept {
+        PortCounters& account = walk.worker.counters.ports[held.origin.index()];
+        if (walk.worker.resume[held.origin.index()].push(held.packet)) return;
+        --account.held;
+        ++account.dropped[static_cast<std::size_t>(DropReason::neighbour_hold_full)];
+        rte_pktmbuf_free(held.packet.mbuf);
+    });
+}
+
+void ask_neighbour(Walk& walk, const Neighbours::Question& question) noexcept {
+    if (question.family == Family::ipv4)
+        send_arp_request(walk, question.attachment, question.ipv4);
+    else
+        send_solicitation(walk, question.attachment, question.ipv6);
+}
+
+bool write_link(Packet& packet, const Attachment& attachment, const MacAddress& to, EtherType type) noexcept {
+    const bool tagged = attachment.vlan.value() != Attachment::kUntagged;
+    const std::size_t length = sizeof(EthernetHeader) + (tagged ? sizeof(VlanTag) : 0);
+    if (!packet.frame_from(length)) return false;
+    auto* const ethernet = reinterpret_cast<EthernetHeader*>(packet.l3 - length);
+    ethernet->destination = to;
+    ethernet->source = attachment.mac;
+    const Be16 ether_type = Be16::from_host(static_cast<std::uint16_t>(type));
+    ethernet->ether_type = ether_type;
+    if (tagged) {
+        ethernet->ether_type = Be16::from_host(static_cast<std::uint16_t>(EtherType::vlan));
+        auto* const tag = reinterpret_cast<VlanTag*>(packet.l3 - sizeof(VlanTag));
+        tag->control = Be16::from_host(attachment.vlan.value());
+        tag->ether_type = ether_type;
+    }
+    packet.mark(Packet::kLinkReady);
+    return true;
+}
+
+void local(Walk& walk, const Lane& in) noexcept {
+    for (const std::size_t i : in) {
+        Packet& packet = walk.packets[i];
+        if (packet.is(Packet::kArp)) {
+            if (walk.worker.neighbour_tokens[packet.attachment.index()].take(walk.worker.budgets.neighbours, walk.now))
+                take_arp(walk, i);
+            else
+                walk.drop(i, DropReason::local_rate);
+        } else if (packet.is(Packet::kIpv6)) {
+            take_ipv6(walk, i);
+        } else {
+            take_ipv4(walk, i);
+        }
+    }
+}
+
+}  // namespace sekisho::dataplane

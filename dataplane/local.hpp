@@ -1,0 +1,39 @@
+// The parts of stage 2, local: one file for each protocol in which the hub itself speaks.
+//
+// Each takes one packet of a walk that parse found to be for the hub, and ends it: consumed or dropped. What it
+// answers, or asks, goes to the port's next walk.
+#pragma once
+
+#include "dataplane/walk.hpp"
+#include "net/headers.hpp"
+
+namespace sekisho::dataplane {
+
+// RFC 826: answers for the attachment's own address with the attachment's own MAC, and learns from neighbours.
+void take_arp(Walk& walk, std::size_t packet) noexcept;
+// RFC 4861: solicitations are answered, advertisements learned from; nothing else is taken.
+void take_neighbour_discovery(Walk& walk, std::size_t packet) noexcept;
+// RFC 792, RFC 4443 §4: echo requests to the hub are answered.
+template <class Address>
+void take_echo_request(Walk& walk, std::size_t packet) noexcept;
+
+// Sends the question "who has this address?" by ARP or neighbour solicitation.
+void ask_neighbour(Walk& walk, const Neighbours::Question& question) noexcept;
+
+// The parts of ask_neighbour.
+void send_arp_request(Walk& walk, AttachmentId attachment, Ipv4Address target) noexcept;
+void send_solicitation(Walk& walk, AttachmentId attachment, const Ipv6Address& target) noexcept;
+
+// Whether the address is a neighbour's on that attachment: in its subnet, or link-local for IPv6, and not the hub's
+// own.
+bool is_neighbour(const Attachment& attachment, Ipv4Address address) noexcept;
+bool is_neighbour(const Attachment& attachment, const Ipv6Address& address) noexcept;
+
+// Notes the MAC address that a neighbour told of, and lets what waited for it go on.
+void learn_neighbour(Walk& walk, std::uint32_t neighbour, const MacAddress& mac) noexcept;
+
+// Writes the Ethernet header, with the attachment's tag if it has one, before the packet's IP or ARP header, and marks
+// it ready to be sent by the attachment's port. False when the buffer has no room before it.
+bool write_link(Packet& packet, const Attachment& attachment, const MacAddress& to, EtherType type) noexcept;
+
+}  // namespace sekisho::dataplane

@@ -1,0 +1,102 @@
+// A packet in the path: our handle on its buffer and what the stages found out about it; bursts and lanes of packets.
+//
+// The one place where rte_mbuf appears (ports apart). A Packet owns nothing by itself: whoever takes it out of a burst
+// sends it, frees it or keeps it. Worker threads only.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include <rte_mbuf.h>
+#include <rte_mempool.h>
+
+#include "net/ids.hpp"
+#include "net/prefetch.hpp"
+
+namespace sekisho::dataplane {
+
+inline constexpr std::size_t kBurst = 64;    // packets taken from a port at once
+inline constexpr std::size_t kResumed = 32;  // packets of our own or released by a neighbour that join a walk
+inline constexpr std::size_t kWalkPackets = kBurst + kResumed;
+
+// Everything that the path knows of one packet: one cache line.
+struct alignas(64) Packet {
+    rte_mbuf* mbuf = nullptr;
+    std::uint8_t* l3 = nullptr;  // the IP header, inside the buffer
+
+    std::uint16_t l3_length = 0;  // from the IP header: total length, or 40 and the payload length
+    std::uint16_t l4_offset = 0;  // from l3
+    L4Port source_port;           // TCP and UDP; zero otherwise
+    L4Port destination_port;
+    std::uint8_t protocol = 0;  // of L4, after IPv6's extension headers
+    std::uint8_t l4_type = 0;   // TCP: the flags; ICMP: the type
+    std::uint16_t marks = 0;
+
+    AttachmentId attachment;  // came by; of a packet of our own: belongs to
+    VrfId vrf;                // the operator space of that attachment
+
+    std::uint32_t who_row = 0;  // admit
+    std::uint32_t hub_row = 0;
+    NexthopId nexthop;            // fit
+    AttachmentId egress;          // fit
+    std::uint32_t neighbour = 0;  // depart, of a packet that was held
+
+    // Marks.
+    static constexpr std::uint16_t kIpv6 = 1;       // the family; otherwise IPv4
+    static constexpr std::uint16_t kL4Known = 2;    // protocol, ports and l4_type are of a header that was found whole
+    static constexpr std::uint16_t kIcmpError = 4;  // an ICMP error: admitted by what it quotes
+    static constexpr std::uint16_t kLinkReady = 8;  // has its Ethernet header: only to be sent
+    static constexpr std::uint16_t kGroupFrame = 16;   // came to a multicast or broadcast MAC address
+    static constexpr std::uint16_t kRouterError = 32;  // an ICMP error from a router that no map covers
+    static constexpr std::uint16_t kReturn = 64;       // our own reply: way back still to be looked up
+    static constexpr std::uint16_t kResolved = 128;    // `neighbour` is known
+    static constexpr std::uint16_t kArp = 256;
+
+    bool is(std::uint16_t mark) const noexcept { return (marks & mark) != 0; }
+    void mark(std::uint16_t which) noexcept { marks = static_cast<std::uint16_t>(marks | which); }
+    void unmark(std::uint16_t which) noexcept { marks = static_cast<std::uint16_t>(marks & ~which); }
+
+    std::span<std::uint8_t> frame() noexcept {
+        return {rte_pktmbuf_mtod(mbuf, std::uint8_t*), rte_pktmbuf_data_len(mbuf)};
+    }
+    // The IP packet: exactly its own length, never the padding behind it.
+    std::span<std::uint8_t> ip() noexcept { return {l3, l3_length}; }
+
+    // Makes the frame begin `header` bytes before the IP header and end with the IP packet. False if there is no room.
+    bool frame_from(std::size_t header) noexcept {
+        auto* const start = static_cast<std::uint8_t*>(mbuf->buf_addr);
+        if (static_cast<std::size_t>(l3 - start) < header) return false;
+        mbuf->data_off = static_cast<std::uint16_t>(l3 - start - static_cast<std::ptrdiff_t>(header));
+        mbuf->data_len = static_cast<std::uint16_t>(header + l3_length);
+        mbuf->pkt_len = mbuf->data_len;
+        return true;
+    }
+};
+static_assert(sizeof(Packet) == 64);
+
+// Packets that share a fate so far, by their place in the walk's array, in order of arrival.
+class Lane {
+  public:
+    void add(std::size_t packet) noexcept { index_[count_++] = static_cast<std::uint8_t>(packet); }
+    std::size_t size() const noexcept { return count_; }
+    bool empty() const noexcept { return count_ == 0; }
+    void clear() noexcept { count_ = 0; }
+    const std::uint8_t* begin() const noexcept { return index_.data(); }
+    const std::uint8_t* end() const noexcept { return index_.data() + count_; }
+    std::size_t operator[](std::size_t i) const noexcept { return index_[i]; }
+
+  private:
+    std::size_t count_ = 0;
+    std::array<std::uint8_t, kWalkPackets> index_;
+};
+
+// A pool of packet buffers; closed when the last owner lets go.
+struct FreeMempool {
+    void operator()(rte_mempool* pool) const noexcept { rte_mempool_free(pool); }
+};
+using Mempool = std::unique_ptr<rte_mempool, FreeMempool>;
+
+}  // namespace sekisho::dataplane

@@ -1,0 +1,227 @@
+// Stage 1, parse: reads the headers of every received frame, once, and sorts it.
+//
+// Ethernet and 802.1Q; IPv4 (RFC 791, checks of RFC 1812 §5.2.2) and IPv6 (RFC 8200) with a bounded chain of extension
+// headers; the ports, flags or type of L4. Finds the attachment. It judges form only: who may go where is admit's
+// business. Nothing is read past the end of a frame; nothing past the IP packet's own length is looked at again.
+#include "dataplane/stages.hpp"
+#include "net/checksum.hpp"
+#include "net/headers.hpp"
+
+namespace sekisho::dataplane {
+namespace {
+
+constexpr int kMaxExtensionHeaders = 8;
+constexpr std::size_t kMaxExtensionBytes = 512;
+constexpr std::uint8_t kOptionEnd = 0;
+constexpr std::uint8_t kOptionNop = 1;
+constexpr std::uint8_t kOptionLooseSourceRoute = 131;
+constexpr std::uint8_t kOptionStrictSourceRoute = 137;
+
+enum class Way : std::uint8_t { local, ipv4, ipv6, errors4, errors6, dropped };
+
+class Parser {
+  public:
+    Parser(Walk& walk, std::size_t index) noexcept : walk_(walk), index_(index), packet_(walk.packets[index]) {}
+
+    Way run() noexcept {
+        if (packet_.mbuf->nb_segs != 1) return drop(DropReason::frame_segmented);
+        const std::span<std::uint8_t> frame = packet_.frame();
+        const auto* const ethernet = header_at<EthernetHeader>(frame, 0);
+        if (ethernet == nullptr) return drop(DropReason::frame_truncated);
+        std::size_t l3_offset = sizeof(EthernetHeader);
+        std::uint16_t ether_type = ethernet->ether_type.to_host();
+        std::size_t vlan = Attachment::kUntagged;
+        if (ether_type == static_cast<std::uint16_t>(EtherType::vlan)) {
+            const auto* const tag = header_at<VlanTag>(frame, l3_offset);
+            if (tag == nullptr) return drop(DropReason::frame_truncated);
+            vlan = tag->vlan().index();
+            ether_type = tag->ether_type.to_host();
+            l3_offset += sizeof(VlanTag);
+        }
+        const std::uint16_t attachment = walk_.tables.attachment_on(walk_.origin, vlan);
+        if (attachment == Tables::kNoAttachment) return drop(DropReason::attachment_unknown);
+        packet_.attachment = AttachmentId(attachment);
+        attachment_ = &walk_.tables.attachments[attachment];
+        if (!attachment_->open) return drop(DropReason::attachment_closed);
+        packet_.vrf = attachment_->vrf;
+        if (ethernet->destination != attachment_->mac) {
+            if (!ethernet->destination.is_group()) return drop(DropReason::mac_not_ours);
+            packet_.mark(Packet::kGroupFrame);
+        }
+        packet_.l3 = frame.data() + l3_offset;
+        const std::span<std::uint8_t> rest = frame.subspan(l3_offset);
+        switch (static_cast<EtherType>(ether_type)) {
+            case EtherType::ipv4: return attachment_->serves_ipv4 ? ipv4(rest) : drop(DropReason::family_not_served);
+            case EtherType::ipv6: return attachment_->serves_ipv6 ? ipv6(rest) : drop(DropReason::family_not_served);
+            case EtherType::arp:
+                packet_.l3_length = static_cast<std::uint16_t>(rest.size());
+                packet_.mark(Packet::kArp);
+                return attachment_->serves_ipv4 ? Way::local : drop(DropReason::family_not_served);
+            default: return drop(DropReason::ether_type_refused);
+        }
+    }
+
+  private:
+    Way drop(DropReason reason) noexcept {
+        walk_.drop(index_, reason);
+        return Way::dropped;
+    }
+
+    Way ipv4(std::span<std::uint8_t> bytes) noexcept {
+        const auto* const header = header_at<Ipv4Header>(bytes, 0);
+        if (header == nullptr) return drop(DropReason::ipv4_truncated);
+        if (header->version() != 4) return drop(DropReason::ipv4_version);
+        const std::size_t header_length = header->header_length();
+        const std::size_t total_length = header->total_length.to_host();
+        if (header_length < sizeof(Ipv4Header)) return drop(DropReason::ipv4_header_length);
+        if (total_length > bytes.size()) return drop(DropReason::ipv4_total_length);
+        if (total_length < header_length) return drop(DropReason::ipv4_header_length);
+        if (!checksum_is_good(sum_of(bytes.first(header_length)))) return drop(DropReason::ipv4_checksum);
+        packet_.l3_length = static_cast<std::uint16_t>(total_length);
+        packet_.l4_offset = static_cast<std::uint16_t>(header_length);
+        packet_.protocol = header->protocol;
+        if (header_length > sizeof(Ipv4Header)) {
+            const Way way = options(bytes.subspan(sizeof(Ipv4Header), header_length - sizeof(Ipv4Header)));
+            if (way == Way::dropped) return way;
+        }
+        if ((header->flags_offset.to_host() & (kIpv4MoreFragments | kIpv4OffsetMask)) != 0)
+            return drop(DropReason::fragment);
+        if (!l4(kProtocolIcmp)) return drop(DropReason::l4_truncated);
+        if (Ipv4Address(header->destination) == attachment_->ipv4) return Way::local;
+        if (packet_.is(Packet::kGroupFrame)) return drop(reason_of_group(Ipv4Address(header->destination)));
+        return packet_.is(Packet::kIcmpError) ? Way::errors4 : Way::ipv4;
+    }
+
+    // A frame to a group address that is not for the hub: RFC 1812 §5.3.4 forbids forwarding it, whatever it carries.
+    DropReason reason_of_group(Ipv4Address destination) const noexcept {
+        if (destination.is_multicast()) return DropReason::multicast;
+        if (destination.is_limited_broadcast() || destination == attachment_->subnet4.last())
+            return DropReason::directed_broadcast;
+        return DropReason::mac_not_ours;
+    }
+
+    // RFC 1812 §5.2.4: options are passed on as they are, but a source route would lead around the agreements.
+    Way options(std::span<const std::uint8_t> options) noexcept {
+        while (!options.empty() && options[0] != kOptionEnd) {
+            if (options[0] == kOptionNop) {
+                options = options.subspan(1);
+                continue;
+            }
+            if (options.size() < 2 || options[1] < 2 || options[1] > options.size())
+                return drop(DropReason::ipv4_options_malformed);
+            if (options[0] == kOptionLooseSourceRoute || options[0] == kOptionStrictSourceRoute)
+                return drop(DropReason::source_route);
+            options = options.subspan(options[1]);
+        }
+        return Way::ipv4;
+    }
+
+    Way ipv6(std::span<std::uint8_t> bytes) noexcept {
+        const auto* const header = header_at<Ipv6Header>(bytes, 0);
+        if (header == nullptr) return drop(DropReason::ipv6_truncated);
+        if (header->version() != 6) return drop(DropReason::ipv6_version);
+        const std::size_t length = sizeof(Ipv6Header) + header->payload_length.to_host();
+        if (length > bytes.size() || length > 65535) return drop(DropReason::ipv6_payload_length);
+        packet_.mark(Packet::kIpv6);
+        packet_.l3_length = static_cast<std::uint16_t>(length);
+        packet_.l4_offset = sizeof(Ipv6Header);
+        packet_.protocol = header->next_header;
+        if (is_extension(packet_.protocol)) {
+            const Way way = extensions(bytes.first(length));
+            if (way == Way::dropped) return way;
+        }
+        if (!l4(kProtocolIcmpv6)) return drop(DropReason::l4_truncated);
+        const Ipv6Address destination = header->destination.address();
+        if (destination == attachment_->ipv6 || is_local(destination)) return Way::local;
+        if (packet_.is(Packet::kGroupFrame))
+            return drop(destination.is_multicast() ? DropReason::multicast : DropReason::mac_not_ours);
+        return packet_.is(Packet::kIcmpError) ? Way::errors6 : Way::ipv6;
+    }
+
+    static bool is_extension(std::uint8_t protocol) noexcept {
+        return protocol == kProtocolHopByHop || protocol == kProtocolRouting ||
+               protocol == kProtocolDestinationOptions || protocol == kProtocolFragment;
+    }
+
+    // RFC 8200 §4: follows what it knows, a bounded way. Anything else is left as the L4 protocol: it is forwarded if
+    // an agreement lets any protocol pass.
+    Way extensions(std::span<const std::uint8_t> bytes) noexcept {
+        std::size_t offset = packet_.l4_offset;
+        for (int headers = 0; is_extension(packet_.protocol); ++headers) {
+            if (packet_.protocol == kProtocolFragment) return drop(DropReason::fragment);
+            const auto* const header = header_at<Ipv6ExtensionHeader>(bytes, offset);
+            if (header == nullptr || header->bytes() > bytes.size() - offset)
+                return drop(DropReason::ipv6_extension_truncated);
+            // RFC 5095; and with segments left the destination is not where the packet is going in the end.
+            if (packet_.protocol == kProtocolRouting && (header->type == 0 || header->segments_left != 0))
+                return drop(DropReason::routing_header);
+            offset += header->bytes();
+            if (headers == kMaxExtensionHeaders || offset - sizeof(Ipv6Header) > kMaxExtensionBytes)
+                return drop(DropReason::ipv6_extension_chain);
+            packet_.protocol = header->next_header;
+        }
+        packet_.l4_offset = static_cast<std::uint16_t>(offset);
+        return Way::ipv6;
+    }
+
+    // The addresses and groups of RFC 4291 §2.8 that a router listens on here, besides its global address.
+    bool is_local(const Ipv6Address& destination) const noexcept {
+        if (destination.is_link_local()) return destination == attachment_->link_local;
+        if (!destination.is_multicast()) return false;
+        return destination == attachment_->ipv6.solicited_node() ||
+               destination == attachment_->link_local.solicited_node() || destination == kAllNodes ||
+               destination == kAllRouters;
+    }
+
+    // False if the packet ends inside a header that the hub must read. `icmp` is the family's own ICMP.
+    bool l4(std::uint8_t icmp) noexcept {
+        const std::span<const std::uint8_t> bytes = packet_.ip();
+        if (packet_.protocol == kProtocolTcp) {
+            const auto* const tcp = header_at<TcpHeader>(bytes, packet_.l4_offset);
+            if (tcp == nullptr) return false;
+            const std::size_t length = std::size_t{4} * (tcp->data_offset >> 4U);
+            if (length < sizeof(TcpHeader) || length > bytes.size() - packet_.l4_offset) return false;
+            packet_.source_port = L4Port(tcp->source_port.to_host());
+            packet_.destination_port = L4Port(tcp->destination_port.to_host());
+            packet_.l4_type = tcp->flags;
+            packet_.mark(Packet::kL4Known);
+        } else if (packet_.protocol == kProtocolUdp) {
+            const auto* const udp = header_at<UdpHeader>(bytes, packet_.l4_offset);
+            if (udp == nullptr) return false;
+            packet_.source_port = L4Port(udp->source_port.to_host());
+            packet_.destination_port = L4Port(udp->destination_port.to_host());
+            packet_.mark(Packet::kL4Known);
+        } else if (packet_.protocol == icmp) {
+            const auto* const header = header_at<IcmpHeader>(bytes, packet_.l4_offset);
+            if (header == nullptr) return false;
+            packet_.l4_type = header->type;
+            packet_.mark(Packet::kL4Known);
+            if (is_icmp_error(icmp, header->type)) packet_.mark(Packet::kIcmpError);
+        }
+        return true;
+    }
+
+    Walk& walk_;
+    const std::size_t index_;
+    Packet& packet_;
+    const Attachment* attachment_ = nullptr;
+};
+
+}  // namespace
+
+void parse(Walk& walk, ParseOut out) noexcept {
+    constexpr std::size_t kAhead = 4;
+    for (std::size_t i = 0; i < walk.received; ++i) {
+        if (i + kAhead < walk.received) prefetch(rte_pktmbuf_mtod(walk.packets[i + kAhead].mbuf, const void*));
+        switch (Parser(walk, i).run()) {
+            case Way::ipv4: out.ipv4.add(i); break;
+            case Way::ipv6: out.ipv6.add(i); break;
+            case Way::local: out.local.add(i); break;
+            case Way::errors4: out.errors4.add(i); break;
+            case Way::errors6: out.errors6.add(i); break;
+            case Way::dropped: break;
+        }
+    }
+}
+
+}  // namespace sekisho::dataplane

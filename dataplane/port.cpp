@@ -1,0 +1,117 @@
+// Opening, starting and closing DPDK devices, and the two calls that move frames.
+#include "dataplane/port.hpp"
+
+#include <cstring>
+
+#include <fmt/format.h>
+#include <rte_dev.h>
+#include <rte_ethdev.h>
+
+namespace sekisho::dataplane {
+namespace {
+
+constexpr std::uint16_t kDescriptors = 1024;
+
+Error failed(const PortSpec& spec, const char* step, int code) {
+    return {ErrorCode::unavailable,
+            fmt::format("port {} ({}): {}: {}", spec.name, spec.devargs, step, rte_strerror(code < 0 ? -code : code))};
+}
+
+// Sets up one queue pair a worker, as many descriptors as the device allows up to ours.
+Expected<void> set_up_queues(const PortSpec& spec, std::uint16_t device, std::uint16_t queues, rte_mempool* pool) {
+    std::uint16_t receive = kDescriptors;
+    std::uint16_t transmit = kDescriptors;
+    if (const int code = rte_eth_dev_adjust_nb_rx_tx_desc(device, &receive, &transmit); code != 0)
+        return failed(spec, "descriptor counts", code);
+    const auto socket = static_cast<unsigned>(std::max(0, rte_eth_dev_socket_id(device)));
+    for (std::uint16_t queue = 0; queue < queues; ++queue) {
+        if (const int code = rte_eth_rx_queue_setup(device, queue, receive, socket, nullptr, pool); code != 0)
+            return failed(spec, "receive queue", code);
+        if (const int code = rte_eth_tx_queue_setup(device, queue, transmit, socket, nullptr); code != 0)
+            return failed(spec, "transmit queue", code);
+    }
+    return {};
+}
+
+// The device takes frames for any MAC address: an attachment's is not the device's own.
+void listen_to_all(std::uint16_t device) {
+    // Some virtual devices know neither and give everything anyway.
+    static_cast<void>(rte_eth_promiscuous_enable(device));
+    static_cast<void>(rte_eth_allmulticast_enable(device));
+}
+
+}  // namespace
+
+Expected<std::unique_ptr<Port>> Port::open(const PortSpec& spec, std::uint16_t queues, rte_mempool* pool) {
+    const std::string device_name = spec.devargs.substr(0, spec.devargs.find(','));
+    std::uint16_t device = 0;
+    if (rte_eth_dev_get_port_by_name(device_name.c_str(), &device) == 0)
+        return Error{ErrorCode::exists,
+                     fmt::format("port {}: device {} is another port already", spec.name, device_name)};
+    if (const int code = rte_dev_probe(spec.devargs.c_str()); code != 0)
+        return failed(spec, "no such device, or its driver refused", code);
+    if (rte_eth_dev_get_port_by_name(device_name.c_str(), &device) != 0)
+        return Error{ErrorCode::not_found,
+                     fmt::format("port {}: {} is not an Ethernet device", spec.name, spec.devargs)};
+
+    std::unique_ptr<Port> port(new Port(spec, device));
+    rte_eth_dev_info info{};
+    if (const int code = rte_eth_dev_info_get(device, &info); code != 0)
+        return failed(spec, "device information", code);
+    if (info.max_rx_queues < queues || info.max_tx_queues < queues)
+        return Error{ErrorCode::limit, fmt::format("port {}: the device has {} queues, {} are needed", spec.name,
+                                                   std::min(info.max_rx_queues, info.max_tx_queues), queues)};
+    rte_eth_conf conf{};
+    if (const int code = rte_eth_dev_configure(device, queues, queues, &conf); code != 0)
+        return failed(spec, "configure", code);
+    // A device that cannot change its MTU (net_ring, net_pcap) has none that could be exceeded.
+    if (const int code = rte_eth_dev_set_mtu(device, spec.mtu); code != 0 && code != -ENOTSUP)
+        return failed(spec, "set the MTU", code);
+    if (auto ready = set_up_queues(spec, device, queues, pool); !ready) return ready.error();
+    if (const int code = rte_eth_dev_start(device); code != 0) return failed(spec, "start", code);
+    listen_to_all(device);
+    return port;
+}
+
+Port::~Port() {
+    rte_eth_dev_stop(device_);
+    rte_eth_dev_close(device_);
+}
+
+PortInfo Port::info() const {
+    PortInfo result;
+    result.name = spec_.name;
+    result.devargs = spec_.devargs;
+    rte_eth_dev_info info{};
+    if (rte_eth_dev_info_get(device_, &info) == 0 && info.driver_name != nullptr) result.driver = info.driver_name;
+    rte_ether_addr mac{};
+    if (rte_eth_macaddr_get(device_, &mac) == 0) {
+        MacAddress::Bytes bytes;
+        std::memcpy(bytes.data(), mac.addr_bytes, bytes.size());
+        result.mac = MacAddress(bytes);
+    }
+    rte_eth_dev_get_mtu(device_, &result.mtu);
+    rte_eth_link link{};
+    if (rte_eth_link_get_nowait(device_, &link) == 0) {
+        result.link_up = link.link_status == RTE_ETH_LINK_UP;
+        result.link_mbps = link.link_speed == RTE_ETH_SPEED_NUM_UNKNOWN ? 0 : link.link_speed;
+    }
+    rte_eth_stats stats{};
+    if (rte_eth_stats_get(device_, &stats) == 0) {
+        result.missed = stats.imissed;
+        result.receive_errors = stats.ierrors;
+        result.no_buffer = stats.rx_nombuf;
+        result.transmit_errors = stats.oerrors;
+    }
+    return result;
+}
+
+std::size_t Port::receive(QueueId queue, std::span<rte_mbuf*> frames) const noexcept {
+    return rte_eth_rx_burst(device_, queue.value(), frames.data(), static_cast<std::uint16_t>(frames.size()));
+}
+
+std::size_t Port::transmit(QueueId queue, std::span<rte_mbuf*> frames) const noexcept {
+    return rte_eth_tx_burst(device_, queue.value(), frames.data(), static_cast<std::uint16_t>(frames.size()));
+}
+
+}  // namespace sekisho::dataplane

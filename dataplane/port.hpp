@@ -1,0 +1,61 @@
+// A port: any device that DPDK drives, by its devargs, with one receive and one transmit queue a worker.
+//
+// Opened and closed by the control thread; receive() and transmit() are the workers'. What the device itself counts or
+// drops stands beside our own accounting, never in it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "dataplane/packet.hpp"
+#include "net/address.hpp"
+#include "net/expected.hpp"
+
+namespace sekisho::dataplane {
+
+struct PortSpec {
+    std::string name;          // what attachments call it
+    std::string devargs;       // "net_tap0,iface=sk-kita", "0000:03:00.0"
+    std::uint16_t mtu = 1500;  // of an IP packet, in bytes
+};
+
+struct PortInfo {  // for `show ports`
+    std::string name;
+    std::string devargs;
+    std::string driver;
+    MacAddress mac;
+    std::uint16_t mtu = 0;
+    bool link_up = false;         // net_tap says down once its device is in a namespace: it means nothing there
+    std::uint32_t link_mbps = 0;  // 0: unknown
+    std::uint64_t missed = 0;     // what the device dropped: no descriptor was free
+    std::uint64_t receive_errors = 0;
+    std::uint64_t no_buffer = 0;
+    std::uint64_t transmit_errors = 0;
+};
+
+class Port {
+  public:
+    // Probes the device and starts it with `queues` queue pairs, receiving into `pool`. The error says which step
+    // failed.
+    static Expected<std::unique_ptr<Port>> open(const PortSpec& spec, std::uint16_t queues, rte_mempool* pool);
+    ~Port();  // stops and closes the device
+    Port(const Port&) = delete;
+    Port& operator=(const Port&) = delete;
+
+    const PortSpec& spec() const noexcept { return spec_; }
+    PortInfo info() const;
+
+    // Worker: up to `frames.size()` frames; how many came.
+    std::size_t receive(QueueId queue, std::span<rte_mbuf*> frames) const noexcept;
+    // Worker: hands frames over; how many the device took. The others are still the caller's.
+    std::size_t transmit(QueueId queue, std::span<rte_mbuf*> frames) const noexcept;
+
+  private:
+    Port(PortSpec spec, std::uint16_t device) : spec_(std::move(spec)), device_(device) {}
+    PortSpec spec_;
+    std::uint16_t device_;
+};
+
+}  // namespace sekisho::dataplane

@@ -1,0 +1,48 @@
+// The stages of the path, in packet order. Each takes lanes of the walk in and puts what goes on into named lanes.
+//
+// A packet that a stage neither passes on nor keeps was dropped, with its reason counted; refused packets may get an
+// ICMP error (icmp_error.hpp). One file a stage. Worker thread, or `explain` on a walk of its own.
+#pragma once
+
+#include "dataplane/walk.hpp"
+
+namespace sekisho::dataplane {
+
+// 1. Ethernet, 802.1Q, IPv4 and IPv6 and L4 headers, lengths and checksums; (port, VLAN) gives the attachment.
+struct ParseOut {
+    Lane& local;  // ARP, and IP for the hub itself
+    Lane& ipv4;   // to be forwarded
+    Lane& ipv6;
+    Lane& errors4;  // ICMP errors to be forwarded
+    Lane& errors6;
+};
+void parse(Walk& walk, ParseOut out) noexcept;
+
+// 2. What is for the hub itself: ARP, neighbour discovery and echo are answered; the rest is for a kernel.
+void local(Walk& walk, const Lane& in) noexcept;
+
+// 4. Who is asking (`who`), where to (`hub`), may they (matrix and gates).
+template <class Address>
+void admit(Walk& walk, const Lane& in, Lane& admitted) noexcept;
+template <class Address>
+void admit_errors(Walk& walk, const Lane& in, Lane& admitted) noexcept;
+
+// 5. TTL, the way out (`where`, if the hub row does not name it), MTU.
+template <class Address>
+void fit(Walk& walk, const Lane& in, Lane& fitting) noexcept;
+
+// 6. Addresses by their rows' prefix maps, TTL, and every checksum that covers them.
+template <class Address>
+void translate(Walk& walk, const Lane& in) noexcept;
+
+// 7. The way back of what the hub made itself: `where` of its own attachment's VRF.
+void route_back(Walk& walk, const Lane& in, Lane& routed) noexcept;
+
+// 8. The next hop's Ethernet header. An unknown next hop holds a few packets and is asked.
+void depart(Walk& walk, const Lane& in) noexcept;
+
+// Sends questions again and gives up on neighbours that do not answer. About ten times a second, between walks: `walk`
+// has no packets of its own.
+void retry_neighbours(Walk& walk) noexcept;
+
+}  // namespace sekisho::dataplane

@@ -1,0 +1,112 @@
+// Stage 6, translate: both addresses by their rows' prefix maps, one hop less, and every checksum that covers them (RFC
+// 1624).
+//
+// An ICMP error is translated outside and inside, so that its receiver finds in the quote the packet that it sent (RFC
+// 5508 §4.2): the quoted source is the outer destination, the quoted destination the one that the hub delivered to.
+#include "dataplane/admit.hpp"
+#include "dataplane/quote.hpp"
+#include "dataplane/stages.hpp"
+#include "nat/rewrite.hpp"
+
+namespace sekisho::dataplane {
+namespace {
+
+// What replacing a checksum field does to a checksum over it.
+ChecksumDelta replaced(Be16 before, Be16 after) noexcept {
+    return before == after ? ChecksumDelta() : ChecksumDelta::replace(before, after);
+}
+
+Be16 header_checksum(const Ipv4Header& header) noexcept {
+    return header.checksum;
+}
+Be16 header_checksum(const Ipv6Header&) noexcept {
+    return {};
+}
+
+// Rewrites the quote: its destination becomes the hub's, its source the operator's again. What that does to the ICMP
+// checksum.
+template <class Address>
+ChecksumDelta translate_quote(Packet& packet, const nat::PrefixMap<Address>& to_hub,
+                              const nat::PrefixMap<Address>& to_operator) noexcept {
+    constexpr bool kIpv6 = Address::kFamily == Family::ipv6;
+    const auto quote = read_quote<Address>(packet);
+    if (!quote) return {};  // admit_errors has read it in this walk
+    const ChecksumDelta addresses = to_hub.checksum() + to_operator.checksum();
+    ChecksumDelta covered = addresses;
+
+    auto& header = *quote->header;
+    const Be16 header_before = header_checksum(header);
+    nat::set_addresses(header, to_operator.apply(address_of(header.source)),
+                       to_hub.apply(address_of(header.destination)), addresses);
+    covered = covered + replaced(header_before, header_checksum(header));
+
+    const std::size_t offset = nat::pseudo_checksum_offset(quote->protocol, kIpv6);
+    const auto* const l4_checksum = offset == 0 ? nullptr : header_at<Be16>(quote->l4, offset);
+    if (l4_checksum != nullptr) {
+        const Be16 l4_before = *l4_checksum;
+        nat::adjust_l4_checksum(quote->l4, quote->protocol, kIpv6, addresses);
+        covered = covered + replaced(l4_before, *l4_checksum);
+    }
+    return covered;
+}
+
+template <class Address>
+void translate_error(const Tables& tables, Packet& packet) noexcept {
+    constexpr bool kIpv6 = Address::kFamily == Family::ipv6;
+    const FamilyTables<Address>& family = tables.family<Address>();
+    const HubRow<Address>& destination = family.hub_rows[packet.hub_row];
+    const auto quote = read_quote<Address>(packet);
+    if (!quote) return;
+    const Address receiver = address_of(quote->header->destination);
+    const lpm::Row receiver_row = family.who.find(packet.vrf.value(), receiver);
+    if (receiver_row == lpm::kNoRow) return;  // not so: admit_errors has found it in these tables
+    const nat::PrefixMap<Address>& receiver_to_hub = family.who_rows[receiver_row].to_hub;
+
+    auto& header = header_of<Address>(packet);
+    const Address old_source = address_of(header.source);
+    const bool router = packet.is(Packet::kRouterError);
+    const Address new_source =
+        router ? receiver_to_hub.apply(receiver) : family.who_rows[packet.who_row].to_hub.apply(old_source);
+    const auto wire = [](const Address& address) {
+        if constexpr (kIpv6)
+            return Ipv6Wire::from(address);
+        else
+            return address.wire();
+    };
+    const ChecksumDelta outer =
+        ChecksumDelta::replace(wire(old_source), wire(new_source)) + destination.to_operator.checksum();
+    ChecksumDelta covered = translate_quote<Address>(packet, receiver_to_hub, destination.to_operator);
+    if (kIpv6) covered = covered + outer;  // the pseudo-header
+    auto& icmp = *reinterpret_cast<IcmpHeader*>(packet.l3 + packet.l4_offset);
+    icmp.checksum = covered.apply(icmp.checksum);
+    nat::set_addresses(header, new_source, destination.to_operator.apply(address_of(header.destination)), outer);
+    nat::decrement_ttl(header);
+}
+
+}  // namespace
+
+template <class Address>
+void translate(Walk& walk, const Lane& in) noexcept {
+    constexpr bool kIpv6 = Address::kFamily == Family::ipv6;
+    const FamilyTables<Address>& family = walk.tables.family<Address>();
+    for (const std::size_t i : in) {
+        Packet& packet = walk.packets[i];
+        if (packet.is(Packet::kIcmpError)) {
+            translate_error<Address>(walk.tables, packet);
+            continue;
+        }
+        const nat::PrefixMap<Address>& to_hub = family.who_rows[packet.who_row].to_hub;
+        const nat::PrefixMap<Address>& to_operator = family.hub_rows[packet.hub_row].to_operator;
+        const ChecksumDelta delta = to_hub.checksum() + to_operator.checksum();
+        auto& header = header_of<Address>(packet);
+        nat::set_addresses(header, to_hub.apply(address_of(header.source)),
+                           to_operator.apply(address_of(header.destination)), delta);
+        nat::decrement_ttl(header);
+        nat::adjust_l4_checksum(packet.ip().subspan(packet.l4_offset), packet.protocol, kIpv6, delta);
+    }
+}
+
+template void translate<Ipv4Address>(Walk&, const Lane&) noexcept;
+template void translate<Ipv6Address>(Walk&, const Lane&) noexcept;
+
+}  // namespace sekisho::dataplane

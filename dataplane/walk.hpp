@@ -1,0 +1,127 @@
+// One walk: a burst of packets of one port, on its way through the stages; and what a worker keeps from walk to walk.
+//
+// Every packet of a walk is on the account of the port that it came by. A stage ends a packet by one of: drop(),
+// consume(), outbox (to be sent), hold (for a neighbour). Replies and errors that we make go to the port's ResumeQueue
+// and join its next walk, past admit and translate. Worker thread only; nothing here is shared.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "dataplane/neighbours.hpp"
+#include "dataplane/packet.hpp"
+#include "dataplane/rate_limit.hpp"
+#include "dataplane/stats.hpp"
+#include "dataplane/tables.hpp"
+
+namespace sekisho::dataplane {
+
+// Packets that wait for the next walk of a port: a ring, bounded.
+class ResumeQueue {
+  public:
+    static constexpr std::size_t kCapacity = 256;
+
+    bool push(const Packet& packet) noexcept {
+        if (tail_ - head_ == kCapacity) return false;
+        ring_[tail_++ % kCapacity] = packet;
+        return true;
+    }
+    bool pop(Packet& packet) noexcept {
+        if (head_ == tail_) return false;
+        packet = ring_[head_++ % kCapacity];
+        return true;
+    }
+    bool empty() const noexcept { return head_ == tail_; }
+    std::size_t room() const noexcept { return kCapacity - (tail_ - head_); }
+
+  private:
+    std::size_t head_ = 0;
+    std::size_t tail_ = 0;
+    std::array<Packet, kCapacity> ring_;
+};
+
+// Frames that this walk sends by one port.
+struct Outbox {
+    std::size_t count = 0;
+    std::array<rte_mbuf*, kWalkPackets> frames;
+};
+
+// What the hub makes or answers, per second and at once.
+struct Budgets {
+    Rate errors;      // ICMP errors of a VRF
+    Rate echo;        // echo requests to the hub, of an attachment
+    Rate neighbours;  // ARP and neighbour discovery, of an attachment
+    static Budgets standard(std::uint64_t tsc_hz) noexcept {
+        return {Rate::of(1000, 100, tsc_hz), Rate::of(1000, 100, tsc_hz), Rate::of(2000, 500, tsc_hz)};
+    }
+};
+
+// What a worker keeps. The pool is the node's and outlives the worker.
+struct WorkerState {
+    WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t tsc_hz);
+
+    Counters counters;
+    Neighbours neighbours;
+    std::vector<ResumeQueue> resume;  // by PortId
+    std::vector<Outbox> outbox;       // by PortId
+    rte_mempool* pool;
+    Budgets budgets;
+    std::vector<TokenBucket> error_tokens;      // by VrfId
+    std::vector<TokenBucket> echo_tokens;       // by AttachmentId
+    std::vector<TokenBucket> neighbour_tokens;  // by AttachmentId
+    std::uint16_t identification = 0;           // of the IPv4 packets that we make
+    std::uint32_t walk_number = 0;
+};
+
+class Walk {
+  public:
+    Walk(const Tables& tables_now, WorkerState& state, PortId origin_port, std::uint64_t tsc_now) noexcept
+        : tables(tables_now),
+          worker(state),
+          origin(origin_port),
+          now(tsc_now),
+          account(state.counters.ports[origin_port.index()]) {}
+    ~Walk() { free_dropped(); }
+    Walk(const Walk&) = delete;
+    Walk& operator=(const Walk&) = delete;
+
+    const Tables& tables;
+    WorkerState& worker;
+    const PortId origin;
+    const std::uint64_t now;  // TSC
+    PortCounters& account;    // of the origin port
+
+    std::array<Packet, kWalkPackets> packets;
+    std::size_t received = 0;  // the first ones: from the port
+    std::size_t count = 0;     // and those that resumed behind them
+
+    // Ends a packet: counted by reason, its buffer freed when the walk ends.
+    void drop(std::size_t packet, DropReason reason) noexcept {
+        ++account.dropped[static_cast<std::size_t>(reason)];
+        reasons[packet] = reason;
+        dropped_[dropped_count_++] = packets[packet].mbuf;
+    }
+    // Ends a packet that the hub took for itself.
+    void consume(std::size_t packet) noexcept {
+        ++account.consumed;
+        dropped_[dropped_count_++] = packets[packet].mbuf;
+    }
+    // Puts a packet of our own into the origin port's next walk. It is freed and not made when the queue is full.
+    void resume(const Packet& packet) noexcept;
+
+    // A fresh buffer whose IP header begins `header` bytes after the room for Ethernet; null when there is none.
+    rte_mbuf* new_buffer() noexcept;
+
+    // Why the packet was dropped; for explain and tests, of packets that were.
+    std::array<DropReason, kWalkPackets> reasons;
+
+    void free_dropped() noexcept;
+
+  private:
+    std::size_t dropped_count_ = 0;
+    std::array<rte_mbuf*, kWalkPackets> dropped_;
+};
+
+}  // namespace sekisho::dataplane

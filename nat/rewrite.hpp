@@ -1,0 +1,67 @@
+// The one header rewriter: new addresses, one hop less, and every checksum that covers them (RFC 1624).
+//
+// The IP packet must have been parsed: its header, and of TCP, UDP or ICMP the first bytes, lie within it. Stateless:
+// the caller brings the new addresses and what they do to a checksum. Any thread, on packets of its own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "net/checksum.hpp"
+#include "net/headers.hpp"
+
+namespace sekisho::nat {
+
+// Where the checksum lies in an L4 header that has one over the pseudo-header, or 0. `ipv6`: ICMPv6 has one, ICMP has
+// not.
+constexpr std::size_t pseudo_checksum_offset(std::uint8_t protocol, bool ipv6) noexcept {
+    switch (protocol) {
+        case kProtocolTcp: return 16;
+        case kProtocolUdp:
+        case kProtocolUdpLite:
+        case kProtocolDccp: return 6;
+        case kProtocolIcmpv6: return ipv6 ? 2 : 0;
+        default: return 0;
+    }
+}
+
+// Adjusts the L4 checksum at `l4` for a change of addresses. Nothing happens when the bytes end before it.
+// RFC 768: over IPv4 a UDP checksum of zero means none and stays so; one that becomes zero is sent as all ones.
+inline void adjust_l4_checksum(std::span<std::uint8_t> l4, std::uint8_t protocol, bool ipv6,
+                               ChecksumDelta delta) noexcept {
+    const std::size_t offset = pseudo_checksum_offset(protocol, ipv6);
+    if (offset == 0) return;
+    auto* const field = header_at<Be16>(l4, offset);
+    if (field == nullptr) return;
+    const bool udp = protocol == kProtocolUdp;
+    if (udp && *field == Be16()) return;
+    *field = delta.apply(*field);
+    if (udp && *field == Be16()) *field = Be16::from_host(0xffff);
+}
+
+// Decrements the TTL by one, with the header checksum (RFC 1812 §5.3.1). The TTL must be over zero.
+inline void decrement_ttl(Ipv4Header& header) noexcept {
+    const Be16 before = Be16::from_host(static_cast<std::uint16_t>(header.ttl << 8 | header.protocol));
+    --header.ttl;
+    const Be16 after = Be16::from_host(static_cast<std::uint16_t>(header.ttl << 8 | header.protocol));
+    header.checksum = ChecksumDelta::replace(before, after).apply(header.checksum);
+}
+inline void decrement_ttl(Ipv6Header& header) noexcept {
+    --header.hop_limit;
+}
+
+// `delta` is the sum of what both new addresses do to a checksum.
+inline void set_addresses(Ipv4Header& header, Ipv4Address source, Ipv4Address destination,
+                          ChecksumDelta delta) noexcept {
+    header.source = source.wire();
+    header.destination = destination.wire();
+    header.checksum = delta.apply(header.checksum);
+}
+inline void set_addresses(Ipv6Header& header, const Ipv6Address& source, const Ipv6Address& destination,
+                          ChecksumDelta) noexcept {
+    header.source = Ipv6Wire::from(source);
+    header.destination = Ipv6Wire::from(destination);
+}
+
+}  // namespace sekisho::nat
