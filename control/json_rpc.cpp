@@ -1,32 +1,12 @@
 #include "control/json_rpc.hpp"
 
+#include "control/json.hpp"
+
 namespace sekisho::control {
 
 namespace {
 
 using nlohmann::json;
-
-// The library reads any depth, but writing and destroying deep values costs stack; nothing of ours is deep.
-std::optional<std::size_t> byte_of_too_deep(std::string_view text) {
-    int depth = 0;
-    bool in_string = false;
-    for (std::size_t at = 0; at < text.size(); ++at) {
-        const char c = text[at];
-        if (in_string) {
-            if (c == '\\')
-                ++at;
-            else if (c == '"')
-                in_string = false;
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '[' || c == '{') {
-            if (++depth > kDeepestNesting) return at;
-        } else if (c == ']' || c == '}') {
-            --depth;
-        }
-    }
-    return std::nullopt;
-}
 
 bool is_good_id(const json& id) {
     return id.is_string() || id.is_number_integer() || id.is_null();
@@ -73,22 +53,6 @@ RpcErrorCode code_of(ErrorCode code) noexcept {
 
 RpcError rpc_error(const Error& error) {
     return {code_of(error.code), error.words};
-}
-
-Expected<json> parse_json(std::string_view text) {
-    if (const auto at = byte_of_too_deep(text))
-        return Error{ErrorCode::invalid, "byte " + std::to_string(*at + 1) + ": nested deeper than " +
-                                             std::to_string(kDeepestNesting) + " arrays and objects"};
-    try {
-        return json::parse(text);
-    } catch (const json::parse_error& error) {
-        // The library's own words, without its error number: "[json.exception.parse_error.101] parse error at ...".
-        std::string words = error.what();
-        if (const auto end = words.find("] "); end != std::string::npos) words.erase(0, end + 2);
-        return Error{ErrorCode::invalid, words};
-    } catch (const json::exception& error) {  // a number out of range
-        return Error{ErrorCode::invalid, error.what()};
-    }
 }
 
 std::variant<Request, Refusal> parse_request(std::string_view line) {

@@ -17,8 +17,6 @@
 
 namespace sekisho::control {
 
-inline constexpr int kDeepestNesting = 32;  // of arrays and objects in a message
-
 // The error codes, X(name, number, sentence): below zero the standard's own, above zero ours.
 #define SEKISHO_RPC_ERRORS(X)                                                          \
     X(parse_error, -32700, "the line is not JSON, or is longer than a message may be") \
@@ -61,10 +59,6 @@ struct Refusal {
     nlohmann::json id;  // null when it could not be read
     RpcError error;
 };
-
-// JSON text as a value. Beside what is no JSON (or no UTF-8), refuses nesting deeper than kDeepestNesting; the error
-// names the byte.
-Expected<nlohmann::json> parse_json(std::string_view text);
 
 std::variant<Request, Refusal> parse_request(std::string_view line);
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <string_view>
@@ -133,9 +134,10 @@ class ObjectMap {
     }
 
     Chunk& own(std::size_t index) {
-        // use_count() is exact here: only a map on another thread could raise it, and only from a map that shares the
-        // chunk already.
+        // A count of one cannot rise: only a map that shares the chunk could raise it. The fence orders what another
+        // thread read, before it let go of its copy, before what is written here.
         if (chunks_[index].use_count() > 1) chunks_[index] = std::make_shared<Chunk>(*chunks_[index]);
+        std::atomic_thread_fence(std::memory_order_acquire);
         return *chunks_[index];
     }
 

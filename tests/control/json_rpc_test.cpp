@@ -30,7 +30,7 @@ Request request_of(const std::string& line) {
 
 TEST_CASE("json-rpc: a line that is not JSON is a parse error with a null id", "[control]") {
     for (const std::string line : {"", "{", "hello", "{\"jsonrpc\":\"2.0\",\"id\":1", "{} {}", "\"\xff\xfe\"", "\x01",
-                                   "{\"id\":1e99999}", "nul"}) {
+                                   "{\"id\":1e99999}", "nul", R"({"id":1,"id":2,"jsonrpc":"2.0","method":"m"})"}) {
         INFO(line);
         const Refusal refusal = refusal_of(line);
         CHECK(refusal.error.code == RpcErrorCode::parse_error);
@@ -45,10 +45,10 @@ TEST_CASE("json-rpc: a byte that is no UTF-8 inside a string is refused", "[cont
     CHECK(refusal.error.message.find("UTF-8") != std::string::npos);
 }
 
-TEST_CASE("json-rpc: nesting deeper than the limit is refused before it is parsed, with the byte", "[control]") {
+TEST_CASE("json-rpc: nesting deeper than the limit is refused, whatever the length", "[control]") {
     const Refusal refusal = refusal_of(std::string(1'000'000, '['));
     CHECK(refusal.error.code == RpcErrorCode::parse_error);
-    CHECK(refusal.error.message.find("byte 33") != std::string::npos);
+    CHECK(refusal.error.message.size() < 1000);
     const std::string brackets_in_a_string = "{\"jsonrpc\":\"2.0\",\"method\":\"" + std::string(100, '[') + "\\\"[\"}";
     CHECK(request_of(brackets_in_a_string).method.size() == 102);
 }
