@@ -2,7 +2,7 @@
 
 #include <charconv>
 
-#include <fmt/format.h>
+#include "control/place.hpp"
 
 namespace sekisho::control {
 
@@ -20,7 +20,7 @@ std::optional<std::uint8_t> byte_of(std::string_view digits) {
 IpAddress read_address(Params& params, const std::string& name) {
     const std::string text = params.required_text(name);
     const auto address = IpAddress::parse(text);
-    if (!address) params.refuse(name, fmt::format("\"{}\" is no IPv4 or IPv6 address", text));
+    if (!address) params.refuse(name, in_quotes(text) + " is no IPv4 or IPv6 address");
     return address.value_or(Ipv4Address());
 }
 
@@ -57,7 +57,7 @@ dataplane::ImaginedPacket imagined_packet(
     if (const auto id = attachment_named(attachment))
         packet.attachment = *id;
     else
-        params.refuse("attachment", fmt::format("there is no attachment \"{}\"", attachment));
+        params.refuse("attachment", "there is no attachment " + in_quotes(attachment));
 
     packet.source = read_address(params, "source");
     packet.destination = read_address(params, "destination");
@@ -68,7 +68,7 @@ dataplane::ImaginedPacket imagined_packet(
     if (const auto number = protocol_of(protocol, family))
         packet.protocol = *number;
     else
-        params.refuse("protocol", fmt::format("\"{}\" is neither tcp, udp, icmp nor a number to 255", protocol));
+        params.refuse("protocol", in_quotes(protocol) + " is neither tcp, udp, icmp nor a number to 255");
     packet.source_port = static_cast<std::uint16_t>(params.number("source_port", packet.source_port, UINT16_MAX));
     packet.destination_port = static_cast<std::uint16_t>(params.number("destination_port", 0, UINT16_MAX));
 
@@ -76,12 +76,12 @@ dataplane::ImaginedPacket imagined_packet(
     if (const auto bits = tcp_flags_of(flags))
         packet.tcp_flags = *bits;
     else
-        params.refuse("tcp_flags", fmt::format("\"{}\" has a letter that is none of FSRPAUEC", flags));
+        params.refuse("tcp_flags", in_quotes(flags) + " has a letter that is none of FSRPAUEC");
     const std::string type = params.text("icmp_type").value_or("echo-request");
     if (const auto number = icmp_type_of(type, family))
         packet.icmp_type = *number;
     else
-        params.refuse("icmp_type", fmt::format("\"{}\" is neither echo-request, echo-reply nor a number to 255", type));
+        params.refuse("icmp_type", in_quotes(type) + " is neither echo-request, echo-reply nor a number to 255");
 
     packet.ttl = static_cast<std::uint8_t>(params.number("ttl", packet.ttl, UINT8_MAX));
     packet.length = static_cast<std::uint16_t>(params.number("length", 0, UINT16_MAX));

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "control/place.hpp"
+
 namespace sekisho::control {
 
 using nlohmann::json;
@@ -13,7 +15,7 @@ const json* Params::find(const std::string& name) {
 }
 
 void Params::refuse(const std::string& name, const std::string& words) {
-    if (words_.empty()) words_ = fmt::format("parameter \"{}\": {}", name, words);
+    if (words_.empty()) words_ = fmt::format("parameter {}: {}", in_quotes(name), words);
 }
 
 std::optional<std::string> Params::text(const std::string& name) {

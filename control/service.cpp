@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "control/log.hpp"
+#include "control/place.hpp"
 #include "control/show_node.hpp"
 
 namespace sekisho::control {
@@ -15,6 +16,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kDiffBytes = std::size_t{512} << 10;  // of one answer
+constexpr std::size_t kMaxNotes = 100;                      // in one answer; likewise warnings
 
 RpcError error_of(const Refused& refused) {
     RpcError error = rpc_error(refused.error);
@@ -29,6 +31,14 @@ RpcError error_of(const Refused& refused) {
         for (const Error& other : refused.others) error.data["errors"].push_back(other.words);
     }
     return error;
+}
+
+// The first of the words, and at the end how many more there are.
+json bounded(const std::vector<std::string>& words) {
+    json result = json::array();
+    for (std::size_t i = 0; i < words.size() && i < kMaxNotes; ++i) result.push_back(words[i]);
+    if (words.size() > kMaxNotes) result.push_back(fmt::format("... and {} more", words.size() - kMaxNotes));
+    return result;
 }
 
 // The changes, as many as one answer may hold; "omitted" counts the others.
@@ -113,7 +123,7 @@ void Service::take_line(ClientId client, const Peer& peer, const std::string& li
     const auto method = methods_.find(request.method);
     if (method == methods_.end()) {
         answer(client, request.id,
-               RpcError{RpcErrorCode::method_not_found, fmt::format("there is no method \"{}\"", request.method)});
+               RpcError{RpcErrorCode::method_not_found, "there is no method " + in_quotes(request.method)});
         return;
     }
     try {
@@ -187,8 +197,8 @@ void Service::commit(Call call) {
                                         {"generation", committed.generation},
                                         {"dry_run", committed.dry_run},
                                         {"counts", counts_of(committed.diff)},
-                                        {"notes", committed.diff.notes},
-                                        {"warnings", committed.warnings},
+                                        {"notes", bounded(committed.diff.notes)},
+                                        {"warnings", bounded(committed.warnings)},
                                         {"tables", to_json(committed.report)}};
                         }));
 }

@@ -1,8 +1,7 @@
 #include "control/show_policy.hpp"
 
-#include <fmt/format.h>
-
 #include "control/calendar.hpp"
+#include "control/place.hpp"
 
 namespace sekisho::control {
 
@@ -51,13 +50,7 @@ json to_json(const CompileReport& report) {
 }
 
 json counts_of(const DocumentDiff& diff) {
-    json counts = json::object();
-    for (std::size_t i = 0; i < kKinds.size(); ++i) {
-        const auto& count = diff.counts[i];
-        counts[std::string(kKindNames[i])] = {
-            {"added", count.added}, {"removed", count.removed}, {"changed", count.changed}};
-    }
-    return counts;
+    return json::parse(to_json(diff, 0)["counts"].dump());
 }
 
 Result show_generation(const Generation& generation, Params params) {
@@ -91,7 +84,7 @@ Result show_objects(const Generation& generation, Kind kind, Params params, Wall
 
 Result show_policy(const Generation& generation, Params params) {
     const std::string kind = params.required_text("kind");
-    if (!kind_named(kind)) params.refuse("kind", fmt::format("there is no kind \"{}\"", kind));
+    if (!kind_named(kind)) params.refuse("kind", "there is no kind " + in_quotes(kind));
     const auto after = params.text("after");
     const std::uint64_t limit = params.number("limit", kPage, kPage);
     if (limit == 0) params.refuse("limit", "must be at least 1");

@@ -15,7 +15,7 @@ namespace sekisho::control {
 using Result = std::variant<nlohmann::json, RpcError>;
 
 nlohmann::json to_json(const CompileReport& report);
-nlohmann::json counts_of(const DocumentDiff& diff);  // {"institutions": {"added": 1, "removed": 0, "changed": 0}, ...}
+nlohmann::json counts_of(const DocumentDiff& diff);  // as to_json(diff) has them
 
 Result show_generation(const Generation& generation, Params params);
 // Parameters: after (an id), limit. {"generation", "items": [{"id", "object", "state", "closed_by"}], "next"}; state
