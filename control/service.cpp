@@ -92,8 +92,12 @@ void Service::add_methods() {
     methods_["commit"] = [this](Call call) { commit(std::move(call)); };
     methods_["abort"] = [this](Call call) { abort(std::move(call)); };
 
-    now("show.generation",
-        [this](Params params) { return show_generation(*generations_.running(), std::move(params)); });
+    now("show.generation", [this](Params params) -> Result {
+        if (auto error = params.error()) return *error;
+        json result = show_generation(*generations_.running());
+        result["transactions"] = generations_.transactions();
+        return result;
+    });
     now("show.policy", [this](Params params) { return show_policy(*generations_.running(), std::move(params)); });
     for (const Kind kind : kKinds) {
         if (kind == Kind::hub) continue;

@@ -139,11 +139,11 @@ Result show_neighbours(Node& node, Params params) {
     std::size_t at = after;
     for (; at < neighbours.size() && items.size() < limit; ++at) {
         const auto& neighbour = neighbours[at];
-        const bool known = neighbour.link.state == dataplane::Neighbours::State::reachable;
+        const bool known = neighbour.link.state() == dataplane::Neighbours::State::reachable;
         items.push_back({{"attachment", node.attachment_name(neighbour.attachment)},
                          {"address", neighbour.address.text()},
-                         {"mac", known ? json(neighbour.link.mac.text()) : json()},
-                         {"state", name_of(neighbour.link.state)}});
+                         {"mac", known ? json(neighbour.link.mac().text()) : json()},
+                         {"state", name_of(neighbour.link.state())}});
     }
     return json{{"items", std::move(items)}, {"next", at < neighbours.size() ? json(at) : json()}};
 }

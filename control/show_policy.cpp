@@ -53,17 +53,16 @@ json counts_of(const DocumentDiff& diff) {
     return json::parse(to_json(diff, 0)["counts"].dump());
 }
 
-Result show_generation(const Generation& generation, Params params) {
-    if (auto error = params.error()) return *error;
+json show_generation(const Generation& generation) {
     json objects = json::object();
     for (const Kind kind : kKinds)
         if (kind != Kind::hub) objects[std::string(name_of(kind))] = generation.document.size(kind);
-    return json{{"generation", generation.number},
-                {"rules_version", generation.policy->rules_version},
-                {"committed", generation.committed.empty() ? json() : json(generation.committed)},
-                {"compiled", generation.compiled},
-                {"objects", std::move(objects)},
-                {"tables", to_json(generation.report)}};
+    return {{"generation", generation.number},
+            {"rules_version", generation.policy->rules_version},
+            {"committed", generation.committed.empty() ? json() : json(generation.committed)},
+            {"compiled", generation.compiled},
+            {"objects", std::move(objects)},
+            {"tables", to_json(generation.report)}};
 }
 
 Result show_objects(const Generation& generation, Kind kind, Params params, WallTime now) {

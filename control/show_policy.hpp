@@ -17,7 +17,7 @@ using Result = std::variant<nlohmann::json, RpcError>;
 nlohmann::json to_json(const CompileReport& report);
 nlohmann::json counts_of(const DocumentDiff& diff);  // as to_json(diff) has them
 
-Result show_generation(const Generation& generation, Params params);
+nlohmann::json show_generation(const Generation& generation);
 // Parameters: after (an id), limit. {"generation", "items": [{"id", "object", "state", "closed_by"}], "next"}; state
 // and closed_by where the kind has them.
 Result show_objects(const Generation& generation, Kind kind, Params params, WallTime now);
