@@ -85,6 +85,18 @@ class TestHub {
     dataplane::PortCounters before_;
 };
 
+// While it lives, the hub finds no buffer for what it would make itself.
+class NoBuffers {
+  public:
+    NoBuffers();
+    ~NoBuffers();
+    NoBuffers(const NoBuffers&) = delete;
+    NoBuffers& operator=(const NoBuffers&) = delete;
+
+  private:
+    std::vector<rte_mbuf*> hoard_;
+};
+
 // The stations around the standard policy's hub.
 inline constexpr std::string_view kKitaGateway = "02:00:00:00:0a:01";
 inline constexpr std::string_view kBackupGateway = "02:00:00:00:0a:02";
@@ -110,7 +122,9 @@ struct StringMaker<sekisho::test::Sent> {
     }
 };
 template <>
-struct StringMaker<sekisho::DropReason> {
-    static std::string convert(sekisho::DropReason reason) { return std::string(sekisho::name_of(reason)); }
+struct StringMaker<sekisho::test::Drops::value_type> {
+    static std::string convert(const sekisho::test::Drops::value_type& drop) {
+        return std::string(sekisho::name_of(drop.first)) + ": " + std::to_string(drop.second);
+    }
 };
 }  // namespace Catch
