@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 #include <string>
 #include <utility>
 
@@ -72,7 +71,7 @@ class Builder {
         if (auto listed = list_members(); !listed) return listed.error();
         for (const std::vector<std::uint32_t>& sources : profiles_of_vrf)
             if (auto added = add_vrf(sources); !added) return added.error();
-        if (auto numbered = number_groups(); !numbered) return numbered.error();
+        if (auto numbered = number_groups(profiles_of_vrf); !numbered) return numbered.error();
         return std::move(cells_);
     }
 
@@ -194,28 +193,29 @@ class Builder {
         return {};
     }
 
-    // Groups: 0 for what nobody may reach, then those of the VRFs that reach fewest first, so that most column maps are
-    // short.
-    Expected<void> number_groups() {
-        std::vector<std::size_t> order(column_of_.size());
-        std::iota(order.begin(), order.end(), std::size_t{0});
-        std::stable_sort(order.begin(), order.end(),
-                         [&](std::size_t a, std::size_t b) { return column_of_[a].size() < column_of_[b].size(); });
+    // Groups: 0 for what nobody may reach, then those of one VRF after the other: who may reach one of an operator's
+    // often may reach many, and what lies together takes few pages of a column map.
+    Expected<void> number_groups(const std::vector<std::vector<std::uint32_t>>& profiles_of_vrf) {
+        std::vector<bool> reached(profiles_.size());
+        for (const auto& columns : column_of_)
+            for (const auto& [destination, column] : columns) reached[destination] = true;
         cells_.group_of.assign(profiles_.size(), 0);
         std::size_t groups = 1;
-        for (const std::size_t vrf : order) {
-            std::vector<std::uint16_t>& map = cells_.matrices[vrf].column_of_group;
+        for (const std::vector<std::uint32_t>& destinations : profiles_of_vrf)
+            for (const std::uint32_t destination : destinations) {
+                if (!reached[destination] || cells_.group_of[destination] != 0) continue;
+                if (groups == kMaxNumbers) return too_large("more groups of destinations than 16 bits number");
+                cells_.group_of[destination] = static_cast<std::uint16_t>(groups++);
+            }
+        for (std::size_t vrf = 0; vrf < column_of_.size(); ++vrf) {
+            std::vector<std::uint16_t> map;
             for (const auto& [destination, column] : column_of_[vrf]) {
-                std::uint16_t& group = cells_.group_of[destination];
-                if (group == 0) {
-                    if (groups == kMaxNumbers) return too_large("more groups of destinations than 16 bits number");
-                    group = static_cast<std::uint16_t>(groups++);
-                }
-                if (map.size() <= group) map.resize(group + std::size_t{1});
+                const std::size_t group = cells_.group_of[destination];
+                map.resize(std::max(map.size(), group + 1));
                 map[group] = column;
             }
-            map.shrink_to_fit();
-            cells_.bytes += map.size() * sizeof(std::uint16_t);
+            cells_.matrices[vrf].column_of_group.assign(map);
+            cells_.bytes += cells_.matrices[vrf].column_of_group.bytes();
             if (cells_.bytes > limit_bytes_) return too_large(fmt::format("more than {} bytes", limit_bytes_));
         }
         return {};

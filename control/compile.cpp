@@ -1,8 +1,8 @@
 // Assembling a generation: numbers, grants, leaves, cells, ways, rows; the lookup structures last. Compiler thread
 // only.
 //
-// All that can fail for a reason in the policy comes before anything is changed. Then the Fibs change; should one of
-// them refuse, all are replaced by empty ones, which the next compile() fills whole: the generation that workers read
+// All that can fail for a reason in the policy comes before anything is changed. Then the lookup structures change;
+// should one of them refuse, all are emptied, and the next compile() fills them whole: the generation that workers read
 // holds views of its own and does not notice.
 #include "control/compile.hpp"
 
@@ -12,16 +12,14 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
-
 #include "control/attachments.hpp"
 #include "control/cells.hpp"
 #include "control/grants.hpp"
 #include "control/in_force.hpp"
 #include "control/leaves.hpp"
+#include "control/lookups.hpp"
 #include "control/numbering.hpp"
 #include "control/port_classes.hpp"
-#include "control/rows.hpp"
 #include "control/ways.hpp"
 
 namespace sekisho::control {
@@ -29,83 +27,17 @@ namespace {
 
 using dataplane::Tables;
 
+// Installs the rows of a family that the compiler planned, now that its Fibs lead to them.
 template <class Address>
-struct Fibs {
-    explicit Fibs(std::size_t vrfs) : who(vrfs), hub(1), where(vrfs) {}
-    lpm::Fib<Address> who;
-    lpm::Fib<Address> hub;
-    lpm::Fib<Address> where;
-};
-
-// What a family's Fibs have and what the next generation wants there.
-template <class Address>
-struct Change {
-    explicit Change(const Fibs<Address>& fibs)
-        : who_before(routes_in(fibs.who)), hub_before(routes_in(fibs.hub)), where_before(routes_in(fibs.where)) {}
-
-    Expected<void> apply_to(Fibs<Address>& fibs) const {
-        auto done = change(fibs.who, who_before, who);
-        if (done) done = change(fibs.hub, hub_before, hub);
-        if (done) done = change(fibs.where, where_before, where);
-        return done;
-    }
-
-    TableRoutes<Address> who_before, hub_before, where_before;
-    TableRoutes<Address> who, hub, where;
-};
-
-struct Rows {                                             // what leaves need to become rows
-    const std::vector<std::uint16_t>& attachment_set_of;  // by institution
-    const Cells& cells;
-};
-
-template <class Address>
-void add_rows(const Leaves<Address>& leaves, const std::vector<NexthopId>& nexthops, const Rows& rows, std::size_t vrfs,
-              Change<Address>& next, dataplane::FamilyTables<Address>& family) {
-    // Routes hold the index of their leaf until they have a row.
-    next.who.resize(vrfs);
-    next.hub.resize(1);
-    for (std::size_t i = 0; i < leaves.size(); ++i) {
-        next.who[leaves[i].vrf.index()].push_back({leaves[i].inside, static_cast<lpm::Row>(i)});
-        next.hub[0].push_back({leaves[i].hub, static_cast<lpm::Row>(i)});
-    }
-    for (auto& table : next.who)
-        std::sort(table.begin(), table.end(), [](const auto& a, const auto& b) { return a.prefix < b.prefix; });
-
-    const RowNumbers who = number_rows(next.who_before, next.who);
-    family.who_rows.resize(who.size);
-    for (std::size_t vrf = 0; vrf < vrfs; ++vrf)
-        for (std::size_t i = 0; i < next.who[vrf].size(); ++i) {
-            lpm::Row& row = next.who[vrf][i].row;
-            const Leaf<Address>& leaf = leaves[row];
-            row = who.of[vrf][i];
-            family.who_rows[row] = {leaf.institution, rows.attachment_set_of[leaf.institution.index()],
-                                    rows.cells.rows_of[vrf].at(leaf.profile),
-                                    nat::PrefixMap<Address>(leaf.translation_inside, leaf.translation_hub)};
-        }
-    const RowNumbers hub = number_rows(next.hub_before, next.hub);
-    family.hub_rows.resize(hub.size);
-    for (std::size_t i = 0; i < leaves.size(); ++i) {
-        const Leaf<Address>& leaf = leaves[i];
-        next.hub[0][i].row = hub.of[0][i];
-        family.hub_rows[hub.of[0][i]] = {leaf.institution, leaf.vrf, rows.cells.group_of[leaf.profile], nexthops[i],
-                                         nat::PrefixMap<Address>(leaf.translation_hub, leaf.translation_inside)};
-    }
-}
-
-template <class Address>
-void show(const Fibs<Address>& fibs, dataplane::FamilyTables<Address>& family) {
-    family.who = fibs.who.view();
-    family.hub = fibs.hub.view();
-    family.where = fibs.where.view();
-}
-
-template <class Address>
-void count(const Change<Address>& next, const Fibs<Address>& fibs, CompileReport& report) {
-    for (const auto& table : next.who) report.who_rows += table.size();
-    for (const auto& table : next.hub) report.hub_rows += table.size();
-    for (const auto& table : next.where) report.where_rows += table.size();
-    report.table_bytes += fibs.who.memory() + fibs.hub.memory() + fibs.where.memory();
+void install(typename Lookups<Address>::Plan plan, const Lookups<Address>& lookups,
+             dataplane::FamilyTables<Address>& tables, CompileReport& report) {
+    lookups.show(tables);
+    tables.who_rows = std::move(plan.who_rows);
+    tables.hub_rows = std::move(plan.hub_rows);
+    for (const auto& table : plan.who) report.who_rows += table.size();
+    for (const auto& table : plan.hub) report.hub_rows += table.size();
+    for (const auto& table : plan.where) report.where_rows += table.size();
+    report.table_bytes += lookups.memory();
 }
 
 // By VRF, the profiles of its leaves.
@@ -127,6 +59,14 @@ std::vector<std::uint64_t> closed_institutions(const Policy& policy, const Numbe
     return closed;
 }
 
+// What the types of numbers leave room for: the highest attachment is kNoAttachment.
+CompileLimits possible(CompileLimits limits) {
+    limits.operators = std::min<std::size_t>(limits.operators, std::numeric_limits<VrfId::Value>::max());
+    limits.attachments = std::min<std::size_t>(limits.attachments, Tables::kNoAttachment - 1);
+    limits.institutions = std::min<std::size_t>(limits.institutions, std::numeric_limits<std::int32_t>::max());
+    return limits;
+}
+
 using Names = std::vector<std::string>;  // by number
 
 }  // namespace
@@ -134,7 +74,7 @@ using Names = std::vector<std::string>;  // by number
 struct Compiler::State {
     State(NodePorts node_ports, const CompileLimits& node_limits)
         : ports(std::move(node_ports)),
-          limits(node_limits),
+          limits(possible(node_limits)),
           operators("operator", limits.operators),
           attachments("attachment", limits.attachments),
           institutions("institution", limits.institutions),
@@ -177,8 +117,8 @@ struct Compiler::State {
     Numbering operators;
     Numbering attachments;
     Numbering institutions;
-    Fibs<Ipv4Address> ipv4;
-    Fibs<Ipv6Address> ipv6;
+    Lookups<Ipv4Address> ipv4;
+    Lookups<Ipv6Address> ipv6;
     std::vector<dataplane::Nexthop> nexthops;  // of the last generation
 
     // Written by the compiler thread, read by the control thread: only the pointers are guarded, what they point to
@@ -210,8 +150,8 @@ Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generat
     // 2. Attachments, institutions' gates, pools.
     if (auto placed = place_attachments(policy, *numbers, *force, state_->ports, tables); !placed)
         return placed.error();
-    const auto attachment_set_of = share_attachments(policy, *numbers, tables);
-    if (!attachment_set_of) return attachment_set_of.error();
+    const auto attachment_sets = share_attachments(policy, *numbers, tables);
+    if (!attachment_sets) return attachment_sets.error();
     tables.closed_institutions = closed_institutions(policy, *numbers, *force);
     for (const IpPrefix& pool : policy.hub_pools) {
         if (pool.is_ipv4())
@@ -243,24 +183,21 @@ Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generat
     // 4. Ways, and the rows of the three kinds of table.
     auto ways = ways_of(policy, *numbers, state_->nexthops);
     if (!ways) return ways.error();
-    const Rows rows{*attachment_set_of, *cells};
-    Change<Ipv4Address> next4(state_->ipv4);
-    Change<Ipv6Address> next6(state_->ipv6);
-    add_rows(*leaves4, nexthops_of(*leaves4, ways->ipv4, ways->nexthops), rows, vrfs, next4, tables.ipv4);
-    add_rows(*leaves6, nexthops_of(*leaves6, ways->ipv6, ways->nexthops), rows, vrfs, next6, tables.ipv6);
-    next4.where = std::move(ways->ipv4);
-    next6.where = std::move(ways->ipv6);
+    const auto nexthops4 = nexthops_of(*leaves4, ways->ipv4, ways->nexthops);
+    const auto nexthops6 = nexthops_of(*leaves6, ways->ipv6, ways->nexthops);
+    auto plan4 = state_->ipv4.plan(*leaves4, nexthops4, *attachment_sets, *cells, std::move(ways->ipv4));
+    auto plan6 = state_->ipv6.plan(*leaves6, nexthops6, *attachment_sets, *cells, std::move(ways->ipv6));
 
     // 5. The lookup structures. From here on only they can refuse.
-    auto changed = next4.apply_to(state_->ipv4);
-    if (changed) changed = next6.apply_to(state_->ipv6);
-    if (!changed) {
-        state_->ipv4 = Fibs<Ipv4Address>(state_->limits.operators);
-        state_->ipv6 = Fibs<Ipv6Address>(state_->limits.operators);
-        return changed.error().at("lookup tables");
+    auto applied = state_->ipv4.apply(plan4);
+    if (applied) applied = state_->ipv6.apply(plan6);
+    if (!applied) {
+        state_->ipv4.forget();
+        state_->ipv6.forget();
+        return applied.error().at("lookup tables");
     }
-    show(state_->ipv4, tables.ipv4);
-    show(state_->ipv6, tables.ipv6);
+    install(std::move(plan4), state_->ipv4, tables.ipv4, result.report);
+    install(std::move(plan6), state_->ipv6, tables.ipv6, result.report);
 
     // 6. The new generation is whole.
     tables.tcp_classes = std::move(classes->tcp);
@@ -274,8 +211,6 @@ Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generat
     tables.nexthops = std::move(ways->nexthops);
     state_->adopt(*numbers);
     tables.seal();
-    count(next4, state_->ipv4, result.report);
-    count(next6, state_->ipv6, result.report);
     result.report.next_change = force->next_change;
     result.report.time =
         std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);

@@ -50,10 +50,14 @@ void hold(Walk& walk, std::size_t i) noexcept {
 // `where` of the VRF says the way; it must be by the attachment that the packet belongs to. kNoRow: there is none.
 template <class Address>
 lpm::Row way_back(const Walk& walk, const Packet& packet) noexcept {
-    const lpm::Row row = walk.tables.family<Address>().where.find(packet.vrf.value(),
-                                                                  address_of(header_of<Address>(packet).destination));
-    if (row == lpm::kNoRow || walk.tables.nexthops[row].kind == Nexthop::Kind::blackhole) return lpm::kNoRow;
-    return walk.tables.nexthops[row].attachment == packet.attachment ? row : lpm::kNoRow;
+    const Address destination = address_of(header_of<Address>(packet).destination);
+    const lpm::Row row = walk.tables.family<Address>().where.find(packet.vrf.value(), destination);
+    if (row == lpm::kNoRow) return lpm::kNoRow;
+    const Nexthop& nexthop = walk.tables.nexthops[row];
+    if (nexthop.kind == Nexthop::Kind::blackhole || nexthop.attachment != packet.attachment) return lpm::kNoRow;
+    const Attachment& attachment = walk.tables.attachments[packet.attachment.index()];
+    const bool nobody = is_broadcast(attachment, destination) || is_own(attachment, destination);
+    return nexthop.kind == Nexthop::Kind::connected && nobody ? lpm::kNoRow : row;
 }
 
 }  // namespace

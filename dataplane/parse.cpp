@@ -23,18 +23,20 @@ enum class Way : std::uint8_t { local, ipv4, ipv6, errors4, errors6, dropped };
 
 class Parser {
   public:
-    Parser(Walk& walk, std::size_t index) noexcept : walk_(walk), index_(index), packet_(walk.packets[index]) {}
+    Parser(Walk& walk, std::size_t index) noexcept : walk_(walk), index_(index), packet_(walk.packets[index]) {
+        packet_ = Packet(packet_.mbuf);
+    }
 
     Way run() noexcept {
         if (packet_.mbuf->nb_segs != 1) return drop(DropReason::frame_segmented);
-        const std::span<std::uint8_t> frame = packet_.frame();
-        const auto* const ethernet = header_at<EthernetHeader>(frame, 0);
+        const std::span<std::uint8_t> bytes = packet_.frame();
+        const auto* const ethernet = header_at<EthernetHeader>(bytes, 0);
         if (ethernet == nullptr) return drop(DropReason::frame_truncated);
         std::size_t l3_offset = sizeof(EthernetHeader);
         std::uint16_t ether_type = ethernet->ether_type.to_host();
         std::size_t vlan = Attachment::kUntagged;
         if (ether_type == static_cast<std::uint16_t>(EtherType::vlan)) {
-            const auto* const tag = header_at<VlanTag>(frame, l3_offset);
+            const auto* const tag = header_at<VlanTag>(bytes, l3_offset);
             if (tag == nullptr) return drop(DropReason::frame_truncated);
             vlan = tag->vlan().index();
             ether_type = tag->ether_type.to_host();
@@ -50,8 +52,8 @@ class Parser {
             if (!ethernet->destination.is_group()) return drop(DropReason::mac_not_ours);
             packet_.mark(Packet::kGroupFrame);
         }
-        packet_.l3 = frame.data() + l3_offset;
-        const std::span<std::uint8_t> rest = frame.subspan(l3_offset);
+        packet_.l3 = bytes.data() + l3_offset;
+        const std::span<std::uint8_t> rest = bytes.subspan(l3_offset);
         switch (static_cast<EtherType>(ether_type)) {
             case EtherType::ipv4: return attachment_->serves_ipv4 ? ipv4(rest) : drop(DropReason::family_not_served);
             case EtherType::ipv6: return attachment_->serves_ipv6 ? ipv6(rest) : drop(DropReason::family_not_served);
