@@ -34,17 +34,30 @@ enum class Protocol { tcp, udp, icmp_echo, any };
 enum class AgreementState { tracked, stateless };
 enum class GateReason { maintenance, emergency, arrears, violation, expiry, revocation };
 
+struct Hub {
+    std::string rules_version;    // of the connection rules that the document was written for
+    std::vector<IpPrefix> pools;  // of hub-numbered addresses
+};
+
 struct Certification {
     std::string number;
-    std::string valid_from;  // dates are "2026-04-01", Japan time
-    std::string valid_until;
+    std::string valid_from;   // dates are "2026-04-01", Japan time
+    std::string valid_until;  // the last day
     ExpiryAction expiry_action = ExpiryAction::warn;
+};
+
+struct Assessment {  // of the operator's security, by whom and by which standard; all empty when there is none
+    std::string body;
+    std::string standard;
+    std::string valid_from;
+    std::string valid_until;
 };
 
 struct Operator {
     std::string id;
     std::string name;  // for people
     Certification certification;
+    Assessment assessment;
 };
 
 struct Attachment {
@@ -65,6 +78,7 @@ struct Attachment {
     Ipv6Address link_local;  // from the document, or fe80:: and the MAC's EUI-64
     std::uint16_t mtu = 1500;
     std::string demarcation;
+    bool underlay = false;  // carries tunnels only
 
     bool serves(Family which) const noexcept {
         return family == FamilyChoice::dual || (family == FamilyChoice::ipv4) == (which == Family::ipv4);
@@ -73,6 +87,7 @@ struct Attachment {
 
 struct Link {  // an institution's line to its operator
     LinkMethod method = LinkMethod::ip_vpn;
+    std::string guideline;  // the edition of the guideline that an other method follows
     std::string access_line_operator;
     std::string cpe;
     std::string demarcation;
@@ -120,6 +135,7 @@ struct Agreement {
 struct RouteNexthop {
     std::string attachment;
     std::optional<IpAddress> gateway;  // absent: the prefix is on the attachment's own link
+    bool backup = false;               // used while the others are down
 };
 
 struct Route {  // named by its operator and prefix

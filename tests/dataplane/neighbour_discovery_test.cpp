@@ -33,7 +33,7 @@ void expect_taken(TestHub& hub, const Frame& frame) {
 std::string where(TestHub& hub, std::string_view neighbour) {
     const auto number = hub.worker().neighbours.find(AttachmentId(0), address(neighbour).ipv6());
     if (number == dataplane::Neighbours::kNone || !hub.worker().neighbours.is_reachable(number)) return "";
-    return hub.worker().neighbours.link(number).mac.text();
+    return hub.worker().neighbours.link(number).mac().text();
 }
 
 }  // namespace

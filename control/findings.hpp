@@ -1,0 +1,85 @@
+// What validation found so far, and the rooms of control/validate that find it.
+//
+// Inner header of control/validate*.cpp: a bounded list of errors, and one function for each part of the policy. One
+// thread.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "control/address_space.hpp"
+#include "control/place.hpp"
+#include "control/policy.hpp"
+#include "control/validate.hpp"
+#include "net/expected.hpp"
+
+namespace sekisho::control {
+
+class Findings {
+  public:
+    void add(ErrorCode code, const std::string& place, std::string words) {
+        if (++count_ > kMaxValidationErrors) return;
+        errors_.push_back(Error{code, std::move(words)}.at(place));
+    }
+
+    std::vector<Error> take() {
+        if (count_ > kMaxValidationErrors)
+            errors_.push_back(
+                {ErrorCode::invalid, "and " + std::to_string(count_ - kMaxValidationErrors) + " more errors"});
+        return std::move(errors_);
+    }
+
+  private:
+    std::vector<Error> errors_;
+    std::size_t count_ = 0;
+};
+
+// Findings about one object.
+class ObjectFindings {
+  public:
+    ObjectFindings(Findings& findings, std::string_view kind, std::string_view id)
+        : findings_(findings), kind_(kind), id_(id) {}
+
+    void wrong(std::string_view field, std::string words) { add(ErrorCode::invalid, field, std::move(words)); }
+    // `institutions "a" .operator: there is no operator "kita"`
+    void dangling(std::string_view field, std::string_view noun, std::string_view name) {
+        add(ErrorCode::not_found, field, "there is no " + std::string(noun) + " " + in_quotes(name));
+    }
+    // For what the schema names and this version cannot do: `protection esp is not supported by this version`. The
+    // words name it; no field goes before them.
+    void unsupported(const std::string& what, const std::string& instead) {
+        add(ErrorCode::unsupported, "", what + " is not supported by this version; " + instead);
+    }
+    // `valid_from` to `valid_until` and the like: both must be times, the first before the second. Either may be "".
+    void period(std::string_view from_field, const std::string& from, std::string_view until_field,
+                const std::string& until, bool last_day_counts);
+
+  private:
+    void add(ErrorCode code, std::string_view field, std::string words) {
+        findings_.add(code, place_of(kind_, id_, field), std::move(words));
+    }
+
+    Findings& findings_;
+    std::string_view kind_;
+    std::string_view id_;
+};
+
+// The two spaces that several rooms ask.
+struct HubSpace {
+    AddressSpace pools;
+    AddressSpace translations;  // hub prefixes; owner is the operator
+    AddressSpace institutions;  // hub prefixes; owner is the operator
+};
+
+HubSpace check_numbers(const Policy& policy, Findings& findings);  // pools, translations, institutions' prefixes
+void check_operators(const Policy& policy, Findings& findings);
+void check_attachments(const Policy& policy, const HubSpace& hub, Findings& findings);
+void check_institutions(const Policy& policy, Findings& findings);  // all but their prefixes
+void check_agreements(const Policy& policy, const HubSpace& hub, Findings& findings);
+void check_routes(const Policy& policy, Findings& findings);
+void check_gates(const Policy& policy, Findings& findings);
+
+}  // namespace sekisho::control

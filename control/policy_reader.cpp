@@ -1,0 +1,294 @@
+// Objects of the document, field by field. Control plane only.
+#include "control/policy_reader.hpp"
+
+#include <cassert>
+#include <functional>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "control/calendar.hpp"
+#include "control/place.hpp"
+
+namespace sekisho::control {
+
+namespace {
+
+using nlohmann::json;
+
+// The fields of one JSON object that fits its schema: what is absent keeps its default, what cannot be read is an
+// error.
+class Fields {
+  public:
+    Fields(const json& object, std::string before, std::vector<Error>& errors)
+        : object_(object), before_(std::move(before)), errors_(errors) {}
+
+    bool has(const char* name) const { return object_.contains(name); }
+
+    std::string text(const char* name) {
+        const auto member = object_.find(name);
+        if (member == object_.end()) return {};
+        const auto& value = member->get_ref<const std::string&>();
+        if (const std::string shown = in_quotes(value.substr(0, 1)); value.empty() || shown == "\" \"")
+            wrong(name, in_quotes(value) + " begins with a space or is empty");
+        for (const char letter : value)
+            if ((letter >= 0 && letter < 0x20) || letter == 0x7f) {
+                wrong(name, in_quotes(value) + " has a control character");
+                break;
+            }
+        return value;
+    }
+    std::string id(const char* name) { return object_.value(name, std::string()); }
+    bool flag(const char* name) { return object_.value(name, false); }
+    std::uint16_t number(const char* name, std::uint16_t otherwise) { return object_.value(name, otherwise); }
+
+    std::string date(const char* name) { return checked_time(name, parse_date); }
+    std::string time(const char* name) { return checked_time(name, parse_time); }
+
+    IpPrefix prefix(const char* name) { return prefix_of(object_.at(name), name); }
+
+    std::vector<IpPrefix> prefixes(const char* name) {
+        std::vector<IpPrefix> all;
+        const auto member = object_.find(name);
+        if (member == object_.end()) return all;
+        all.reserve(member->size());
+        for (std::size_t i = 0; i < member->size(); ++i) all.push_back(prefix_of((*member)[i], indexed(name, i)));
+        return all;
+    }
+
+    std::vector<std::string> ids(const char* name) { return object_.value(name, std::vector<std::string>()); }
+
+    // Calls with the Fields of every object of an array.
+    template <class Call>
+    void each(const char* name, Call call) {
+        const auto member = object_.find(name);
+        if (member == object_.end()) return;
+        for (std::size_t i = 0; i < member->size(); ++i) {
+            Fields fields((*member)[i], before_ + indexed(name, i) + ".", errors_);
+            call(fields);
+        }
+    }
+    // The Fields of an object; empty ones when it is absent.
+    Fields object(const char* name) {
+        static const json kNothing = json::object();
+        const auto member = object_.find(name);
+        return {member == object_.end() ? kNothing : *member, before_ + name + ".", errors_};
+    }
+
+    template <class Enum>
+    Enum choice(const char* name, Enum otherwise, Enum last) {
+        const auto member = object_.find(name);
+        if (member == object_.end()) return otherwise;
+        const auto& value = member->get_ref<const std::string&>();
+        for (int i = 0; i <= static_cast<int>(last); ++i)
+            if (name_of(static_cast<Enum>(i)) == value) return static_cast<Enum>(i);
+        wrong(name, in_quotes(value) + " is not a value of this field");
+        return otherwise;
+    }
+
+    // An address with the length of its subnet, "192.0.2.1/30".
+    template <class Address>
+    void interface(const char* name, std::optional<Address>& address, Prefix<Address>& subnet) {
+        const auto member = object_.find(name);
+        if (member == object_.end()) return;
+        const auto& value = member->get_ref<const std::string&>();
+        const std::size_t slash = value.find('/');
+        const auto host = Address::parse(std::string_view(value).substr(0, slash));
+        const char* const form = Address::kFamily == Family::ipv4 ? "192.0.2.1/30" : "2001:db8::1/64";
+        if (!host || slash == std::string::npos)
+            return wrong(name, in_quotes(value) + " is not an address with the length of its subnet, like " + form);
+        // The length is read by Prefix::parse, on an address whose host bits it cannot object to.
+        const auto length = Prefix<Address>::parse(Address().text() + value.substr(slash));
+        if (!length) return wrong(name, in_quotes(value) + " has no such length");
+        address = *host;
+        subnet = Prefix<Address>(*host, length->length());
+    }
+
+    template <class Address>
+    std::optional<Address> address(const char* name, const char* expected) {
+        const auto member = object_.find(name);
+        if (member == object_.end()) return std::nullopt;
+        const auto& value = member->get_ref<const std::string&>();
+        auto parsed = Address::parse(value);
+        if (!parsed) wrong(name, in_quotes(value) + " is not " + expected);
+        return parsed;
+    }
+
+    std::vector<PortRange> ports(const char* name) {
+        std::vector<PortRange> all;
+        const auto member = object_.find(name);
+        if (member == object_.end()) return all;
+        for (const json& port : *member) {
+            const json& first = port.is_object() ? port.at("first") : port;
+            const json& last = port.is_object() ? port.at("last") : port;
+            all.push_back({first.get<std::uint16_t>(), last.get<std::uint16_t>()});
+        }
+        return all;
+    }
+
+  private:
+    void wrong(const std::string& field, std::string words) {
+        errors_.push_back(Error{ErrorCode::invalid, std::move(words)}.at(before_ + field));
+    }
+
+    IpPrefix prefix_of(const json& value, const std::string& field) {
+        auto prefix = IpPrefix::parse(value.get_ref<const std::string&>());
+        if (prefix) return *prefix;
+        wrong(field,
+              value.get_ref<const std::string&>().find_first_not_of("0123456789abcdefABCDEF.:/") == std::string::npos
+                  ? prefix.error().words
+                  : in_quotes(value.get_ref<const std::string&>()) + " is neither an IPv4 nor an IPv6 prefix");
+        return Prefix4();
+    }
+
+    template <class Parse>
+    std::string checked_time(const char* name, Parse parse) {
+        const std::string value = object_.value(name, std::string());
+        if (!has(name)) return value;
+        if (const auto time = parse(value); !time) wrong(name, time.error().words);
+        return value;
+    }
+
+    const json& object_;
+    std::string before_;  // "institutions[3] \"sato-clinic\" .links[0]."
+    std::vector<Error>& errors_;
+};
+
+Hub read_hub(Fields& fields) {
+    return {fields.text("rules_version"), fields.prefixes("pools")};
+}
+
+Operator read_operator(Fields& fields) {
+    Operator op;
+    op.id = fields.id("id");
+    op.name = fields.text("name");
+    Fields certification = fields.object("certification");
+    op.certification = {certification.text("number"), certification.date("valid_from"),
+                        certification.date("valid_until"),
+                        certification.choice("expiry_action", ExpiryAction::warn, ExpiryAction::stop)};
+    Fields assessment = fields.object("assessment");
+    op.assessment = {assessment.text("body"), assessment.text("standard"), assessment.date("valid_from"),
+                     assessment.date("valid_until")};
+    return op;
+}
+
+// fe80:: and the modified EUI-64 of the MAC address (RFC 4291, appendix A).
+Ipv6Address link_local_of(const MacAddress& mac) {
+    std::uint64_t identifier = 0;
+    for (std::size_t i = 0; i < 6; ++i) {
+        if (i == 3) identifier = identifier << 16 | 0xfffe;
+        identifier = identifier << 8 | mac.bytes()[i];
+    }
+    return {0xfe80'0000'0000'0000ULL, identifier ^ 0x0200'0000'0000'0000ULL};
+}
+
+Attachment read_attachment(Fields& fields) {
+    Attachment attachment;
+    attachment.id = fields.id("id");
+    attachment.operator_id = fields.id("operator");
+    attachment.port = fields.id("port");
+    attachment.vlan = fields.number("vlan", 0);
+    attachment.method = fields.choice("method", AttachmentMethod::ip_vpn, AttachmentMethod::designated);
+    attachment.designation = fields.text("designation");
+    attachment.protection = fields.choice("protection", Protection::none, Protection::esp);
+    attachment.session_management =
+        fields.choice("session_management", SessionManagement::none, SessionManagement::none);
+    attachment.family = fields.choice("family", FamilyChoice::dual, FamilyChoice::dual);
+    attachment.mac = fields.address<MacAddress>("mac", "a MAC address like 02:00:00:00:00:01").value_or(MacAddress());
+    fields.interface("ipv4", attachment.ipv4, attachment.subnet4);
+    fields.interface("ipv6", attachment.ipv6, attachment.subnet6);
+    attachment.link_local = fields.address<Ipv6Address>("link_local", "an IPv6 address like fe80::1")
+                                .value_or(link_local_of(attachment.mac));
+    attachment.mtu = fields.number("mtu", 1500);
+    attachment.demarcation = fields.text("demarcation");
+    attachment.underlay = fields.flag("underlay");
+    return attachment;
+}
+
+Institution read_institution(Fields& fields) {
+    Institution institution;
+    institution.id = fields.id("id");
+    institution.operator_id = fields.id("operator");
+    institution.kind = fields.choice("kind", InstitutionKind::hospital, InstitutionKind::service_provider);
+    institution.certificate = fields.text("certificate");
+    institution.application = fields.text("application");
+    institution.prefixes = fields.prefixes("prefixes");
+    fields.each("links", [&](Fields& link) {
+        institution.links.push_back({link.choice("method", LinkMethod::ip_vpn, LinkMethod::other),
+                                     link.text("guideline"), link.text("access_line_operator"), link.text("cpe"),
+                                     link.text("demarcation"), link.ids("attachments")});
+    });
+    return institution;
+}
+
+Translation read_translation(Fields& fields) {
+    return {fields.id("id"), fields.id("operator"),
+            fields.choice("kind", TranslationKind::prefix_map, TranslationKind::family),
+            fields.prefix("operator_prefix"), fields.prefix("hub_prefix")};
+}
+
+Agreement read_agreement(Fields& fields) {
+    Agreement agreement;
+    agreement.id = fields.id("id");
+    Fields clients = fields.object("clients");
+    agreement.client_operators = clients.ids("operators");
+    agreement.client_institutions = clients.ids("institutions");
+    agreement.client_prefixes = clients.prefixes("prefixes");
+    Fields services = fields.object("services");
+    agreement.service_institutions = services.ids("institutions");
+    agreement.service_prefixes = services.prefixes("prefixes");
+    agreement.protocol = fields.choice("protocol", Protocol::tcp, Protocol::any);
+    agreement.ports = fields.ports("ports");
+    agreement.state = fields.choice("state", AgreementState::tracked, AgreementState::stateless);
+    agreement.from = fields.time("from");
+    agreement.until = fields.time("until");
+    return agreement;
+}
+
+Route read_route(Fields& fields) {
+    Route route;
+    route.operator_id = fields.id("operator");
+    route.prefix = fields.prefix("prefix");
+    route.blackhole = fields.flag("blackhole");
+    fields.each("nexthops", [&](Fields& nexthop) {
+        route.nexthops.push_back({nexthop.id("attachment"),
+                                  nexthop.address<IpAddress>("gateway", "an IPv4 or IPv6 address"),
+                                  nexthop.flag("backup")});
+    });
+    return route;
+}
+
+Gate read_gate(Fields& fields) {
+    return {fields.id("id"),        fields.choice("target", GateTarget::operator_, GateTarget::agreement),
+            fields.id("target_id"), fields.choice("reason", GateReason::maintenance, GateReason::revocation),
+            fields.text("clause"),  fields.text("notice"),
+            fields.time("from"),    fields.time("until")};
+}
+
+Object::Value read(Kind kind, Fields& fields) {
+    switch (kind) {
+        case Kind::hub: return read_hub(fields);
+        case Kind::operators: return read_operator(fields);
+        case Kind::attachments: return read_attachment(fields);
+        case Kind::institutions: return read_institution(fields);
+        case Kind::translations: return read_translation(fields);
+        case Kind::agreements: return read_agreement(fields);
+        case Kind::routes: return read_route(fields);
+        case Kind::gates: return read_gate(fields);
+    }
+    assert(false);
+    return Hub();
+}
+
+}  // namespace
+
+std::optional<Object::Value> read_object(Kind kind, const json& object, const std::string& place,
+                                         std::vector<Error>& errors) {
+    const std::size_t before = errors.size();
+    Fields fields(object, place + " .", errors);
+    Object::Value value = read(kind, fields);
+    if (errors.size() != before) return std::nullopt;
+    return value;
+}
+
+}  // namespace sekisho::control

@@ -1,0 +1,65 @@
+// Agreements: who may reach whom with what, and whether they exist (clauses 1-2, 2-5). Compiler thread.
+#include <algorithm>
+
+#include "control/findings.hpp"
+#include "control/policy_reader.hpp"
+
+namespace sekisho::control {
+
+namespace {
+
+template <class Objects>
+void check_names(const std::vector<std::string>& names, const Objects& objects, std::string_view field,
+                 std::string_view noun, ObjectFindings& about) {
+    for (std::size_t i = 0; i < names.size(); ++i)
+        if (!objects.contains(names[i])) about.dangling(indexed(field, i), noun, names[i]);
+}
+
+void check_prefixes(const std::vector<IpPrefix>& prefixes, const AddressSpace& institutions, std::string_view field,
+                    ObjectFindings& about) {
+    for (std::size_t i = 0; i < prefixes.size(); ++i)
+        if (institutions.covering(prefixes[i]) == nullptr)
+            about.wrong(indexed(field, i),
+                        prefixes[i].text() + " is not inside a prefix of one institution, in hub space");
+}
+
+void check_ports(const Agreement& agreement, ObjectFindings& about) {
+    const bool has_ports = agreement.protocol == Protocol::tcp || agreement.protocol == Protocol::udp;
+    const std::string protocol = "protocol " + std::string(name_of(agreement.protocol));
+    if (has_ports && agreement.ports.empty())
+        about.wrong("ports", "is missing: " + protocol + R"( needs the service's ports; for all of them, say )" +
+                                 R"([{"first": 1, "last": 65535}])");
+    if (!has_ports && !agreement.ports.empty()) about.wrong("ports", protocol + " has none");
+    for (std::size_t i = 0; i < agreement.ports.size(); ++i) {
+        const PortRange& range = agreement.ports[i];
+        if (range.first > range.last)
+            about.wrong(indexed("ports", i), "the first port, " + std::to_string(range.first) +
+                                                 ", is after the last, " + std::to_string(range.last));
+        else if (range.first == 0)
+            about.wrong(indexed("ports", i), "0 is not a port");
+    }
+}
+
+}  // namespace
+
+void check_agreements(const Policy& policy, const HubSpace& hub, Findings& findings) {
+    for (const auto& [id, agreement] : policy.agreements) {
+        ObjectFindings about(findings, "agreements", id);
+        if (agreement.client_operators.empty() && agreement.client_institutions.empty() &&
+            agreement.client_prefixes.empty())
+            about.wrong("clients", "names nobody: operators, institutions or prefixes");
+        if (agreement.service_institutions.empty() && agreement.service_prefixes.empty())
+            about.wrong("services", "names nothing: institutions or prefixes");
+        check_names(agreement.client_operators, policy.operators, "clients.operators", "operator", about);
+        check_names(agreement.client_institutions, policy.institutions, "clients.institutions", "institution", about);
+        check_names(agreement.service_institutions, policy.institutions, "services.institutions", "institution", about);
+        check_prefixes(agreement.client_prefixes, hub.institutions, "clients.prefixes", about);
+        check_prefixes(agreement.service_prefixes, hub.institutions, "services.prefixes", about);
+        check_ports(agreement, about);
+        if (agreement.state == AgreementState::tracked)
+            about.unsupported("state tracked (the default)", R"(say "state": "stateless")");
+        about.period("from", agreement.from, "until", agreement.until, false);
+    }
+}
+
+}  // namespace sekisho::control
