@@ -158,7 +158,7 @@ void TestHub::settle() {
             if (!queue.empty()) return true;
         return false;
     };
-    for (int rounds = 0; waiting(); ++rounds) {
+    for (int rounds = 0; !paused_ && waiting(); ++rounds) {
         REQUIRE(rounds < 1000);
         for (std::size_t port = 0; port < state_->resume.size(); ++port) walk(static_cast<unsigned>(port), {});
     }
