@@ -100,8 +100,11 @@ Expected<void> Fib<Address>::erase(TableId table, const Prefix<Address>& prefix)
 template <class Address>
 Expected<void> Fib<Address>::load(TableId table, std::span<const Route<Address>> routes) {
     if (auto fine = impl_->check(table); !fine) return fine;
+    // In order, so that neighbours in the trie are made one after the other.
+    std::vector<Route<Address>> sorted(routes.begin(), routes.end());
+    std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.prefix < b.prefix; });
     Rib<Address> fresh;
-    for (const Route<Address>& route : routes) {
+    for (const Route<Address>& route : sorted) {
         if (auto fine = impl_->check(table, route.prefix, route.row); !fine) return fine;
         const std::optional<Row> before = fresh.insert(route.prefix, route.row);
         if (before && *before != route.row)

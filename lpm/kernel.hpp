@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -34,152 +35,136 @@ inline std::uint64_t bits_from(const Key6& key, unsigned position) noexcept {
     return here << shift | after >> 1 >> (63 - shift);
 }
 
-// One batch on its way down one lookup structure.
+// One batch on its way down one lookup structure. Lengths and pointers are locals of each loop: as members they would
+// be written to memory once an address, and waited for.
 template <class Isa, class Key>
 class Walk {
   public:
     static constexpr std::size_t kMost = 256;
 
     Walk(const Lookup& lookup, const Key* keys, Row* rows, std::size_t count) noexcept
-        : lookup_(lookup), keys_(keys), rows_(rows), count_(count) {}
+        : base_(lookup.base), keys_(keys), rows_(rows), count_(count) {}
 
-    void through(const TableId* tables) noexcept {
+    // `head_of(i)` is the head of the table that address i is looked up in.
+    template <class HeadOf>
+    [[gnu::always_inline]] void through(const HeadOf& head_of) noexcept {
         for (std::size_t i = 0; i < count_; ++i) {
-            const TableHead& head = lookup_.heads[std::min<std::uint32_t>(tables[i], lookup_.tables)];
-            aim_at_root(i, head);
-        }
-        read_roots();
-    }
-
-    void through(const TableHead& head) noexcept {
-        for (std::size_t i = 0; i < count_; ++i) aim_at_root(i, head);
-        read_roots();
-    }
-
-    // Of tables with wide roots: of table[i] each, or all of one.
-    void through_wide(const TableId* tables) noexcept {
-        for (std::size_t i = 0; i < count_; ++i) aim_at_word(i, lookup_.heads[tables[i]]);
-        read_words();
-    }
-
-    void through_wide(const TableHead& head) noexcept {
-        for (std::size_t i = 0; i < count_; ++i) aim_at_word(i, head);
-        read_words();
-    }
-
-  private:
-    struct Queue {
-        std::uint16_t index[kMost + 1];  // one more: a push that is not kept still writes
-        std::size_t length = 0;
-
-        void push(std::size_t i, bool kept) noexcept {
-            index[length] = static_cast<std::uint16_t>(i);
-            length += kept;
-        }
-    };
-
-    const std::byte* at_unit(std::uint32_t unit) const noexcept {
-        return lookup_.base + std::size_t{unit} * kUnitBytes;
-    }
-
-    void aim_at_root(std::size_t i, const TableHead& head) noexcept {
-        const std::uint64_t slot =
-            std::min((first_bits(keys_[i]) - head.first) >> head.shift, std::uint64_t{1} << head.bits);
-        at_[i] = at_unit(head.root) + slot * sizeof(Value);
-        position_[i] = head.position;
-        prefetch(at_[i]);
-    }
-
-    void read_roots() noexcept {
-        for (std::size_t i = 0; i < count_; ++i) settle(i, load_slot<Value>(at_[i]));
-        descend();
-    }
-
-    void aim_at_word(std::size_t i, const TableHead& head) noexcept {
-        at_[i] = at_unit(head.root) + (first_bits(keys_[i]) >> (64 - kWideBits)) * sizeof(WideWord);
-        prefetch(at_[i]);
-    }
-
-    void read_words() noexcept {
-        std::uint64_t words[kMost];
-        for (std::size_t i = 0; i < count_; ++i) {
-            const WideWord word = words[i] = load_slot<WideWord>(at_[i]);
-            const auto bitmap = static_cast<std::uint32_t>(word);
-            const auto slot = static_cast<std::uint32_t>(first_bits(keys_[i]) >> (64 - kWideBits - kWideGroupBits)) %
-                              (1U << kWideGroupBits);
-            const std::byte* const run = at_unit(static_cast<std::uint32_t>(word >> 32));
-            const std::byte* const found = run + (Isa::bits_set(bitmap << (31 - slot)) - 1) * sizeof(Value);
-            const std::byte* const here = reinterpret_cast<const std::byte*>(&words[i]) + kUpperHalf;
-            at_[i] = bitmap != 0 ? found : here;
-            position_[i] = kWidePosition;
+            const TableHead& head = head_of(i);
+            const std::uint64_t slot =
+                std::min((first_bits(keys_[i]) - head.first) >> head.shift, std::uint64_t{1} << head.bits);
+            at_[i] = at_unit(head.root) + slot * sizeof(Value);
+            position_[i] = head.position;
             prefetch(at_[i]);
         }
+        std::size_t waiting = 0;
+        for (std::size_t i = 0; i < count_; ++i) settle(i, load_slot<Value>(at_[i]), waiting);
+        descend(waiting);
+    }
+
+    // The same where all heads are of wide roots.
+    template <class HeadOf>
+    [[gnu::always_inline]] void through_wide(const HeadOf& head_of) noexcept {
+        for (std::size_t i = 0; i < count_; ++i) {
+            at_[i] = at_unit(head_of(i).root) + (first_bits(keys_[i]) >> (64 - kWideBits)) * sizeof(WideWord);
+            prefetch(at_[i]);
+        }
+        std::uint32_t whole[kMost];  // the value of a word without a run
+        for (std::size_t i = 0; i < count_; ++i) {
+            const auto word = load_slot<WideWord>(at_[i]);
+            const std::uint64_t bits = first_bits(keys_[i]);
+            const auto bitmap = static_cast<std::uint32_t>(word);
+            const auto slot = static_cast<unsigned>(bits >> (64 - kWideBits - kWideGroupBits));
+            const auto upper = whole[i] = static_cast<std::uint32_t>(word >> 32);
+            const std::size_t rank = Isa::bits_set(bitmap << (~slot % (1U << kWideGroupBits)));
+            const std::byte* const in_run = at_unit(upper) + rank * sizeof(Value) - sizeof(Value);
+            const std::byte* const in_word = reinterpret_cast<const std::byte*>(&whole[i]);
+            // By arithmetic: as a choice it may be compiled to a branch that cannot be predicted.
+            at_[i] = in_word + ((in_run - in_word) & -static_cast<std::ptrdiff_t>(bitmap != 0));
+            prefetch(at_[i]);
+        }
+        std::size_t waiting = 0;
         for (std::size_t i = 0; i < count_; ++i) {
             Value value;
             std::memcpy(&value, at_[i], sizeof value);
-            settle(i, value);
+            position_[i] = kWidePosition;
+            settle(i, value, waiting);
         }
-        descend();
+        descend(waiting);
     }
 
-    // Takes a value: done if it is a row, else pending.
-    void settle(std::size_t i, Value value) noexcept {
-        rows_[i] = row_of(value);
-        value_[i] = value;
-        pending_.push(i, !is_row(value));
+  private:
+    // Addresses by index; room for one more than there are: a push that is not kept still writes.
+    using List = std::uint16_t[kMost + 1];
+
+    const std::byte* at_unit(std::uint32_t unit) const noexcept { return base_ + std::size_t{unit} * kUnitBytes; }
+
+    // Takes a value: done if it is a row, else the address waits for its node.
+    [[gnu::always_inline]] void settle(std::size_t i, Value value, std::size_t& waiting) noexcept {
+        rows_[i] = row_of(value);  // of a node too: value_at() gives it back
+        waiting_[waiting] = static_cast<std::uint16_t>(i);
+        waiting += !is_row(value);
     }
 
-    void descend() noexcept {
-        while (pending_.length != 0) {
-            for (std::size_t k = 0; k < pending_.length; ++k) enter(pending_.index[k]);
-            pending_.length = 0;
-            for (std::size_t k = 0; k < directs_.length; ++k) {
-                const std::size_t i = directs_.index[k];
-                const Value found = load_slot<Value>(at_[i]);
-                if (is_cell(value_[i])) [[unlikely]]
-                    rows_[i] = found;
-                else
-                    settle(i, found);
+    Value value_at(std::size_t waiting) const noexcept { return rows_[waiting] | 1U << 31; }
+
+    // Round by round, until no address waits. Chunks and direct nodes (with them, rarely, cells) have loops of their
+    // own, which need no choice.
+    [[gnu::always_inline]] void descend(std::size_t waiting) noexcept {
+        while (waiting != 0) {
+            std::size_t chunks = 0;
+            std::size_t directs = 0;
+            for (std::size_t k = 0; k < waiting; ++k) {
+                const std::size_t i = waiting_[k];
+                const Value value = value_at(i);
+                chunks_[chunks] = static_cast<std::uint16_t>(i);
+                chunks += is_chunk(value);
+                directs_[directs] = static_cast<std::uint16_t>(i);
+                directs += !is_chunk(value);
+                // By arithmetic, so that it is no branch; the base for direct nodes, which are aimed at below.
+                at_[i] = at_unit(unit_of(value) & -static_cast<Unit>(is_chunk(value)));
+                prefetch(at_[i]);
             }
-            directs_.length = 0;
-            for (std::size_t k = 0; k < chunks_.length; ++k) {
-                const std::size_t i = chunks_.index[k];
+            waiting = 0;
+            for (std::size_t k = 0; k < directs; ++k) aim_at_direct(directs_[k]);
+            for (std::size_t k = 0; k < chunks; ++k) {
+                const std::size_t i = chunks_[k];
                 const auto key = static_cast<std::uint16_t>(bits_from(keys_[i], position_[i]) >> (64 - kWindowBits));
-                position_[i] = static_cast<std::uint8_t>(position_[i] + kWindowBits);
+                position_[i] += kWindowBits;
                 Value found;
                 std::memcpy(&found, at_[i] + Isa::value_offset(at_[i], key), sizeof found);
-                settle(i, found);
+                settle(i, found, waiting);
             }
-            chunks_.length = 0;
+            for (std::size_t k = 0; k < directs; ++k) {
+                const std::size_t i = directs_[k];
+                const Value found = load_slot<Value>(at_[i]);
+                if (is_cell(value_at(i))) [[unlikely]]
+                    rows_[i] = found;
+                else
+                    settle(i, found, waiting);
+            }
         }
     }
 
-    // Finds where the node of a pending address is to be read.
-    void enter(std::size_t i) noexcept {
-        const Value value = value_[i];
-        const bool direct = is_direct(value);
+    [[gnu::always_inline]] void aim_at_direct(std::size_t i) noexcept {
+        const Value value = value_at(i);
+        if (is_cell(value)) [[unlikely]]
+            return static_cast<void>(at_[i] = at_unit(unit_of(value)));
         const unsigned stride = stride_of(value);
         const std::uint64_t slot = bits_from(keys_[i], position_[i]) >> (64 - stride);
-        const std::byte* const in_direct = at_unit(direct_unit(value)) + slot * sizeof(Value);
-        at_[i] = direct ? in_direct : at_unit(unit_of(value));
-        position_[i] = static_cast<std::uint8_t>(position_[i] + (direct ? stride : 0));
+        at_[i] = at_unit(direct_unit(value)) + slot * sizeof(Value);
+        position_[i] += stride;
         prefetch(at_[i]);
-        directs_.push(i, !is_chunk(value));  // direct nodes, and cells with them
-        chunks_.push(i, is_chunk(value));
     }
 
-    static constexpr std::size_t kUpperHalf = std::endian::native == std::endian::little ? sizeof(Value) : 0;
-
-    const Lookup& lookup_;
+    const std::byte* const base_;
     const Key* const keys_;
     Row* const rows_;
     const std::size_t count_;
-    Queue pending_;
-    Queue directs_;
-    Queue chunks_;
-    const std::byte* at_[kMost];  // what is read next
-    Value value_[kMost];
-    std::uint8_t position_[kMost];  // of the first bit not used yet
+    List waiting_;
+    List chunks_;
+    List directs_;
+    const std::byte* at_[kMost];     // what is read next
+    std::uint32_t position_[kMost];  // of the first bit not used yet
 };
 
 // The four entries of a version.
@@ -192,9 +177,9 @@ struct Lookups {
             const std::size_t now = std::min(count - done, Walk<Isa, Key>::kMost);
             Walk<Isa, Key> walk(lookup, keys + done, rows + done, now);
             if (head.wide != 0)
-                walk.through_wide(head);
+                walk.through_wide([&head](std::size_t) -> const TableHead& { return head; });
             else
-                walk.through(head);
+                walk.through([&head](std::size_t) -> const TableHead& { return head; });
         }
     }
 
@@ -206,11 +191,19 @@ struct Lookups {
             if (lookup.any_wide)
                 split(lookup, tables + done, keys + done, rows + done, now);
             else
-                Walk<Isa, Key>(lookup, keys + done, rows + done, now).through(tables + done);
+                Walk<Isa, Key>(lookup, keys + done, rows + done, now).through(HeadOf{lookup, tables + done});
         }
     }
 
   private:
+    struct HeadOf {
+        const Lookup& lookup;
+        const TableId* tables;
+        [[gnu::always_inline]] const TableHead& operator()(std::size_t i) const noexcept {
+            return lookup.heads[std::min<std::uint32_t>(tables[i], lookup.tables)];
+        }
+    };
+
     // What one kind of root gets of a batch.
     template <class Key>
     struct Share {
@@ -241,8 +234,8 @@ struct Lookups {
             wide.push(i, tables[i], keys[i], is_wide);
             other.push(i, tables[i], keys[i], !is_wide);
         }
-        Walk<Isa, Key>(lookup, other.keys, other.rows, other.length).through(other.tables);
-        Walk<Isa, Key>(lookup, wide.keys, wide.rows, wide.length).through_wide(wide.tables);
+        Walk<Isa, Key>(lookup, other.keys, other.rows, other.length).through(HeadOf{lookup, other.tables});
+        Walk<Isa, Key>(lookup, wide.keys, wide.rows, wide.length).through_wide(HeadOf{lookup, wide.tables});
         other.give(rows);
         wide.give(rows);
     }
