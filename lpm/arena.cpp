@@ -11,7 +11,6 @@ namespace sekisho::lpm {
 namespace {
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
-constexpr std::uint32_t kUnitsOfLine = kLineBytes / kUnitBytes;
 constexpr std::size_t kLinesOfHugePage = kHugePage / kLineBytes;
 // Small blocks are cut from free runs up to this long; longer ones are kept for roots, until nothing else is left.
 constexpr std::size_t kShortRun = 64;

@@ -21,6 +21,7 @@ namespace sekisho::lpm {
 using Unit = std::uint32_t;
 inline constexpr std::size_t kUnitBytes = 16;
 inline constexpr std::size_t kLineBytes = 64;
+inline constexpr Unit kUnitsOfLine = kLineBytes / kUnitBytes;
 
 constexpr std::size_t whole_units(std::size_t bytes) noexcept {
     return (bytes + kUnitBytes - 1) / kUnitBytes * kUnitBytes;

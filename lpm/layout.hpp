@@ -52,7 +52,6 @@ constexpr Unit unit_of(Value value) noexcept {
     return value & 0x1fff'ffffU;
 }
 inline constexpr unsigned kMostStride = 16;
-inline constexpr Unit kUnitsOfLine = kLineBytes / kUnitBytes;
 constexpr Value direct_value(Unit unit, unsigned stride) noexcept {
     return 3U << 30 | (stride - 1) << 26 | unit / kUnitsOfLine;
 }

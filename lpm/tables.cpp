@@ -2,23 +2,14 @@
 #include "lpm/tables.hpp"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 #include <new>
 #include <utility>
+
+#include "lpm/nodes.hpp"
 
 namespace sekisho::lpm {
 
 namespace {
-
-constexpr std::size_t direct_bytes(unsigned stride) noexcept {
-    return std::max(kLineBytes, sizeof(Value) << stride);
-}
-
-std::size_t root_bytes(const TableHead& head) noexcept {
-    if (head.wide != 0) return kWideWords * sizeof(WideWord);
-    return ((std::size_t{1} << head.bits) + 1) * sizeof(Value);
-}
 
 unsigned region_bits(const TableHead& head) noexcept {
     return head.position - head.bits;
@@ -82,7 +73,7 @@ bool Tables<Address>::change(TableId id, const Prefix<Address>* changed) {
     const bool lay_out_again = changed == nullptr || must_lay_out(table, before, *changed);
     if (lay_out_again) {
         after = lay_out(table.rib);
-        abandon_root(before);
+        if (before.root != empty_.root) gather_root(*arena_, before, dead_);
     } else if (before.wide != 0) {
         patch_wide(table, after, *changed);
     } else {
@@ -105,7 +96,7 @@ bool Tables<Address>::change(TableId id, const Prefix<Address>* changed) {
     }
     if (copy_heads) {
         heads_ = heads;
-        abandon_block(heads_before.unit, heads_before.bytes);
+        dead_.push_back(heads_before);
     }
     if (head_moves) head_of(id) = after;
     any_wide_ = any_wide_ || after.wide != 0;
@@ -156,7 +147,7 @@ Cuts Tables<Address>::cuts_of(const Rib<Address>& rib, Bits first, unsigned posi
 template <class Address>
 Block Tables<Address>::owned(Block block) {
     if (written_since_view(block.unit)) return block;
-    abandon_block(block.unit, block.bytes);
+    dead_.push_back(block);
     return builder_.copy(block);
 }
 
@@ -167,7 +158,7 @@ void Tables<Address>::patch_root(const Table& table, TableHead& head, const Pref
     if (changed.length() == 0) {
         std::byte* const outside = arena_->at(head.root) + (std::size_t{1} << head.bits) * sizeof(Value);
         const Cut everywhere{0, table.rib.exact(changed).value_or(kNoRow)};
-        abandon(load_slot<Value>(outside));
+        gather_value(*arena_, load_slot<Value>(outside), dead_);
         stores_.push_back({outside, builder_.value(Cuts(&everywhere, 1), 0, 0), sizeof(Value)});
     }
     patch_slots(table.rib, head.root, Bits{head.first} << 64, region_bits(head), head.bits, changed);
@@ -205,7 +196,7 @@ Value Tables<Address>::patch(const Rib<Address>& rib, Value old, Bits first, uns
         patch_slots(rib, node, first, position, stride, changed);
         return direct_value(node, stride);
     }
-    abandon(old);
+    gather_value(*arena_, old, dead_);
     return builder_.value(cuts_of(rib, first, position), first, position);
 }
 
@@ -219,51 +210,9 @@ void Tables<Address>::patch_wide(const Table& table, TableHead& head, const Pref
     for (; word < end && !builder_.failed(); ++word) {
         std::byte* const at = arena_->at(head.root) + word * sizeof(WideWord);
         const Bits first = Bits{word} << (128 - kWideBits);
-        abandon_word(load_slot<WideWord>(at));
+        gather_word(*arena_, load_slot<WideWord>(at), dead_);
         stores_.push_back({at, builder_.wide_word_of(cuts_of(table.rib, first, kWideBits), first), sizeof(WideWord)});
     }
-}
-
-template <class Address>
-void Tables<Address>::abandon_root(const TableHead& head) {
-    if (head.root == empty_.root) return;
-    const std::byte* const at = arena_->at(head.root);
-    if (head.wide != 0) {
-        for (std::size_t i = 0; i < kWideWords; ++i) abandon_word(load_slot<WideWord>(at + i * sizeof(WideWord)));
-    } else {
-        for (std::size_t i = 0; i <= std::size_t{1} << head.bits; ++i)
-            abandon(load_slot<Value>(at + i * sizeof(Value)));
-    }
-    abandon_block(head.root, root_bytes(head));
-}
-
-template <class Address>
-void Tables<Address>::abandon_word(WideWord word) {
-    const auto upper = static_cast<std::uint32_t>(word >> 32);
-    const auto bitmap = static_cast<std::uint32_t>(word);
-    if (bitmap == 0) return abandon(upper);
-    const auto values = static_cast<std::size_t>(std::popcount(bitmap));
-    for (std::size_t i = 0; i < values; ++i) abandon(load_slot<Value>(arena_->at(upper) + i * sizeof(Value)));
-    abandon_block(upper, values * sizeof(Value));
-}
-
-// Gathers the blocks that a value names, all the way down.
-template <class Address>
-void Tables<Address>::abandon(Value value) {
-    if (is_row(value)) return;
-    if (is_direct(value)) {
-        const std::size_t slots = std::size_t{1} << stride_of(value);
-        for (std::size_t i = 0; i < slots; ++i)
-            abandon(load_slot<Value>(arena_->at(direct_unit(value)) + i * sizeof(Value)));
-        return abandon_block(direct_unit(value), direct_bytes(stride_of(value)));
-    }
-    if (is_cell(value)) return abandon_block(unit_of(value), sizeof(Row));
-    const std::byte* const chunk = arena_->at(unit_of(value));
-    std::uint16_t ranges = 0;
-    std::memcpy(&ranges, chunk, sizeof ranges);
-    for (std::size_t i = 0; i < ranges; ++i)
-        abandon(load_slot<Value>(chunk + chunk_values_offset(ranges) + i * sizeof(Value)));
-    abandon_block(unit_of(value), chunk_bytes(ranges));
 }
 
 template <class Address>

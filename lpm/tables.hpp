@@ -89,10 +89,6 @@ class Tables {
     void patch_slots(const Rib<Address>& rib, Unit slots, Bits first, unsigned position, unsigned stride,
                      const Prefix<Address>& changed);
 
-    void abandon_root(const TableHead& head);
-    void abandon_word(WideWord word);
-    void abandon(Value value);
-    void abandon_block(Unit unit, std::size_t bytes) { dead_.push_back({unit, static_cast<std::uint32_t>(bytes)}); }
     void release_dead();
     void turn_over();
 
