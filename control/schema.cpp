@@ -56,6 +56,7 @@ std::string listed(const std::vector<std::string>& words) {
 // "Its name, for people." as the end of a sentence of ours.
 std::string described(const json& schema) {
     const std::string text = schema.value("description", "");
+    if (text.empty() && schema.contains("$ref")) return described(schemas().resolved(schema));
     return text.empty() ? "" : ": " + text;
 }
 

@@ -1,5 +1,5 @@
-// What the two rooms of stage 4, admit and admit_errors, share: the rows of both ends, and the reasons for which they
-// fail.
+// What the rooms of the path share about addresses: where they lie in a header, what they are on an attachment, and for
+// the two of stage 4, admit and admit_errors, the reasons for which either end fails.
 #pragma once
 
 #include "dataplane/walk.hpp"
@@ -28,6 +28,23 @@ inline Ipv4Address address_of(Be32 wire) noexcept {
 }
 inline Ipv6Address address_of(const Ipv6Wire& wire) noexcept {
     return wire.address();
+}
+
+// Whether the address is the hub's own on that attachment.
+inline bool is_own(const Attachment& attachment, Ipv4Address address) noexcept {
+    return address == attachment.ipv4;
+}
+inline bool is_own(const Attachment& attachment, const Ipv6Address& address) noexcept {
+    return address == attachment.ipv6 || address == attachment.link_local;
+}
+
+// Whether a packet to the address would be a broadcast on the attachment's link (RFC 2644).
+inline bool is_broadcast(const Attachment& attachment, Ipv4Address address) noexcept {
+    const Prefix4& subnet = attachment.subnet4;
+    return subnet.length() < 31 && (address == subnet.last() || address == subnet.first());
+}
+inline bool is_broadcast(const Attachment&, const Ipv6Address&) noexcept {
+    return false;
 }
 
 // Why a source that `who` does not know is dropped: impossible, a hub-space address that is not the operator's own, or

@@ -4,6 +4,7 @@
 // into the outbox of its port. While a neighbour is unknown it holds a few packets and asks (RFC 1122 §2.3.2.2, RFC
 // 4861 §7.2.2).
 #include "dataplane/admit.hpp"
+#include "dataplane/link.hpp"
 #include "dataplane/local.hpp"
 #include "dataplane/stages.hpp"
 
@@ -49,10 +50,14 @@ void hold(Walk& walk, std::size_t i) noexcept {
 // `where` of the VRF says the way; it must be by the attachment that the packet belongs to. kNoRow: there is none.
 template <class Address>
 lpm::Row way_back(const Walk& walk, const Packet& packet) noexcept {
-    const lpm::Row row = walk.tables.family<Address>().where.find(packet.vrf.value(),
-                                                                  address_of(header_of<Address>(packet).destination));
-    if (row == lpm::kNoRow || walk.tables.nexthops[row].kind == Nexthop::Kind::blackhole) return lpm::kNoRow;
-    return walk.tables.nexthops[row].attachment == packet.attachment ? row : lpm::kNoRow;
+    const Address destination = address_of(header_of<Address>(packet).destination);
+    const lpm::Row row = walk.tables.family<Address>().where.find(packet.vrf.value(), destination);
+    if (row == lpm::kNoRow) return lpm::kNoRow;
+    const Nexthop& nexthop = walk.tables.nexthops[row];
+    if (nexthop.kind == Nexthop::Kind::blackhole || nexthop.attachment != packet.attachment) return lpm::kNoRow;
+    const Attachment& attachment = walk.tables.attachments[packet.attachment.index()];
+    const bool nobody = is_broadcast(attachment, destination) || is_own(attachment, destination);
+    return nexthop.kind == Nexthop::Kind::connected && nobody ? lpm::kNoRow : row;
 }
 
 }  // namespace
@@ -108,11 +113,12 @@ void depart(Walk& walk, const Lane& in) noexcept {
             }
         }
         const Neighbours::Link link = walk.worker.neighbours.link(packet.neighbour);
-        if (link.state != Neighbours::State::reachable) {
+        if (link.state() != Neighbours::State::reachable) {
             hold(walk, i);
             continue;
         }
-        if (!write_link(packet, egress, link.mac, packet.is(Packet::kIpv6) ? EtherType::ipv6 : EtherType::ipv4)) {
+        if (!write_link(packet, egress, link.mac_bits(),
+                        packet.is(Packet::kIpv6) ? EtherType::ipv6 : EtherType::ipv4)) {
             walk.drop(i, DropReason::no_room);
             continue;
         }

@@ -56,7 +56,7 @@ void Worker::transmit(Walk& walk) noexcept {
     for (std::size_t port = 0; port < ports_.size(); ++port) {
         Outbox& outbox = state_.outbox[port];
         if (outbox.count == 0) continue;
-        run<Stage::transmit>(walk, outbox.count, [&] {
+        dataplane::run<Stage::transmit>(walk, outbox.count, [&] {
             PortCounters& leaving_by = state_.counters.ports[port];
             std::uint64_t bytes = 0;
             for (std::size_t i = 0; i < outbox.count; ++i) bytes += outbox.frames[i]->pkt_len;

@@ -39,7 +39,10 @@ class BigEndian {
     }
     constexpr Host network_bits() const noexcept { return std::bit_cast<Host>(bytes_); }
 
-    friend constexpr bool operator==(const BigEndian&, const BigEndian&) noexcept = default;
+    // One comparison of registers: the default would compare byte by byte, by a call.
+    friend constexpr bool operator==(const BigEndian& a, const BigEndian& b) noexcept {
+        return a.network_bits() == b.network_bits();
+    }
 
   private:
     using Bytes = std::array<std::uint8_t, sizeof(Host)>;

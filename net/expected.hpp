@@ -70,7 +70,10 @@ class [[nodiscard]] Expected<void> {
 
     bool has_value() const noexcept { return !error_; }
     explicit operator bool() const noexcept { return has_value(); }
-    const Error& error() const { return error_.value(); }
+    const Error& error() const {
+        assert(error_);
+        return *error_;
+    }
 
   private:
     std::optional<Error> error_;

@@ -39,7 +39,7 @@ using NexthopId = StrongId<struct NexthopTag, std::uint32_t>;
 using NeighbourId = StrongId<struct NeighbourTag, std::uint32_t>;
 using SaIndex = StrongId<struct SaTag, std::uint32_t>;
 using Spi = StrongId<struct SpiTag, std::uint32_t>;
-using VlanId = StrongId<struct VlanTag, std::uint16_t>;
+using VlanId = StrongId<struct VlanIdTag, std::uint16_t>;
 using L4Port = StrongId<struct L4PortTag, std::uint16_t>;
 
 }  // namespace sekisho

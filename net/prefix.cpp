@@ -12,16 +12,16 @@ Expected<Prefix<Addr>> Prefix<Addr>::parse(std::string_view text) {
     const auto address = Addr::parse(text.substr(0, slash));
     const char* const family = Addr::kFamily == Family::ipv4 ? "IPv4" : "IPv6";
     if (!address) return Error{ErrorCode::invalid, quoted + " is not an " + family + " prefix"};
-    int length = Addr::kBits;
+    unsigned length = Addr::kBits;  // unsigned: from_chars would read "-0" into an int
     if (slash != std::string_view::npos) {
         const std::string_view digits = text.substr(slash + 1);
         const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), length);
         const bool leading_zero = digits.size() > 1 && digits[0] == '0';
-        if (failed != std::errc{} || end != digits.data() + digits.size() || leading_zero || length < 0 ||
-            length > Addr::kBits)
+        if (failed != std::errc{} || end != digits.data() + digits.size() || leading_zero ||
+            length > unsigned{Addr::kBits})
             return Error{ErrorCode::invalid, quoted + ": the length must be 0 to " + std::to_string(Addr::kBits)};
     }
-    const Prefix prefix(*address, length);
+    const Prefix prefix(*address, static_cast<int>(length));
     if (prefix.address() != *address)
         return Error{ErrorCode::invalid, quoted + " has host bits set; the prefix would be " + prefix.text()};
     return prefix;

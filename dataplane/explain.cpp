@@ -1,0 +1,248 @@
+// `explain`: builds the imagined packet, walks it through the real stages, and says after each what it decided.
+#include "dataplane/explain.hpp"
+
+#include <cstring>
+
+#include <fmt/format.h>
+#include <rte_cycles.h>
+
+#include "dataplane/admit.hpp"
+#include "dataplane/stages.hpp"
+#include "net/checksum.hpp"
+#include "net/headers.hpp"
+
+namespace sekisho::dataplane {
+namespace {
+
+std::size_t l4_length(std::uint8_t protocol) noexcept {
+    return protocol == kProtocolTcp ? sizeof(TcpHeader) : sizeof(UdpHeader);  // ICMP's and UDP's are as long
+}
+
+void write_l4(const ImaginedPacket& imagined, std::uint8_t* at) noexcept {
+    if (imagined.protocol == kProtocolTcp) {
+        auto& tcp = *reinterpret_cast<TcpHeader*>(at);
+        tcp.source_port = Be16::from_host(imagined.source_port);
+        tcp.destination_port = Be16::from_host(imagined.destination_port);
+        tcp.data_offset = 5 << 4;
+        tcp.flags = imagined.tcp_flags;
+    } else if (imagined.protocol == kProtocolUdp) {
+        auto& udp = *reinterpret_cast<UdpHeader*>(at);
+        udp.source_port = Be16::from_host(imagined.source_port);
+        udp.destination_port = Be16::from_host(imagined.destination_port);
+    } else {
+        *at = imagined.icmp_type;
+    }
+}
+
+// The frame as it would come by the attachment; its length.
+std::size_t write_frame(const ImaginedPacket& imagined, const Attachment& attachment, std::uint8_t* frame,
+                        std::size_t room) noexcept {
+    const bool tagged = attachment.vlan.value() != Attachment::kUntagged;
+    const bool ipv4 = imagined.source.is_ipv4();
+    std::uint8_t* const l3 = frame + sizeof(EthernetHeader) + (tagged ? sizeof(VlanTag) : 0);
+    const std::size_t header = ipv4 ? sizeof(Ipv4Header) : sizeof(Ipv6Header);
+    const std::size_t shortest = header + l4_length(imagined.protocol);
+    const std::size_t length =
+        std::clamp<std::size_t>(imagined.length, shortest, room - static_cast<std::size_t>(l3 - frame));
+    const Be16 type = Be16::from_host(static_cast<std::uint16_t>(ipv4 ? EtherType::ipv4 : EtherType::ipv6));
+    std::memset(frame, 0, static_cast<std::size_t>(l3 - frame) + length);
+
+    auto& ethernet = *reinterpret_cast<EthernetHeader*>(frame);
+    ethernet.destination = attachment.mac;
+    ethernet.ether_type = type;
+    if (tagged) {
+        ethernet.ether_type = Be16::from_host(static_cast<std::uint16_t>(EtherType::vlan));
+        auto& tag = *reinterpret_cast<VlanTag*>(l3 - sizeof(VlanTag));
+        tag.control = Be16::from_host(attachment.vlan.value());
+        tag.ether_type = type;
+    }
+    if (ipv4) {
+        auto& ip = *reinterpret_cast<Ipv4Header*>(l3);
+        ip.version_ihl = 0x45;
+        ip.total_length = Be16::from_host(static_cast<std::uint16_t>(length));
+        ip.flags_offset = Be16::from_host(imagined.dont_fragment ? kIpv4DontFragment : 0);
+        ip.ttl = imagined.ttl;
+        ip.protocol = imagined.protocol;
+        ip.source = imagined.source.ipv4().wire();
+        ip.destination = imagined.destination.ipv4().wire();
+        ip.checksum = checksum_of({l3, sizeof(Ipv4Header)});
+    } else {
+        auto& ip = *reinterpret_cast<Ipv6Header*>(l3);
+        ip.version_class_flow = Be32::from_host(0x6000'0000);
+        ip.payload_length = Be16::from_host(static_cast<std::uint16_t>(length - sizeof(Ipv6Header)));
+        ip.next_header = imagined.protocol;
+        ip.hop_limit = imagined.ttl;
+        ip.source = Ipv6Wire::from(imagined.source.ipv6());
+        ip.destination = Ipv6Wire::from(imagined.destination.ipv6());
+    }
+    write_l4(imagined, l3 + header);
+    // The hub looks at this checksum when it is asked itself; the others it only carries on.
+    const std::span<std::uint8_t> l4(l3 + header, length - header);
+    if (imagined.protocol == (ipv4 ? kProtocolIcmp : kProtocolIcmpv6)) {
+        const auto& ip = *reinterpret_cast<const Ipv6Header*>(l3);
+        const std::uint64_t pseudo =
+            ipv4 ? 0 : pseudo_header_sum(ip.source, ip.destination, kProtocolIcmpv6, l4.size());
+        reinterpret_cast<IcmpHeader*>(l4.data())->checksum = checksum_of(pseudo + sum_of(l4));
+    }
+    return static_cast<std::size_t>(l3 - frame) + length;
+}
+
+// One imagined packet on its way.
+class Journey {
+  public:
+    Journey(const Tables& tables, const Explanation::Names& names, rte_mempool* pool, PortId port)
+        : tables_(tables),
+          names_(names),
+          state_(port.index() + 1, pool, rte_get_tsc_hz()),
+          walk_(tables, state_, port, rte_rdtsc()) {}
+    ~Journey() {
+        for (Packet packet; state_.resume[walk_.origin.index()].pop(packet);) rte_pktmbuf_free(packet.mbuf);
+    }
+
+    Walk& walk() noexcept { return walk_; }
+
+    Explanation run() {
+        Lane to_hub, ipv4, ipv6, errors4, errors6;
+        parse(walk_, {to_hub, ipv4, ipv6, errors4, errors6});
+        if (!to_hub.empty()) {
+            say("parse", "for the hub itself");
+            local(walk_, to_hub);
+            if (!ended()) say("local", "answered here");
+            return finish();
+        }
+        if (ended()) return finish();
+        const Packet& packet = walk_.packets[0];
+        const Attachment& attachment = tables_.attachments[packet.attachment.index()];
+        say("parse", fmt::format("well formed; attachment {} of operator space {}",
+                                 names_.attachment(packet.attachment), names_.vrf(attachment.vrf)));
+        if (packet.is(Packet::kIpv6))
+            forward<Ipv6Address>(ipv6, errors6);
+        else
+            forward<Ipv4Address>(ipv4, errors4);
+        return finish();
+    }
+
+  private:
+    void say(const char* stage, std::string words) { result_.steps.push_back({stage, std::move(words)}); }
+    bool ended() const noexcept { return walk_.account.total_dropped() != 0; }
+
+    template <class Address>
+    void forward(const Lane& in, const Lane& errors) {
+        const FamilyTables<Address>& family = tables_.family<Address>();
+        Packet& packet = walk_.packets[0];
+        const Address source = address_of(header_of<Address>(packet).source);
+        const Address destination = address_of(header_of<Address>(packet).destination);
+        say_rows(family, packet, source, destination);
+        Lane admitted;
+        admit<Address>(walk_, in, admitted);
+        admit_errors<Address>(walk_, errors, admitted);
+        if (admitted.empty()) return;
+        say("admit", "an agreement lets it pass");
+        Lane fitting;
+        fit<Address>(walk_, admitted, fitting);
+        if (fitting.empty()) return;
+        const Nexthop& nexthop = tables_.nexthops[packet.nexthop.index()];
+        const Attachment& egress = tables_.attachments[packet.egress.index()];
+        say("fit",
+            fmt::format("TTL {} is enough; leaves by attachment {}, MTU {}, {}", ttl_, names_.attachment(packet.egress),
+                        egress.mtu, nexthop.kind == Nexthop::Kind::gateway ? "by a gateway" : "to a neighbour"));
+        translate<Address>(walk_, fitting);
+        result_.source = address_of(header_of<Address>(packet).source).text();
+        result_.destination = address_of(header_of<Address>(packet).destination).text();
+        result_.egress = packet.egress;
+        say("translate", fmt::format("{} -> {} becomes {} -> {}", source.text(), destination.text(), result_.source,
+                                     result_.destination));
+        if (nexthop.kind == Nexthop::Kind::connected)
+            result_.next_hop = result_.destination;
+        else
+            result_.next_hop = nexthop.family == Family::ipv4 ? nexthop.gateway4.text() : nexthop.gateway6.text();
+        say("depart", fmt::format("next hop {}", result_.next_hop));
+    }
+
+    // What the two lookups give, whatever admit makes of it.
+    template <class Address>
+    void say_rows(const FamilyTables<Address>& family, const Packet& packet, const Address& source,
+                  const Address& destination) {
+        const lpm::Row who = family.who.find(packet.vrf.value(), source);
+        const lpm::Row hub = family.hub.find(lpm::TableId{0}, destination);
+        ttl_ = ttl_of(packet);
+        say("admit",
+            who == lpm::kNoRow
+                ? fmt::format("who: {} belongs to no institution", source.text())
+                : fmt::format("who: {} is {} of institution {}{}", source.text(),
+                              family.who_rows[who].to_hub.apply(source).text(),
+                              names_.institution(family.who_rows[who].institution),
+                              tables_.is_closed(family.who_rows[who].institution) ? ", closed by a gate" : ""));
+        say("admit",
+            hub == lpm::kNoRow
+                ? fmt::format("hub: {} is nobody's", destination.text())
+                : fmt::format("hub: {} is {} of institution {}, operator space {}{}", destination.text(),
+                              family.hub_rows[hub].to_operator.apply(destination).text(),
+                              names_.institution(family.hub_rows[hub].institution),
+                              names_.vrf(family.hub_rows[hub].vrf),
+                              tables_.is_closed(family.hub_rows[hub].institution) ? ", closed by a gate" : ""));
+        if (who == lpm::kNoRow || hub == lpm::kNoRow) return;
+        const Matrix& matrix = tables_.matrices[packet.vrf.index()];
+        const auto permission = matrix.cell(family.who_rows[who].matrix_row, family.hub_rows[hub].group);
+        say("admit",
+            fmt::format("matrix: row {}, group {}: {}", family.who_rows[who].matrix_row, family.hub_rows[hub].group,
+                        permission == Permissions::kNothing ? std::string("no agreement")
+                                                            : fmt::format("permission {}", permission)));
+    }
+    static int ttl_of(const Packet& packet) noexcept {
+        return packet.is(Packet::kIpv6) ? header_of<Ipv6Address>(packet).hop_limit : header_of<Ipv4Address>(packet).ttl;
+    }
+
+    Explanation finish() {
+        if (ended()) {
+            result_.dropped = walk_.reasons[0];
+            const DropReasonText& text = text_of(walk_.reasons[0]);
+            say("drop", fmt::format("{}: {} (rule {})", text.name, text.sentence, text.rule));
+            if (walk_.account.made != 0) result_.error = error_text();
+        } else if (result_.egress) {
+            rte_pktmbuf_free(walk_.packets[0].mbuf);
+        }
+        return std::move(result_);
+    }
+    // Type and code of the error that was made.
+    std::string error_text() {
+        Packet error;
+        if (!state_.resume[walk_.origin.index()].pop(error)) return "";
+        const bool ipv6 = error.is(Packet::kIpv6);
+        const std::uint8_t* const icmp = error.l3 + (ipv6 ? sizeof(Ipv6Header) : sizeof(Ipv4Header));
+        std::string text = fmt::format("{} {}/{}", ipv6 ? "ICMPv6" : "ICMP", icmp[0], icmp[1]);
+        rte_pktmbuf_free(error.mbuf);
+        return text;
+    }
+
+    const Tables& tables_;
+    const Explanation::Names& names_;
+    WorkerState state_;
+    Walk walk_;
+    Explanation result_;
+    int ttl_ = 0;
+};
+
+}  // namespace
+
+Expected<Explanation> explain(const Tables& tables, const ImaginedPacket& imagined, const Explanation::Names& names,
+                              rte_mempool* pool) {
+    if (imagined.source.family() != imagined.destination.family())
+        return Error{ErrorCode::invalid, "source " + imagined.source.text() + " and destination " +
+                                             imagined.destination.text() + " are not of one family"};
+    if (imagined.attachment.index() >= tables.attachments.size())
+        return Error{ErrorCode::not_found, "no such attachment in the running generation"};
+    const Attachment& attachment = tables.attachments[imagined.attachment.index()];
+    rte_mbuf* const mbuf = rte_pktmbuf_alloc(pool);
+    if (mbuf == nullptr) return Error{ErrorCode::unavailable, "no packet buffer is free"};
+    const std::size_t length =
+        write_frame(imagined, attachment, rte_pktmbuf_mtod(mbuf, std::uint8_t*), rte_pktmbuf_tailroom(mbuf));
+    mbuf->data_len = static_cast<std::uint16_t>(length);
+    mbuf->pkt_len = mbuf->data_len;
+    const auto journey = std::make_unique<Journey>(tables, names, pool, attachment.port);
+    journey->walk().packets[0].mbuf = mbuf;
+    journey->walk().received = journey->walk().count = 1;
+    return journey->run();
+}
+
+}  // namespace sekisho::dataplane
