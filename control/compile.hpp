@@ -26,6 +26,14 @@ struct NodePorts {
     std::size_t count = 0;
 };
 
+// How many of each a generation may have; numbers of names that left count until they are given again.
+struct CompileLimits {
+    std::size_t operators = 256;      // at most 65,535
+    std::size_t attachments = 1'024;  // at most 65,534
+    std::size_t institutions = 524'288;
+    std::size_t matrix_bytes = 8 << 20;  // matrices, their column maps and permissions together
+};
+
 struct CompileReport {  // sizes, for `apply` and `show generation`
     std::size_t who_rows = 0, hub_rows = 0, where_rows = 0;
     std::size_t port_classes = 0, permissions = 0, matrix_bytes = 0;
@@ -42,7 +50,7 @@ struct Compiled {
 
 class Compiler {
   public:
-    explicit Compiler(NodePorts ports);
+    explicit Compiler(NodePorts ports, const CompileLimits& limits = {});
     ~Compiler();
 
     // The tables of `policy` as of `now`. On an error nothing is changed: the next compile() starts from the last good

@@ -2,6 +2,7 @@
 //
 // A request for the attachment's address is answered from its MAC. Who asks, and who answers, is learned if it is a
 // neighbour that we know or that speaks to us; what others tell each other is not kept.
+#include "dataplane/link.hpp"
 #include "dataplane/local.hpp"
 #include "net/headers.hpp"
 
@@ -40,7 +41,7 @@ void send(Walk& walk, AttachmentId attachment_id, std::uint16_t operation, const
     arp.sender_address = attachment.ipv4.wire();
     arp.target_mac = target_mac;
     arp.target_address = target.wire();
-    if (!write_link(packet, attachment, to, EtherType::arp)) {
+    if (!write_link(packet, attachment, to.bits(), EtherType::arp)) {
         ++walk.account.not_made_buffer;
         rte_pktmbuf_free(mbuf);
         return;

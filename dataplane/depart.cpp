@@ -4,6 +4,7 @@
 // into the outbox of its port. While a neighbour is unknown it holds a few packets and asks (RFC 1122 §2.3.2.2, RFC
 // 4861 §7.2.2).
 #include "dataplane/admit.hpp"
+#include "dataplane/link.hpp"
 #include "dataplane/local.hpp"
 #include "dataplane/stages.hpp"
 
@@ -108,11 +109,12 @@ void depart(Walk& walk, const Lane& in) noexcept {
             }
         }
         const Neighbours::Link link = walk.worker.neighbours.link(packet.neighbour);
-        if (link.state != Neighbours::State::reachable) {
+        if (link.state() != Neighbours::State::reachable) {
             hold(walk, i);
             continue;
         }
-        if (!write_link(packet, egress, link.mac, packet.is(Packet::kIpv6) ? EtherType::ipv6 : EtherType::ipv4)) {
+        if (!write_link(packet, egress, link.mac_bits(),
+                        packet.is(Packet::kIpv6) ? EtherType::ipv6 : EtherType::ipv4)) {
             walk.drop(i, DropReason::no_room);
             continue;
         }

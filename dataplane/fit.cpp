@@ -40,8 +40,12 @@ bool is_broadcast(const Attachment&, const Ipv6Address&) noexcept {
     return false;
 }
 
-bool is_own(const Attachment& egress, Ipv4Address destination) noexcept { return destination == egress.ipv4; }
-bool is_own(const Attachment& egress, const Ipv6Address& destination) noexcept { return destination == egress.ipv6; }
+bool is_own(const Attachment& egress, Ipv4Address destination) noexcept {
+    return destination == egress.ipv4;
+}
+bool is_own(const Attachment& egress, const Ipv6Address& destination) noexcept {
+    return destination == egress.ipv6;
+}
 
 // The packet's nexthop is known: may it leave by it?
 template <class Address>

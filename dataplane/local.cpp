@@ -73,25 +73,6 @@ void ask_neighbour(Walk& walk, const Neighbours::Question& question) noexcept {
         send_solicitation(walk, question.attachment, question.ipv6);
 }
 
-bool write_link(Packet& packet, const Attachment& attachment, const MacAddress& to, EtherType type) noexcept {
-    const bool tagged = attachment.vlan.value() != Attachment::kUntagged;
-    const std::size_t length = sizeof(EthernetHeader) + (tagged ? sizeof(VlanTag) : 0);
-    if (!packet.frame_from(length)) return false;
-    auto* const ethernet = reinterpret_cast<EthernetHeader*>(packet.l3 - length);
-    ethernet->destination = to;
-    ethernet->source = attachment.mac;
-    const Be16 ether_type = Be16::from_host(static_cast<std::uint16_t>(type));
-    ethernet->ether_type = ether_type;
-    if (tagged) {
-        ethernet->ether_type = Be16::from_host(static_cast<std::uint16_t>(EtherType::vlan));
-        auto* const tag = reinterpret_cast<VlanTag*>(packet.l3 - sizeof(VlanTag));
-        tag->control = Be16::from_host(attachment.vlan.value());
-        tag->ether_type = ether_type;
-    }
-    packet.mark(Packet::kLinkReady);
-    return true;
-}
-
 void local(Walk& walk, const Lane& in) noexcept {
     for (const std::size_t i : in) {
         Packet& packet = walk.packets[i];

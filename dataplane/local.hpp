@@ -32,8 +32,4 @@ bool is_neighbour(const Attachment& attachment, const Ipv6Address& address) noex
 // Notes the MAC address that a neighbour told of, and lets what waited for it go on.
 void learn_neighbour(Walk& walk, std::uint32_t neighbour, const MacAddress& mac) noexcept;
 
-// Writes the Ethernet header, with the attachment's tag if it has one, before the packet's IP or ARP header, and marks
-// it ready to be sent by the attachment's port. False when the buffer has no room before it.
-bool write_link(Packet& packet, const Attachment& attachment, const MacAddress& to, EtherType type) noexcept;
-
 }  // namespace sekisho::dataplane

@@ -1,4 +1,4 @@
-// Filling port class maps and permissions. Control thread only.
+// Filling port class maps, column maps and permissions. Control thread only.
 #include "dataplane/matrix.hpp"
 
 #include <algorithm>
@@ -23,6 +23,24 @@ Permissions::Index Permissions::add(const std::vector<std::uint64_t>& forward_th
     const auto index = static_cast<Index>(count());
     bits_.insert(bits_.end(), forward_then_reverse.begin(), forward_then_reverse.end());
     return index;
+}
+
+void ColumnMap::assign(const std::vector<std::uint16_t>& column_of_group) {
+    page_of_.clear();
+    columns_.assign(kPage, 0);
+    for (std::size_t first = 0; first < column_of_group.size(); first += kPage) {
+        const auto begin = column_of_group.begin() + static_cast<std::ptrdiff_t>(first);
+        const auto size = static_cast<std::ptrdiff_t>(std::min(kPage, column_of_group.size() - first));
+        if (std::all_of(begin, begin + size, [](std::uint16_t column) { return column == 0; })) {
+            page_of_.push_back(0);
+            continue;
+        }
+        page_of_.push_back(static_cast<std::uint16_t>(columns_.size() / kPage));
+        columns_.insert(columns_.end(), begin, begin + size);
+        columns_.resize(page_of_.back() * kPage + kPage);
+    }
+    page_of_.shrink_to_fit();
+    columns_.shrink_to_fit();
 }
 
 }  // namespace sekisho::dataplane

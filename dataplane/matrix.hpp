@@ -63,15 +63,34 @@ class Permissions {
     std::vector<std::uint64_t> bits_;
 };
 
+// Group to column for one source VRF: pages of 32 groups, a cache line each. A VRF reaches few of a node's groups, so
+// those that it reaches nothing of are one page, the first.
+class ColumnMap {
+  public:
+    ColumnMap() : columns_(kPage) {}
+
+    std::uint16_t of(std::uint16_t group) const noexcept {
+        const std::size_t page = group / kPage < page_of_.size() ? page_of_[group / kPage] : 0;
+        return columns_[page * kPage + group % kPage];
+    }
+    // Takes columns, the index the group; groups beyond the end have column 0. Control thread only, before publishing.
+    void assign(const std::vector<std::uint16_t>& column_of_group);
+    std::size_t bytes() const noexcept { return (page_of_.size() + columns_.size()) * sizeof(std::uint16_t); }
+
+  private:
+    static constexpr std::size_t kPage = 32;
+    std::vector<std::uint16_t> page_of_;
+    std::vector<std::uint16_t> columns_;
+};
+
 // The cells of one source VRF. Column 0 is for groups that nothing in this VRF may reach; its cells are kNothing.
 struct Matrix {
-    std::vector<std::uint16_t> column_of_group;  // shorter than the number of groups when the rest is column 0
-    std::vector<Permissions::Index> cells;       // row by row
+    ColumnMap column_of_group;
+    std::vector<Permissions::Index> cells;  // row by row
     std::uint32_t columns = 1;
 
     Permissions::Index cell(std::uint32_t row, std::uint16_t group) const noexcept {
-        const std::uint32_t column = group < column_of_group.size() ? column_of_group[group] : 0;
-        return cells[std::size_t{row} * columns + column];
+        return cells[std::size_t{row} * columns + column_of_group.of(group)];
     }
 };
 

@@ -4,6 +4,7 @@
 // redirects are refused. parse has found the packet whole; local has checked its hop limit.
 #include <cstring>
 
+#include "dataplane/link.hpp"
 #include "dataplane/local.hpp"
 #include "net/checksum.hpp"
 #include "net/headers.hpp"
@@ -71,7 +72,7 @@ void send(Walk& walk, AttachmentId attachment_id, std::uint8_t type, std::uint32
     option.mac = attachment.mac;
     message.checksum = checksum_of(pseudo_header_sum(header.source, header.destination, kProtocolIcmpv6, kIcmpLength) +
                                    sum_of(packet.ip().subspan(sizeof(Ipv6Header))));
-    if (!write_link(packet, attachment, to, EtherType::ipv6)) {
+    if (!write_link(packet, attachment, to.bits(), EtherType::ipv6)) {
         ++walk.account.not_made_buffer;
         rte_pktmbuf_free(mbuf);
         return;
@@ -128,7 +129,7 @@ void take_advertisement(Walk& walk, std::size_t i) noexcept {
     if (mac.is_group() || mac.is_zero()) return walk.drop(i, DropReason::nd_malformed);
     // RFC 4861 §7.2.5: without the override flag, a known address is not replaced by another.
     const Neighbours::Link known = walk.worker.neighbours.link(neighbour);
-    const bool replaces = known.state == Neighbours::State::reachable && known.mac != mac;
+    const bool replaces = known.state() == Neighbours::State::reachable && known.mac() != mac;
     if (!replaces || (flags & kNdFlagOverride) != 0) learn_neighbour(walk, neighbour, mac);
     walk.consume(i);
 }

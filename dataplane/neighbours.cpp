@@ -2,7 +2,6 @@
 #include "dataplane/neighbours.hpp"
 
 #include <bit>
-#include <cstring>
 
 namespace sekisho::dataplane {
 
@@ -14,18 +13,6 @@ Neighbours::Neighbours(std::size_t capacity, std::size_t per_attachment, std::ui
       index_(std::bit_ceil(2 * capacity), 0),
       per_attachment_count_(65536, 0) {
     pending_.reserve(kPending);
-}
-
-std::uint64_t Neighbours::pack(const Link& link) noexcept {
-    std::uint64_t word = 0;
-    std::memcpy(&word, link.mac.bytes().data(), 6);
-    return word | std::uint64_t{static_cast<std::uint8_t>(link.state)} << 56;
-}
-
-Neighbours::Link Neighbours::unpack(std::uint64_t word) noexcept {
-    MacAddress::Bytes bytes;
-    std::memcpy(bytes.data(), &word, 6);
-    return {static_cast<State>(word >> 56), MacAddress(bytes)};
 }
 
 std::size_t Neighbours::bucket_of(AttachmentId attachment, const Ipv6Address& address) const noexcept {
@@ -60,11 +47,11 @@ std::uint32_t Neighbours::find_or_add(AttachmentId attachment, const Ipv6Address
 }
 
 void Neighbours::learn(std::uint32_t neighbour, const MacAddress& mac) noexcept {
-    entries_[neighbour].link.store(pack({State::reachable, mac}), std::memory_order_release);
+    set_link(neighbour, Link(State::reachable, mac));
 }
 
 void Neighbours::fail(std::uint32_t neighbour, std::uint64_t now) noexcept {
-    entries_[neighbour].link.store(pack({State::failed, {}}), std::memory_order_release);
+    set_link(neighbour, Link(State::failed, {}));
     entries_[neighbour].rests_until = now + tsc_hz_;
 }
 
@@ -72,10 +59,10 @@ Neighbours::HoldOutcome Neighbours::hold(std::uint32_t neighbour, const Packet& 
                                          std::uint64_t now) noexcept {
     Slot& slot = entries_[neighbour];
     if (slot.pending == kNotPending) {
-        if (link(neighbour).state == State::failed && now < slot.rests_until) return HoldOutcome::unresolved;
+        if (link(neighbour).state() == State::failed && now < slot.rests_until) return HoldOutcome::unresolved;
         if (pending_.size() == kPending) return HoldOutcome::full;
         slot.pending = static_cast<std::uint16_t>(pending_.size());
-        slot.link.store(pack({State::incomplete, {}}), std::memory_order_release);
+        set_link(neighbour, Link(State::incomplete, {}));
         Pending& pending = pending_.emplace_back();
         pending.neighbour = neighbour;
         pending.asks = 1;

@@ -26,9 +26,24 @@ class Neighbours {
     static constexpr int kAsks = 3;
 
     enum class State : std::uint8_t { incomplete, reachable, failed };
-    struct Link {
-        State state = State::incomplete;
-        MacAddress mac;
+    // What is known of a neighbour, in one word: the state in the highest byte, the MAC in the lowest six.
+    class Link {
+      public:
+        explicit Link(std::uint64_t word = 0) noexcept : word_(word) {}
+        Link(State state, const MacAddress& mac) noexcept
+            : word_(std::uint64_t{static_cast<std::uint8_t>(state)} << 56 | mac.bits()) {}
+
+        State state() const noexcept { return static_cast<State>(word_ >> 56); }
+        std::uint64_t mac_bits() const noexcept { return word_ & 0xffff'ffff'ffffULL; }
+        MacAddress mac() const noexcept {
+            MacAddress result;
+            result.store(word_);
+            return result;
+        }
+        std::uint64_t word() const noexcept { return word_; }
+
+      private:
+        std::uint64_t word_;
     };
     struct Entry {  // a copy, for control
         AttachmentId attachment;
@@ -60,9 +75,9 @@ class Neighbours {
     std::uint32_t find_or_add(AttachmentId attachment, const Ipv6Address& address) noexcept;
 
     Link link(std::uint32_t neighbour) const noexcept {
-        return unpack(entries_[neighbour].link.load(std::memory_order_acquire));
+        return Link(entries_[neighbour].link.load(std::memory_order_acquire));
     }
-    bool is_reachable(std::uint32_t neighbour) const noexcept { return link(neighbour).state == State::reachable; }
+    bool is_reachable(std::uint32_t neighbour) const noexcept { return link(neighbour).state() == State::reachable; }
 
     // The neighbour said that this is its MAC address. Held packets are then there for release().
     void learn(std::uint32_t neighbour, const MacAddress& mac) noexcept;
@@ -129,8 +144,9 @@ class Neighbours {
     static constexpr std::uint16_t kNotPending = 0xffff;
 
     static Ipv6Address key_of(Ipv4Address address) noexcept { return {0, 0xffff'0000'0000ULL | address.value()}; }
-    static std::uint64_t pack(const Link& link) noexcept;
-    static Link unpack(std::uint64_t word) noexcept;
+    void set_link(std::uint32_t neighbour, const Link& link) noexcept {
+        entries_[neighbour].link.store(link.word(), std::memory_order_release);
+    }
     std::size_t bucket_of(AttachmentId attachment, const Ipv6Address& address) const noexcept;
     void fail(std::uint32_t neighbour, std::uint64_t now) noexcept;
 

@@ -24,6 +24,9 @@ inline constexpr std::size_t kWalkPackets = kBurst + kResumed;
 
 // Everything that the path knows of one packet: one cache line.
 struct alignas(64) Packet {
+    Packet() noexcept = default;
+    explicit Packet(rte_mbuf* buffer) noexcept : mbuf(buffer) {}
+
     rte_mbuf* mbuf = nullptr;
     std::uint8_t* l3 = nullptr;  // the IP header, inside the buffer
 

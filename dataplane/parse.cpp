@@ -3,6 +3,8 @@
 // Ethernet and 802.1Q; IPv4 (RFC 791, checks of RFC 1812 §5.2.2) and IPv6 (RFC 8200) with a bounded chain of extension
 // headers; the ports, flags or type of L4. Finds the attachment. It judges form only: who may go where is admit's
 // business. Nothing is read past the end of a frame; nothing past the IP packet's own length is looked at again.
+#include <cstring>
+
 #include "dataplane/stages.hpp"
 #include "net/checksum.hpp"
 #include "net/headers.hpp"
@@ -21,18 +23,20 @@ enum class Way : std::uint8_t { local, ipv4, ipv6, errors4, errors6, dropped };
 
 class Parser {
   public:
-    Parser(Walk& walk, std::size_t index) noexcept : walk_(walk), index_(index), packet_(walk.packets[index]) {}
+    Parser(Walk& walk, std::size_t index) noexcept : walk_(walk), index_(index), packet_(walk.packets[index]) {
+        packet_ = Packet(packet_.mbuf);
+    }
 
     Way run() noexcept {
         if (packet_.mbuf->nb_segs != 1) return drop(DropReason::frame_segmented);
-        const std::span<std::uint8_t> frame = packet_.frame();
-        const auto* const ethernet = header_at<EthernetHeader>(frame, 0);
+        const std::span<std::uint8_t> bytes = packet_.frame();
+        const auto* const ethernet = header_at<EthernetHeader>(bytes, 0);
         if (ethernet == nullptr) return drop(DropReason::frame_truncated);
         std::size_t l3_offset = sizeof(EthernetHeader);
         std::uint16_t ether_type = ethernet->ether_type.to_host();
         std::size_t vlan = Attachment::kUntagged;
         if (ether_type == static_cast<std::uint16_t>(EtherType::vlan)) {
-            const auto* const tag = header_at<VlanTag>(frame, l3_offset);
+            const auto* const tag = header_at<VlanTag>(bytes, l3_offset);
             if (tag == nullptr) return drop(DropReason::frame_truncated);
             vlan = tag->vlan().index();
             ether_type = tag->ether_type.to_host();
@@ -48,8 +52,8 @@ class Parser {
             if (!ethernet->destination.is_group()) return drop(DropReason::mac_not_ours);
             packet_.mark(Packet::kGroupFrame);
         }
-        packet_.l3 = frame.data() + l3_offset;
-        const std::span<std::uint8_t> rest = frame.subspan(l3_offset);
+        packet_.l3 = bytes.data() + l3_offset;
+        const std::span<std::uint8_t> rest = bytes.subspan(l3_offset);
         switch (static_cast<EtherType>(ether_type)) {
             case EtherType::ipv4: return attachment_->serves_ipv4 ? ipv4(rest) : drop(DropReason::family_not_served);
             case EtherType::ipv6: return attachment_->serves_ipv6 ? ipv6(rest) : drop(DropReason::family_not_served);
@@ -76,7 +80,7 @@ class Parser {
         if (header_length < sizeof(Ipv4Header)) return drop(DropReason::ipv4_header_length);
         if (total_length > bytes.size()) return drop(DropReason::ipv4_total_length);
         if (total_length < header_length) return drop(DropReason::ipv4_header_length);
-        if (!checksum_is_good(sum_of(bytes.first(header_length)))) return drop(DropReason::ipv4_checksum);
+        if (!checksum_is_good(header_sum(*header, bytes.first(header_length)))) return drop(DropReason::ipv4_checksum);
         packet_.l3_length = static_cast<std::uint16_t>(total_length);
         packet_.l4_offset = static_cast<std::uint16_t>(header_length);
         packet_.protocol = header->protocol;
@@ -90,6 +94,17 @@ class Parser {
         if (Ipv4Address(header->destination) == attachment_->ipv4) return Way::local;
         if (packet_.is(Packet::kGroupFrame)) return drop(reason_of_group(Ipv4Address(header->destination)));
         return packet_.is(Packet::kIcmpError) ? Way::errors4 : Way::ipv4;
+    }
+
+    // The usual header, without options, in three loads.
+    static std::uint64_t header_sum(const Ipv4Header& header, std::span<const std::uint8_t> bytes) noexcept {
+        if (bytes.size() != sizeof(Ipv4Header)) return sum_of(bytes);
+        std::uint64_t words[2];
+        std::uint32_t last;
+        std::memcpy(words, &header, sizeof words);
+        std::memcpy(&last, bytes.data() + sizeof words, sizeof last);
+        const auto halves = [](std::uint64_t word) { return (word & 0xffff'ffff) + (word >> 32); };
+        return halves(words[0]) + halves(words[1]) + last;
     }
 
     // A frame to a group address that is not for the hub: RFC 1812 §5.3.4 forbids forwarding it, whatever it carries.

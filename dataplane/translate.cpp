@@ -79,8 +79,7 @@ void translate_error(const Tables& tables, Packet& packet) noexcept {
     if (kIpv6) covered = covered + outer;  // the pseudo-header
     auto& icmp = *reinterpret_cast<IcmpHeader*>(packet.l3 + packet.l4_offset);
     icmp.checksum = covered.apply(icmp.checksum);
-    nat::set_addresses(header, new_source, destination.to_operator.apply(address_of(header.destination)), outer);
-    nat::decrement_ttl(header);
+    nat::forward_header(header, new_source, destination.to_operator.apply(address_of(header.destination)), outer);
 }
 
 }  // namespace
@@ -99,9 +98,8 @@ void translate(Walk& walk, const Lane& in) noexcept {
         const nat::PrefixMap<Address>& to_operator = family.hub_rows[packet.hub_row].to_operator;
         const ChecksumDelta delta = to_hub.checksum() + to_operator.checksum();
         auto& header = header_of<Address>(packet);
-        nat::set_addresses(header, to_hub.apply(address_of(header.source)),
-                           to_operator.apply(address_of(header.destination)), delta);
-        nat::decrement_ttl(header);
+        nat::forward_header(header, to_hub.apply(address_of(header.source)),
+                            to_operator.apply(address_of(header.destination)), delta);
         nat::adjust_l4_checksum(packet.ip().subspan(packet.l4_offset), packet.protocol, kIpv6, delta);
     }
 }

@@ -62,6 +62,7 @@ struct Budgets {
 struct WorkerState {
     WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t tsc_hz);
 
+    std::array<Packet, kWalkPackets> packets;  // of the walk that goes on; parse makes each anew from its buffer
     Counters counters;
     Neighbours neighbours;
     std::vector<ResumeQueue> resume;  // by PortId
@@ -82,7 +83,8 @@ class Walk {
           worker(state),
           origin(origin_port),
           now(tsc_now),
-          account(state.counters.ports[origin_port.index()]) {}
+          account(state.counters.ports[origin_port.index()]),
+          packets(state.packets) {}
     ~Walk() { free_dropped(); }
     Walk(const Walk&) = delete;
     Walk& operator=(const Walk&) = delete;
@@ -93,9 +95,9 @@ class Walk {
     const std::uint64_t now;  // TSC
     PortCounters& account;    // of the origin port
 
-    std::array<Packet, kWalkPackets> packets;
-    std::size_t received = 0;  // the first ones: from the port
-    std::size_t count = 0;     // and those that resumed behind them
+    std::array<Packet, kWalkPackets>& packets;  // the worker's
+    std::size_t received = 0;                   // the first ones: from the port
+    std::size_t count = 0;                      // and those that resumed behind them
 
     // Ends a packet: counted by reason, its buffer freed when the walk ends.
     void drop(std::size_t packet, DropReason reason) noexcept {

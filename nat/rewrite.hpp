@@ -40,18 +40,27 @@ inline void adjust_l4_checksum(std::span<std::uint8_t> l4, std::uint8_t protocol
     if (udp && *field == Be16()) *field = Be16::from_host(0xffff);
 }
 
-// Decrements the TTL by one, with the header checksum (RFC 1812 §5.3.1). The TTL must be over zero.
-inline void decrement_ttl(Ipv4Header& header) noexcept {
-    const Be16 before = Be16::from_host(static_cast<std::uint16_t>(header.ttl << 8 | header.protocol));
+// What taking one from the TTL, the high byte of its 16-bit word, adds to the sum of the header: m - 0x0100 + ~m (RFC
+// 1624).
+inline constexpr ChecksumDelta kOneHopLess = ChecksumDelta::replace(Be16::from_host(0x0100), Be16::from_host(0x0000));
+
+// Sets both addresses and takes one from the TTL or hop limit, which must be over zero; keeps IPv4's header checksum
+// right. `delta` is what both new addresses together do to a checksum.
+inline void forward_header(Ipv4Header& header, Ipv4Address source, Ipv4Address destination,
+                           ChecksumDelta delta) noexcept {
     --header.ttl;
-    const Be16 after = Be16::from_host(static_cast<std::uint16_t>(header.ttl << 8 | header.protocol));
-    header.checksum = ChecksumDelta::replace(before, after).apply(header.checksum);
+    header.source = source.wire();
+    header.destination = destination.wire();
+    header.checksum = (delta + kOneHopLess).apply(header.checksum);
 }
-inline void decrement_ttl(Ipv6Header& header) noexcept {
+inline void forward_header(Ipv6Header& header, const Ipv6Address& source, const Ipv6Address& destination,
+                           ChecksumDelta) noexcept {
     --header.hop_limit;
+    header.source = Ipv6Wire::from(source);
+    header.destination = Ipv6Wire::from(destination);
 }
 
-// `delta` is the sum of what both new addresses do to a checksum.
+// Sets both addresses only: of a packet that an ICMP error quotes.
 inline void set_addresses(Ipv4Header& header, Ipv4Address source, Ipv4Address destination,
                           ChecksumDelta delta) noexcept {
     header.source = source.wire();

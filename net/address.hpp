@@ -112,11 +112,19 @@ class MacAddress {
     // In a register: the default would compare byte by byte, by a call.
     friend constexpr bool operator==(const MacAddress& a, const MacAddress& b) noexcept { return a.bits() == b.bits(); }
 
-  private:
+    // The six bytes as they lie in memory, in the low 48 bits; and back into a header, in two stores.
     constexpr std::uint64_t bits() const noexcept {
         const auto words = std::bit_cast<std::array<std::uint16_t, 3>>(bytes_);
         return words[0] | std::uint64_t{words[1]} << 16 | std::uint64_t{words[2]} << 32;
     }
+    void store(std::uint64_t bits) noexcept {
+        const auto low = static_cast<std::uint32_t>(bits);
+        const auto high = static_cast<std::uint16_t>(bits >> 32);
+        std::memcpy(bytes_.data(), &low, 4);
+        std::memcpy(bytes_.data() + 4, &high, 2);
+    }
+
+  private:
     Bytes bytes_{};
 };
 

@@ -175,9 +175,9 @@ inline constexpr std::uint8_t kIcmpv6CodeAdminProhibited = 1;
 
 // Whether an ICMP (1) or ICMPv6 (58) message of this type reports an error, and so quotes the packet it is about.
 constexpr bool is_icmp_error(std::uint8_t protocol, std::uint8_t type) noexcept {
-    if (protocol == kProtocolIcmpv6) return type < 128;                                    // RFC 4443 §2.1
+    if (protocol == kProtocolIcmpv6) return type < 128;                                        // RFC 4443 §2.1
     return type == kIcmpUnreachable || type == 4 || type == 5 || type == kIcmpTimeExceeded ||  // 4: quench, 5: redirect
-           type == kIcmpParameterProblem;                                                  // RFC 1122 §3.2.2
+           type == kIcmpParameterProblem;                                                      // RFC 1122 §3.2.2
 }
 
 // ---- Neighbour discovery (RFC 4861): the messages begin as ICMPv6 does, with a target behind

@@ -1,0 +1,29 @@
+// Attachments as workers see them: by number, by (port, VLAN), and in the sets that institutions may use.
+//
+// It puts the policy's attachments onto the ports of this node. Connected routes are control/ways' business, and so is
+// everything that an address leads to. Compiler thread only.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "control/compile.hpp"
+#include "control/in_force.hpp"
+#include "control/numbering.hpp"
+#include "control/policy.hpp"
+#include "dataplane/tables.hpp"
+#include "net/expected.hpp"
+
+namespace sekisho::control {
+
+// Fills attachments and attachment_of. Errors name the attachment: no such operator or port, a VLAN that is none or is
+// taken, no address of a family that it serves, what this version cannot do.
+Expected<void> place_attachments(const Policy& policy, const Numbers& numbers, const InForce& in_force,
+                                 const NodePorts& ports, dataplane::Tables& tables);
+
+// Fills attachment_sets, set 0 the empty one; returns by institution the index of its set. Errors name the institution:
+// an attachment that does not exist or is not its operator's; limit when there are more sets than 16 bits number.
+Expected<std::vector<std::uint16_t>> share_attachments(const Policy& policy, const Numbers& numbers,
+                                                       dataplane::Tables& tables);
+
+}  // namespace sekisho::control

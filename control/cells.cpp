@@ -1,0 +1,257 @@
+// Computing the matrices, one VRF at a time, and numbering the groups. Compiler thread only.
+#include "control/cells.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "control/interner.hpp"
+
+namespace sekisho::control {
+namespace {
+
+using dataplane::Matrix;
+using dataplane::Permissions;
+
+constexpr std::size_t kMaxNumbers = std::size_t{std::numeric_limits<std::uint16_t>::max()} + 1;
+constexpr std::size_t kMaxPairs = std::size_t{1} << 26;  // about a second's work
+
+// A grant as seen from one end: from its clients it leads forward to its services, from its services in reverse.
+using Way = std::uint32_t;
+Way forward_of(std::uint32_t grant) {
+    return 2 * grant;
+}
+Way reverse_of(std::uint32_t grant) {
+    return 2 * grant + 1;
+}
+bool is_reverse(Way way) {
+    return (way & 1) != 0;
+}
+
+// Lists made in a walk and emptied after it, without freeing: a walk costs what it touches.
+class Buckets {
+  public:
+    explicit Buckets(std::size_t count) : lists_(count) {}
+    void add(std::uint32_t bucket, std::uint32_t value) {
+        if (lists_[bucket].empty()) touched_.push_back(bucket);
+        lists_[bucket].push_back(value);
+    }
+    std::vector<std::uint32_t>& operator[](std::uint32_t bucket) { return lists_[bucket]; }
+    std::vector<std::uint32_t>& touched() { return touched_; }
+    void clear() {
+        for (const std::uint32_t bucket : touched_) lists_[bucket].clear();
+        touched_.clear();
+    }
+
+  private:
+    std::vector<std::vector<std::uint32_t>> lists_;
+    std::vector<std::uint32_t> touched_;
+};
+
+class Builder {
+  public:
+    Builder(const Grants& grants, const PortClasses& classes, const Profiles& profiles, std::size_t limit_bytes)
+        : grants_(grants),
+          classes_(classes),
+          profiles_(profiles),
+          limit_bytes_(limit_bytes),
+          clients_(grants.grants.size()),
+          services_(grants.grants.size()),
+          sources_of_(2 * grants.grants.size()),
+          ways_to_(profiles.size()),
+          rights_of_(profiles.size()) {
+        cells_.permissions = Permissions(classes.count);
+        bits_.intern(std::vector<std::uint64_t>(2 * cells_.permissions.words()));
+    }
+
+    Expected<Cells> build(const std::vector<std::vector<std::uint32_t>>& profiles_of_vrf) {
+        if (auto listed = list_members(); !listed) return listed.error();
+        for (const std::vector<std::uint32_t>& sources : profiles_of_vrf)
+            if (auto added = add_vrf(sources); !added) return added.error();
+        if (auto numbered = number_groups(profiles_of_vrf); !numbered) return numbered.error();
+        return std::move(cells_);
+    }
+
+  private:
+    Expected<void> list_members() {
+        for (std::uint32_t profile = 0; profile < profiles_.size(); ++profile) {
+            pairs_ += profiles_.client(profile).size() + profiles_.service(profile).size();
+            if (pairs_ > kMaxPairs) return too_many_pairs();
+            for (const std::uint32_t grant : profiles_.client(profile)) clients_[grant].push_back(profile);
+            for (const std::uint32_t grant : profiles_.service(profile)) services_[grant].push_back(profile);
+        }
+        return {};
+    }
+
+    Expected<void> add_vrf(const std::vector<std::uint32_t>& sources) {
+        cells_.matrices.emplace_back();
+        cells_.rows_of.emplace_back();
+        column_of_.emplace_back();
+        // 1. The ways that lead on from here, and whose they are.
+        sources_of_.clear();
+        for (const std::uint32_t source : sources) {
+            for (const std::uint32_t grant : profiles_.client(source)) sources_of_.add(forward_of(grant), source);
+            for (const std::uint32_t grant : profiles_.service(source)) sources_of_.add(reverse_of(grant), source);
+        }
+        std::sort(sources_of_.touched().begin(), sources_of_.touched().end());
+        // 2. Destinations to which the same ways lead look the same from here.
+        ways_to_.clear();
+        for (const Way way : sources_of_.touched())
+            for (const std::uint32_t destination : destinations_of(way)) {
+                ways_to_.add(destination, way);
+                if (++pairs_ > kMaxPairs) return too_many_pairs();
+            }
+        Interner<std::uint32_t> alike;
+        std::vector<std::vector<std::uint32_t>> destinations;
+        for (const std::uint32_t destination : ways_to_.touched()) {
+            const std::uint32_t first = alike.intern(ways_to_[destination]);
+            destinations.resize(alike.size());
+            destinations[first].push_back(destination);
+        }
+        // 3. The cells of each such column: destinations with equal cells share it, whatever the ways.
+        Interner<std::uint64_t> columns;
+        columns.intern({});
+        for (std::uint32_t i = 0; i < alike.size(); ++i) {
+            auto column = column_from(alike[i]);
+            if (!column) return column.error();
+            const std::uint32_t number = columns.intern(std::move(*column));
+            for (const std::uint32_t destination : destinations[i])
+                column_of_.back().emplace_back(destination, static_cast<std::uint16_t>(number));
+        }
+        if (columns.size() > kMaxNumbers) return too_large("more columns than 16 bits number");
+        return fill(sources, columns);
+    }
+
+    const std::vector<std::uint32_t>& destinations_of(Way way) const {
+        return is_reverse(way) ? clients_[way / 2] : services_[way / 2];
+    }
+
+    // The cells (source << 16 | permission, by source) of a destination to which these ways lead.
+    Expected<std::vector<std::uint64_t>> column_from(const std::vector<Way>& ways) {
+        rights_of_.clear();
+        for (const Way way : ways) {
+            const std::uint32_t right = 2 * grants_.grants[way / 2].terms + (is_reverse(way) ? 1 : 0);
+            for (const std::uint32_t source : sources_of_[way]) {
+                rights_of_.add(source, right);
+                if (++pairs_ > kMaxPairs) return too_many_pairs();
+            }
+        }
+        std::sort(rights_of_.touched().begin(), rights_of_.touched().end());
+        std::vector<std::uint64_t> column;
+        for (const std::uint32_t source : rights_of_.touched()) {
+            const auto permission = permission_of(rights_.intern(rights_of_[source]));
+            if (!permission) return permission.error();
+            column.push_back(std::uint64_t{source} << 16 | *permission);
+        }
+        return column;
+    }
+
+    // The permission of a set of rights: terms, each forward or in reverse.
+    Expected<Permissions::Index> permission_of(Sets::Id rights) {
+        if (rights < permission_of_rights_.size()) return permission_of_rights_[rights];
+        const std::size_t words = cells_.permissions.words();
+        std::vector<std::uint64_t> bits(2 * words);
+        for (const std::uint32_t right : rights_[rights])
+            for (std::size_t word = 0; word < words; ++word)
+                bits[(right & 1) * words + word] |= classes_.sets[right / 2][word];
+        const std::size_t before = bits_.size();
+        const std::uint32_t number = bits_.intern(bits);
+        if (bits_.size() != before) {
+            cells_.bytes += bits.size() * sizeof(std::uint64_t);
+            if (bits_.size() > kMaxNumbers || cells_.bytes > limit_bytes_)
+                return too_large("more different permissions than it can hold");
+            cells_.permissions.add(bits);
+        }
+        permission_of_rights_.push_back(static_cast<Permissions::Index>(number));
+        return permission_of_rights_.back();
+    }
+
+    // 4. Sources with equal cells share a row; then the rows are written out.
+    Expected<void> fill(const std::vector<std::uint32_t>& sources, const Interner<std::uint64_t>& columns) {
+        std::unordered_map<std::uint32_t, std::vector<std::uint64_t>> cells_of_source;
+        for (std::uint64_t column = 1; column < columns.size(); ++column)
+            for (const std::uint64_t cell : columns[static_cast<std::uint32_t>(column)])
+                cells_of_source[static_cast<std::uint32_t>(cell >> 16)].push_back(column << 16 | (cell & 0xffff));
+        Interner<std::uint64_t> rows;
+        rows.intern({});
+        for (const std::uint32_t source : sources)
+            cells_.rows_of.back()[source] = static_cast<std::uint16_t>(rows.intern(cells_of_source[source]));
+        if (rows.size() > kMaxNumbers) return too_large("more rows than 16 bits number");
+
+        const std::size_t bytes = rows.size() * columns.size() * sizeof(Permissions::Index);
+        cells_.bytes += bytes;
+        if (cells_.bytes > limit_bytes_) return too_large(fmt::format("more than {} bytes", limit_bytes_));
+        Matrix& matrix = cells_.matrices.back();
+        matrix.columns = static_cast<std::uint32_t>(columns.size());
+        matrix.cells.assign(rows.size() * columns.size(), Permissions::kNothing);
+        for (std::uint32_t row = 0; row < rows.size(); ++row)
+            for (const std::uint64_t cell : rows[row])
+                matrix.cells[row * columns.size() + (cell >> 16)] = static_cast<Permissions::Index>(cell);
+        return {};
+    }
+
+    // Groups: 0 for what nobody may reach, then those of one VRF after the other: who may reach one of an operator's
+    // often may reach many, and what lies together takes few pages of a column map.
+    Expected<void> number_groups(const std::vector<std::vector<std::uint32_t>>& profiles_of_vrf) {
+        std::vector<bool> reached(profiles_.size());
+        for (const auto& columns : column_of_)
+            for (const auto& [destination, column] : columns) reached[destination] = true;
+        cells_.group_of.assign(profiles_.size(), 0);
+        std::size_t groups = 1;
+        for (const std::vector<std::uint32_t>& destinations : profiles_of_vrf)
+            for (const std::uint32_t destination : destinations) {
+                if (!reached[destination] || cells_.group_of[destination] != 0) continue;
+                if (groups == kMaxNumbers) return too_large("more groups of destinations than 16 bits number");
+                cells_.group_of[destination] = static_cast<std::uint16_t>(groups++);
+            }
+        for (std::size_t vrf = 0; vrf < column_of_.size(); ++vrf) {
+            std::vector<std::uint16_t> map;
+            for (const auto& [destination, column] : column_of_[vrf]) {
+                const std::size_t group = cells_.group_of[destination];
+                map.resize(std::max(map.size(), group + 1));
+                map[group] = column;
+            }
+            cells_.matrices[vrf].column_of_group.assign(map);
+            cells_.bytes += cells_.matrices[vrf].column_of_group.bytes();
+            if (cells_.bytes > limit_bytes_) return too_large(fmt::format("more than {} bytes", limit_bytes_));
+        }
+        return {};
+    }
+
+    Error too_many_pairs() const { return too_large("more pairs of clients and services than can be computed"); }
+    Error too_large(const std::string& how) const {
+        std::vector<std::uint64_t> weights;
+        for (std::size_t grant = 0; grant < grants_.grants.size(); ++grant)
+            weights.push_back(clients_[grant].size() * services_[grant].size());
+        return {ErrorCode::limit,
+                "the matrix would have " + how + "; most is due to agreements " + heaviest(grants_, weights)};
+    }
+
+    const Grants& grants_;
+    const PortClasses& classes_;
+    const Profiles& profiles_;
+    const std::size_t limit_bytes_;
+    std::vector<std::vector<std::uint32_t>> clients_;   // by grant: profiles
+    std::vector<std::vector<std::uint32_t>> services_;  // likewise
+    Buckets sources_of_;                                // by way: this VRF's profiles
+    Buckets ways_to_;                                   // by profile, as destination
+    Buckets rights_of_;                                 // by profile, as source
+    Sets rights_;
+    std::vector<Permissions::Index> permission_of_rights_{Permissions::kNothing};  // by set of rights
+    Interner<std::uint64_t> bits_;                                                 // the permissions, by number
+    std::vector<std::vector<std::pair<std::uint32_t, std::uint16_t>>> column_of_;  // by VRF: (profile, column)
+    std::size_t pairs_ = 0;
+    Cells cells_;
+};
+
+}  // namespace
+
+Expected<Cells> cells_of(const Grants& grants, const PortClasses& classes, const Profiles& profiles,
+                         const std::vector<std::vector<std::uint32_t>>& profiles_of_vrf, std::size_t limit_bytes) {
+    return Builder(grants, classes, profiles, limit_bytes).build(profiles_of_vrf);
+}
+
+}  // namespace sekisho::control

@@ -1,0 +1,239 @@
+// Assembling a generation: numbers, grants, leaves, cells, ways, rows; the lookup structures last. Compiler thread
+// only.
+//
+// All that can fail for a reason in the policy comes before anything is changed. Then the lookup structures change;
+// should one of them refuse, all are emptied, and the next compile() fills them whole: the generation that workers read
+// holds views of its own and does not notice.
+#include "control/compile.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "control/attachments.hpp"
+#include "control/cells.hpp"
+#include "control/grants.hpp"
+#include "control/in_force.hpp"
+#include "control/leaves.hpp"
+#include "control/lookups.hpp"
+#include "control/numbering.hpp"
+#include "control/port_classes.hpp"
+#include "control/ways.hpp"
+
+namespace sekisho::control {
+namespace {
+
+using dataplane::Tables;
+
+// Installs the rows of a family that the compiler planned, now that its Fibs lead to them.
+template <class Address>
+void install(typename Lookups<Address>::Plan plan, const Lookups<Address>& lookups,
+             dataplane::FamilyTables<Address>& tables, CompileReport& report) {
+    lookups.show(tables);
+    tables.who_rows = std::move(plan.who_rows);
+    tables.hub_rows = std::move(plan.hub_rows);
+    for (const auto& table : plan.who) report.who_rows += table.size();
+    for (const auto& table : plan.hub) report.hub_rows += table.size();
+    for (const auto& table : plan.where) report.where_rows += table.size();
+    report.table_bytes += lookups.memory();
+}
+
+// By VRF, the profiles of its leaves.
+template <class Address>
+void add_profiles(const Leaves<Address>& leaves, std::vector<std::vector<std::uint32_t>>& of_vrf) {
+    for (const Leaf<Address>& leaf : leaves) of_vrf[leaf.vrf.index()].push_back(leaf.profile);
+}
+
+// The effective gates; numbers that no institution has are closed.
+std::vector<std::uint64_t> closed_institutions(const Policy& policy, const Numbers& numbers, const InForce& in_force) {
+    std::vector<std::uint64_t> closed(numbers.institutions.size() / 64 + 1, ~std::uint64_t{0});
+    std::size_t i = 0;
+    for (const auto& [name, institution] : policy.institutions) {
+        const std::uint32_t number = numbers.institutions[i++];
+        if (!in_force.node_closed && !in_force.closed_institutions.contains(name) &&
+            !in_force.closed_operators.contains(institution.operator_id))
+            closed[number / 64] &= ~(std::uint64_t{1} << number % 64);
+    }
+    return closed;
+}
+
+// What the types of numbers leave room for: the highest attachment is kNoAttachment.
+CompileLimits possible(CompileLimits limits) {
+    limits.operators = std::min<std::size_t>(limits.operators, std::numeric_limits<VrfId::Value>::max());
+    limits.attachments = std::min<std::size_t>(limits.attachments, Tables::kNoAttachment - 1);
+    limits.institutions = std::min<std::size_t>(limits.institutions, std::numeric_limits<std::int32_t>::max());
+    return limits;
+}
+
+using Names = std::vector<std::string>;  // by number
+
+}  // namespace
+
+struct Compiler::State {
+    State(NodePorts node_ports, const CompileLimits& node_limits)
+        : ports(std::move(node_ports)),
+          limits(possible(node_limits)),
+          operators("operator", limits.operators),
+          attachments("attachment", limits.attachments),
+          institutions("institution", limits.institutions),
+          ipv4(limits.operators),
+          ipv6(limits.operators) {}
+
+    Expected<Numbers> plan_numbers(const Policy& policy) const {
+        auto operator_plan = operators.plan(names_of(policy.operators));
+        if (!operator_plan) return operator_plan.error();
+        auto attachment_plan = attachments.plan(names_of(policy.attachments));
+        if (!attachment_plan) return attachment_plan.error();
+        auto institution_plan = institutions.plan(names_of(policy.institutions));
+        if (!institution_plan) return institution_plan.error();
+        return Numbers{std::move(*operator_plan), std::move(*attachment_plan), std::move(*institution_plan)};
+    }
+
+    void adopt(const Numbers& numbers) {
+        adopt(operators, numbers.operators, operator_names);
+        adopt(attachments, numbers.attachments, attachment_names);
+        adopt(institutions, numbers.institutions, institution_names);
+    }
+    void adopt(Numbering& numbering, const Numbering::Plan& plan, std::shared_ptr<const Names>& names) {
+        if (!plan.changed()) return;
+        auto fresh = std::make_shared<const Names>(plan.names());
+        numbering.adopt(plan);
+        const std::lock_guard lock(names_mutex);
+        names.swap(fresh);
+    }
+    std::shared_ptr<const Names> read(const std::shared_ptr<const Names>& names) const {
+        const std::lock_guard lock(names_mutex);
+        return names;
+    }
+    std::string name(const std::shared_ptr<const Names>& names, std::size_t number) const {
+        const auto snapshot = read(names);
+        return number < snapshot->size() ? (*snapshot)[number] : std::string();
+    }
+
+    const NodePorts ports;
+    const CompileLimits limits;
+    Numbering operators;
+    Numbering attachments;
+    Numbering institutions;
+    Lookups<Ipv4Address> ipv4;
+    Lookups<Ipv6Address> ipv6;
+    std::vector<dataplane::Nexthop> nexthops;  // of the last generation
+
+    // Written by the compiler thread, read by the control thread: only the pointers are guarded, what they point to
+    // never changes.
+    mutable std::mutex names_mutex;
+    std::shared_ptr<const Names> operator_names = std::make_shared<const Names>();
+    std::shared_ptr<const Names> attachment_names = operator_names;
+    std::shared_ptr<const Names> institution_names = operator_names;
+};
+
+Compiler::Compiler(NodePorts ports, const CompileLimits& limits)
+    : state_(std::make_unique<State>(std::move(ports), limits)) {}
+Compiler::~Compiler() = default;
+
+Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generation,
+                                     std::chrono::system_clock::time_point now) {
+    const auto begin = std::chrono::steady_clock::now();
+    Compiled result{std::make_unique<Tables>(), {}};
+    Tables& tables = *result.tables;
+    tables.generation = generation;
+
+    // 1. What counts now, and the numbers of all names.
+    const auto force = in_force(policy, now);
+    if (!force) return force.error();
+    const auto numbers = state_->plan_numbers(policy);
+    if (!numbers) return numbers.error();
+    const std::size_t vrfs = numbers->operators.size();
+
+    // 2. Attachments, institutions' gates, pools.
+    if (auto placed = place_attachments(policy, *numbers, *force, state_->ports, tables); !placed)
+        return placed.error();
+    const auto attachment_sets = share_attachments(policy, *numbers, tables);
+    if (!attachment_sets) return attachment_sets.error();
+    tables.closed_institutions = closed_institutions(policy, *numbers, *force);
+    for (const IpPrefix& pool : policy.hub_pools) {
+        if (pool.is_ipv4())
+            tables.ipv4.hub_space.push_back(pool.ipv4());
+        else
+            tables.ipv6.hub_space.push_back(pool.ipv6());
+    }
+
+    // 3. Who may reach whom with what.
+    const auto grants = grants_of(*force, *numbers);
+    if (!grants) return grants.error();
+    auto classes = classify(grants->terms);
+    if (!classes) return classes.error();
+    Profiles profiles;
+    const auto leaves4 = cut<Ipv4Address>(policy, *numbers, *grants, profiles);
+    if (!leaves4) return leaves4.error();
+    const auto leaves6 = cut<Ipv6Address>(policy, *numbers, *grants, profiles);
+    if (!leaves6) return leaves6.error();
+    std::vector<std::vector<std::uint32_t>> profiles_of_vrf(vrfs);
+    add_profiles(*leaves4, profiles_of_vrf);
+    add_profiles(*leaves6, profiles_of_vrf);
+    for (std::vector<std::uint32_t>& of_vrf : profiles_of_vrf) {
+        std::sort(of_vrf.begin(), of_vrf.end());
+        of_vrf.erase(std::unique(of_vrf.begin(), of_vrf.end()), of_vrf.end());
+    }
+    auto cells = cells_of(*grants, *classes, profiles, profiles_of_vrf, state_->limits.matrix_bytes);
+    if (!cells) return cells.error();
+
+    // 4. Ways, and the rows of the three kinds of table.
+    auto ways = ways_of(policy, *numbers, state_->nexthops);
+    if (!ways) return ways.error();
+    const auto nexthops4 = nexthops_of(*leaves4, ways->ipv4, ways->nexthops);
+    const auto nexthops6 = nexthops_of(*leaves6, ways->ipv6, ways->nexthops);
+    auto plan4 = state_->ipv4.plan(*leaves4, nexthops4, *attachment_sets, *cells, std::move(ways->ipv4));
+    auto plan6 = state_->ipv6.plan(*leaves6, nexthops6, *attachment_sets, *cells, std::move(ways->ipv6));
+
+    // 5. The lookup structures. From here on only they can refuse.
+    auto applied = state_->ipv4.apply(plan4);
+    if (applied) applied = state_->ipv6.apply(plan6);
+    if (!applied) {
+        state_->ipv4.forget();
+        state_->ipv6.forget();
+        return applied.error().at("lookup tables");
+    }
+    install(std::move(plan4), state_->ipv4, tables.ipv4, result.report);
+    install(std::move(plan6), state_->ipv6, tables.ipv6, result.report);
+
+    // 6. The new generation is whole.
+    tables.tcp_classes = std::move(classes->tcp);
+    tables.udp_classes = std::move(classes->udp);
+    result.report.port_classes = classes->count;
+    result.report.permissions = cells->permissions.count();
+    result.report.matrix_bytes = cells->bytes;
+    tables.permissions = std::move(cells->permissions);
+    tables.matrices = std::move(cells->matrices);
+    state_->nexthops = ways->nexthops;
+    tables.nexthops = std::move(ways->nexthops);
+    state_->adopt(*numbers);
+    tables.seal();
+    result.report.next_change = force->next_change;
+    result.report.time =
+        std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
+    return result;
+}
+
+std::string Compiler::operator_name(OperatorId id) const {
+    return state_->name(state_->operator_names, id.index());
+}
+std::string Compiler::attachment_name(AttachmentId id) const {
+    return state_->name(state_->attachment_names, id.index());
+}
+std::string Compiler::institution_name(InstitutionId id) const {
+    return state_->name(state_->institution_names, id.index());
+}
+std::string Compiler::vrf_name(VrfId id) const {
+    return state_->name(state_->operator_names, id.index());
+}
+std::optional<AttachmentId> Compiler::attachment_id(std::string_view name) const {
+    const auto names = state_->read(state_->attachment_names);
+    const auto at = std::find(names->begin(), names->end(), name);
+    if (at == names->end() || name.empty()) return std::nullopt;
+    return AttachmentId(static_cast<AttachmentId::Value>(at - names->begin()));
+}
+
+}  // namespace sekisho::control

@@ -1,0 +1,75 @@
+// Institution prefixes cut into leaves: the longest prefixes over which the same grants hold.
+//
+// Only an institution's prefix gives a leaf, and a client or service prefix finer than it gives one more inside it;
+// longest match does the rest. Each leaf has its operator's translation and a profile: the set of grants in which it
+// is client and the set in which it is service. Leaves become rows of `who` and `hub` in control/compile. Compiler
+// thread only.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "control/grants.hpp"
+#include "control/interner.hpp"
+#include "control/numbering.hpp"
+#include "control/policy.hpp"
+#include "net/expected.hpp"
+#include "net/ids.hpp"
+#include "net/prefix.hpp"
+
+namespace sekisho::control {
+
+struct Profile {
+    Sets::Id client = Sets::kEmpty;   // the grants in which it is a client
+    Sets::Id service = Sets::kEmpty;  // and those in which it is a service
+
+    friend auto operator<=>(const Profile&, const Profile&) = default;
+};
+
+// The profiles of a node, equal ones with one number.
+class Profiles {
+  public:
+    Sets sets;
+
+    std::uint32_t number_of(const Profile& profile) {
+        const auto [known, fresh] = numbers_.try_emplace(profile, static_cast<std::uint32_t>(profiles_.size()));
+        if (fresh) profiles_.push_back(profile);
+        return known->second;
+    }
+    std::size_t size() const noexcept { return profiles_.size(); }
+    const std::vector<std::uint32_t>& client(std::uint32_t number) const noexcept {
+        return sets[profiles_[number].client];
+    }
+    const std::vector<std::uint32_t>& service(std::uint32_t number) const noexcept {
+        return sets[profiles_[number].service];
+    }
+
+  private:
+    std::map<Profile, std::uint32_t> numbers_;
+    std::vector<Profile> profiles_;
+};
+
+template <class Address>
+struct Leaf {
+    Prefix<Address> hub;     // in hub space
+    Prefix<Address> inside;  // the same in its operator's space
+    // The whole translation that it lies in, both sides.
+    Prefix<Address> translation_hub;
+    Prefix<Address> translation_inside;
+    InstitutionId institution;
+    VrfId vrf;
+    std::uint32_t profile = 0;
+};
+
+template <class Address>
+using Leaves = std::vector<Leaf<Address>>;  // ascending by `hub`
+
+// Cuts the prefixes of one family; adds to `profiles`. Errors name the objects: prefixes or translations that overlap,
+// a prefix without translation, a translation that is no prefix map or has sides of different lengths, a reference to
+// nothing; limit when the agreements overlap so much that their sets outgrow the compiler.
+template <class Address>
+Expected<Leaves<Address>> cut(const Policy& policy, const Numbers& numbers, const Grants& grants, Profiles& profiles);
+
+}  // namespace sekisho::control

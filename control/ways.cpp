@@ -1,0 +1,215 @@
+// Collecting routes and numbering nexthops. Compiler thread only.
+#include "control/ways.hpp"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "control/place.hpp"
+
+namespace sekisho::control {
+namespace {
+
+using dataplane::kResolve;
+using dataplane::Nexthop;
+
+constexpr Prefix6 kLinkLocal{Ipv6Address(0xfe80'0000'0000'0000ULL, 0), 10};
+
+auto key_of(const Nexthop& nexthop) {
+    return std::tuple(nexthop.kind, nexthop.family, nexthop.attachment, nexthop.gateway4, nexthop.gateway6);
+}
+struct Before {
+    bool operator()(const Nexthop& a, const Nexthop& b) const noexcept { return key_of(a) < key_of(b); }
+};
+
+struct Way {
+    Nexthop nexthop;
+    std::string_view kind;  // of object that says so, and its name: for errors
+    std::string_view name;
+
+    std::string origin() const { return place_of(kind, name); }
+};
+template <class Address>
+using WaysOfVrf = std::vector<std::map<Prefix<Address>, Way>>;
+
+class Collector {
+  public:
+    Collector(const Policy& policy, const Numbers& numbers)
+        : policy_(policy), numbers_(numbers), ipv4_(numbers.operators.size()), ipv6_(numbers.operators.size()) {}
+
+    Expected<void> add_connected() {
+        std::size_t i = 0;
+        for (const auto& [name, attachment] : policy_.attachments) {
+            const AttachmentId id(static_cast<AttachmentId::Value>(numbers_.attachments[i++]));
+            Way way{{Nexthop::Kind::connected, Family::ipv4, id, {}, {}}, "attachments", name};
+            const auto vrf = numbers_.operators.number_of(attachment.operator_id);
+            if (!vrf) return vrf.error().at(way.origin());
+            if (attachment.serves(Family::ipv4) && attachment.ipv4)
+                if (auto added = add(ipv4_[*vrf], attachment.subnet4, way); !added) return added;
+            way.nexthop.family = Family::ipv6;
+            if (attachment.serves(Family::ipv6) && attachment.ipv6 && !kLinkLocal.contains(attachment.subnet6))
+                if (auto added = add(ipv6_[*vrf], attachment.subnet6, way); !added) return added;
+        }
+        return {};
+    }
+
+    Expected<void> add_routes() {
+        for (const auto& [name, route] : policy_.routes) {
+            Way way{{}, "routes", name};
+            const auto vrf = numbers_.operators.number_of(route.operator_id);
+            if (!vrf) return vrf.error().at(way.origin());
+            const auto nexthop = nexthop_of(route);
+            if (!nexthop) return nexthop.error().at(way.origin());
+            way.nexthop = *nexthop;
+            if (!route.prefix.is_ipv4() && kLinkLocal.contains(route.prefix.ipv6()))
+                return Error{ErrorCode::invalid, "link-local addresses are not routed"}.at(way.origin());
+            auto added = route.prefix.is_ipv4() ? add(ipv4_[*vrf], route.prefix.ipv4(), way)
+                                                : add(ipv6_[*vrf], route.prefix.ipv6(), way);
+            if (!added) return added;
+        }
+        return {};
+    }
+
+    Ways numbered(const std::vector<Nexthop>& last) const {
+        Ways ways;
+        // 1. Every nexthop in use, with the number that it had.
+        std::map<Nexthop, std::uint32_t, Before> numbers;
+        for (const auto& vrf : ipv4_)
+            for (const auto& [prefix, way] : vrf) numbers.emplace(way.nexthop, kResolve.value());
+        for (const auto& vrf : ipv6_)
+            for (const auto& [prefix, way] : vrf) numbers.emplace(way.nexthop, kResolve.value());
+        std::vector<bool> taken(last.size() + numbers.size());
+        for (std::uint32_t number = 0; number < last.size(); ++number) {
+            const auto kept = numbers.find(last[number]);
+            if (kept == numbers.end() || kept->second != kResolve.value()) continue;
+            kept->second = number;
+            taken[number] = true;
+        }
+        // 2. The others in their order, each with the lowest number that is free.
+        std::uint32_t next = 0;
+        for (auto& [nexthop, number] : numbers) {
+            if (number == kResolve.value()) {
+                while (taken[next]) ++next;
+                number = next;
+                taken[next] = true;
+            }
+            if (ways.nexthops.size() <= number) ways.nexthops.resize(number + std::size_t{1});
+            ways.nexthops[number] = nexthop;
+        }
+        ways.ipv4 = routes(ipv4_, numbers);
+        ways.ipv6 = routes(ipv6_, numbers);
+        return ways;
+    }
+
+  private:
+    template <class Address>
+    static Expected<void> add(std::map<Prefix<Address>, Way>& ways, const Prefix<Address>& prefix, const Way& way) {
+        const auto [known, fresh] = ways.try_emplace(prefix, way);
+        if (fresh) return {};
+        return Error{ErrorCode::invalid, fmt::format("{}: {} has a way already, by {}", way.origin(), prefix.text(),
+                                                     known->second.origin())};
+    }
+
+    Expected<Nexthop> nexthop_of(const Route& route) const {
+        Nexthop nexthop;
+        nexthop.family = route.prefix.family();
+        if (route.blackhole) {
+            if (!route.nexthops.empty()) return Error{ErrorCode::invalid, "a blackhole has no nexthops"};
+            return nexthop;
+        }
+        if (route.nexthops.size() != 1)
+            return Error{route.nexthops.empty() ? ErrorCode::invalid : ErrorCode::unsupported,
+                         fmt::format("{} nexthops; this version takes one", route.nexthops.size())};
+        const RouteNexthop& told = route.nexthops.front();
+        if (told.backup) return Error{ErrorCode::unsupported, "backup nexthops do not work in this version"};
+        const auto id = numbers_.attachments.number_of(told.attachment);
+        if (!id) return id.error();
+        if (policy_.attachments.at(told.attachment).operator_id != route.operator_id)
+            return Error{ErrorCode::invalid, fmt::format("attachment {} is not of operator {}",
+                                                         in_quotes(told.attachment), in_quotes(route.operator_id))};
+        nexthop.attachment = AttachmentId(static_cast<AttachmentId::Value>(*id));
+        nexthop.kind = told.gateway ? Nexthop::Kind::gateway : Nexthop::Kind::connected;
+        if (!told.gateway) return nexthop;
+        if (told.gateway->family() != nexthop.family)
+            return Error{ErrorCode::invalid,
+                         fmt::format("the gateway {} is not of the prefix's family", told.gateway->text())};
+        if (told.gateway->is_ipv4())
+            nexthop.gateway4 = told.gateway->ipv4();
+        else
+            nexthop.gateway6 = told.gateway->ipv6();
+        return nexthop;
+    }
+
+    template <class Address>
+    static RoutesOfVrf<Address> routes(const WaysOfVrf<Address>& ways,
+                                       const std::map<Nexthop, std::uint32_t, Before>& numbers) {
+        RoutesOfVrf<Address> routes(ways.size());
+        for (std::size_t vrf = 0; vrf < ways.size(); ++vrf) {
+            routes[vrf].reserve(ways[vrf].size());
+            for (const auto& [prefix, way] : ways[vrf]) routes[vrf].push_back({prefix, numbers.at(way.nexthop)});
+        }
+        return routes;
+    }
+
+    const Policy& policy_;
+    const Numbers& numbers_;
+    WaysOfVrf<Ipv4Address> ipv4_;
+    WaysOfVrf<Ipv6Address> ipv6_;
+};
+
+}  // namespace
+
+Expected<Ways> ways_of(const Policy& policy, const Numbers& numbers, const std::vector<Nexthop>& last) {
+    Collector collector(policy, numbers);
+    if (auto added = collector.add_connected(); !added) return added.error();
+    if (auto added = collector.add_routes(); !added) return added.error();
+    return collector.numbered(last);
+}
+
+template <class Address>
+std::vector<NexthopId> nexthops_of(const Leaves<Address>& leaves, const RoutesOfVrf<Address>& routes,
+                                   const std::vector<Nexthop>& nexthops) {
+    std::vector<std::size_t> order(leaves.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+        return std::tie(leaves[a].vrf, leaves[a].inside) < std::tie(leaves[b].vrf, leaves[b].inside);
+    });
+    std::vector<NexthopId> result(leaves.size(), kResolve);
+    std::vector<const lpm::Route<Address>*> open;  // those that cover the leaf, the longest last
+    std::size_t next = 0;                          // the first route after the leaf, in order of prefix
+    const Leaf<Address>* before = nullptr;
+    for (const std::size_t i : order) {
+        const Leaf<Address>& leaf = leaves[i];
+        const auto& ways = routes[leaf.vrf.index()];
+        if (before == nullptr || before->vrf != leaf.vrf) {
+            open.clear();
+            next = 0;
+        }
+        before = &leaf;
+        const auto close = [&](const Prefix<Address>& prefix) {
+            while (!open.empty() && !open.back()->prefix.contains(prefix)) open.pop_back();
+        };
+        for (; next < ways.size() && ways[next].prefix <= leaf.inside; ++next) {
+            close(ways[next].prefix);
+            open.push_back(&ways[next]);
+        }
+        close(leaf.inside);
+        const bool split = next < ways.size() && leaf.inside.contains(ways[next].prefix);
+        if (open.empty() || split || nexthops[open.back()->row].kind == Nexthop::Kind::connected) continue;
+        result[i] = NexthopId(open.back()->row);
+    }
+    return result;
+}
+
+template std::vector<NexthopId> nexthops_of<Ipv4Address>(const Leaves<Ipv4Address>&, const RoutesOfVrf<Ipv4Address>&,
+                                                         const std::vector<Nexthop>&);
+template std::vector<NexthopId> nexthops_of<Ipv6Address>(const Leaves<Ipv6Address>&, const RoutesOfVrf<Ipv6Address>&,
+                                                         const std::vector<Nexthop>&);
+
+}  // namespace sekisho::control

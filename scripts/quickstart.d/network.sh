@@ -1,0 +1,64 @@
+# shellcheck shell=bash
+# The operators of the quickstart as network namespaces; sourced by scripts/quickstart.
+#
+#   kita-clinic ──── kita ──┐                 ┌── minami ──── minami-clinic
+#   10.1.1.10    192.0.2.2  ├── sekishod ─────┤   192.0.2.2   10.1.1.10
+#   fd00:0:0:1::10          │                 │               fd00:0:0:1::10
+#                           └── chuo, the provider: 100.66.0.10, 2001:db8:8003::10
+#
+# kita and minami number alike, to the last address. Their links to the hub are TAP devices of sekishod's, moved in here.
+
+namespaces=(kita kita-clinic minami minami-clinic chuo)
+
+in_ns() { ip netns exec "$@"; }
+
+make_namespaces() {
+    local name
+    for name in "${namespaces[@]}"; do
+        [ ! -e "/run/netns/$name" ] || fail "there is a network namespace \"$name\" already; it is not ours to use"
+    done
+    for name in "${namespaces[@]}"; do
+        ip netns add "$name"
+        in_ns "$name" ip link set lo up
+        # Addresses are usable at once, nobody's router advertisements change them, and routers answer every probe.
+        in_ns "$name" sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.accept_ra=0 \
+            net.ipv6.conf.default.router_solicitations=0 net.ipv6.icmp.ratelimit=0 net.ipv4.icmp_ratelimit=0
+    done
+}
+
+remove_namespaces() {
+    local name
+    for name in "${namespaces[@]}"; do ip netns delete "$name" 2>/dev/null || true; done
+}
+
+# operator NAME: its router, with the link to the hub, and a clinic behind it.
+make_operator() {
+    local name=$1
+    ip link set "sk-$name" netns "$name"
+    in_ns "$name" sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+    in_ns "$name" ip address add 192.0.2.2/30 dev "sk-$name"
+    in_ns "$name" ip address add 2001:db8:0:101::2/64 dev "sk-$name"
+    in_ns "$name" ip link set "sk-$name" up
+    in_ns "$name" ip route add default via 192.0.2.1
+    in_ns "$name" ip route add default via 2001:db8:0:101::1
+
+    ip -n "$name" link add lan0 type veth peer name eth0 netns "$name-clinic"
+    in_ns "$name" ip address add 10.1.1.1/24 dev lan0
+    in_ns "$name" ip address add fd00:0:0:1::1/64 dev lan0
+    in_ns "$name" ip link set lan0 up
+    in_ns "$name-clinic" ip address add 10.1.1.10/24 dev eth0
+    in_ns "$name-clinic" ip address add fd00:0:0:1::10/64 dev eth0
+    in_ns "$name-clinic" ip link set eth0 up
+    in_ns "$name-clinic" ip route add default via 10.1.1.1
+    in_ns "$name-clinic" ip route add default via fd00:0:0:1::1
+}
+
+# The provider uses its hub numbers natively, on the link to the hub.
+make_provider() {
+    ip link set sk-chuo netns chuo
+    in_ns chuo ip address add 100.66.0.10/24 dev sk-chuo
+    in_ns chuo ip address add 2001:db8:8003::10/64 dev sk-chuo
+    in_ns chuo ip link set sk-chuo up
+    in_ns chuo ip route add default via 100.66.0.1
+    in_ns chuo ip route add default via 2001:db8:8003::1
+}

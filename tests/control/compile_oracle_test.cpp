@@ -1,0 +1,79 @@
+// The compiled tables against a naive reading of the policy, over random policies and over random edits of them.
+#include <map>
+
+#include <catch2/catch.hpp>
+
+#include "tests/control/compile_support.hpp"
+
+using namespace sekisho;
+using namespace sekisho::control;
+using namespace sekisho::control::test;
+
+TEST_CASE("compile: the tables answer as a naive reading of the policy does", "[compile]") {
+    const std::uint32_t seed = std::random_device{}();
+    INFO("seed " << seed);
+    RandomPolicies random(seed);
+    int passed = 0;
+    for (int round = 0; round < 150; ++round) {
+        const Policy policy = random.policy();
+        if (policy.attachments.empty()) continue;
+        Compiler compiler(ports());
+        const Compiled compiled = compile(compiler, policy);
+        for (int i = 0; i < 300; ++i) {
+            const Question question = random.question(policy);
+            const Answer answer = look_up(compiler, *compiled.tables, question);
+            const Answer expected = decide(policy, kNow, question);
+            if (answer == expected) {
+                passed += answer.passes;
+                continue;
+            }
+            INFO("round " << round << ", " << question);
+            REQUIRE(answer == expected);
+        }
+    }
+    // The questions must not all be about what is refused anyway.
+    CHECK(passed > 500);
+}
+
+TEST_CASE("compile: editing a policy step by step comes to the same as compiling it afresh", "[compile]") {
+    const std::uint32_t seed = std::random_device{}();
+    INFO("seed " << seed);
+    RandomPolicies random(seed);
+    for (int round = 0; round < 10; ++round) {
+        Policy policy = random.policy();
+        Compiler compiler(ports());
+        std::map<std::string, std::uint16_t> attachment_ids;
+        for (int step = 0; step < 40; ++step) {
+            if (step > 0) random.edit(policy);
+            // A policy that cannot compile in between must leave no trace.
+            if (random.below(4) == 0) {
+                Policy broken = policy;
+                random.edit(broken);
+                add_institution(broken, "zz-nowhere", broken.operators.begin()->first, {"203.0.113.0/24"}, {});
+                REQUIRE_FALSE(compiler.compile(broken, 1, kNow));
+            }
+            const Compiled stepped = compile(compiler, policy);
+            Compiler other(ports());
+            const Compiled afresh = compile(other, policy);
+            INFO("round " << round << ", step " << step);
+            for (const auto& [name, attachment] : policy.attachments) {
+                const std::uint16_t id = compiler.attachment_id(name).value().value();
+                REQUIRE(attachment_ids.try_emplace(name, id).first->second == id);
+            }
+            CHECK(stepped.report.who_rows == afresh.report.who_rows);
+            CHECK(stepped.report.hub_rows == afresh.report.hub_rows);
+            CHECK(stepped.report.where_rows == afresh.report.where_rows);
+            CHECK(stepped.report.next_change == afresh.report.next_change);
+            if (policy.attachments.empty()) continue;
+            for (int i = 0; i < 60; ++i) {
+                const Question question = random.question(policy);
+                const Answer answer = look_up(compiler, *stepped.tables, question);
+                if (answer == look_up(other, *afresh.tables, question) && answer == decide(policy, kNow, question))
+                    continue;
+                INFO(question);
+                REQUIRE(answer == look_up(other, *afresh.tables, question));
+                REQUIRE(answer == decide(policy, kNow, question));
+            }
+        }
+    }
+}

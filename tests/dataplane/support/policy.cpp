@@ -1,0 +1,352 @@
+// From the test's policy to tables, the plain way.
+#include "tests/dataplane/support/policy.hpp"
+
+#include <bit>
+#include <map>
+#include <optional>
+#include <stdexcept>
+
+namespace sekisho::test {
+namespace {
+
+using dataplane::Attachment;
+using dataplane::FamilyTables;
+using dataplane::HubRow;
+using dataplane::kResolve;
+using dataplane::Nexthop;
+using dataplane::PortClass;
+using dataplane::Tables;
+using dataplane::WhoRow;
+
+template <class T>
+T must(Expected<T> expected) {
+    if (!expected) throw std::invalid_argument(expected.error().words);
+    return std::move(expected).value();
+}
+void must(Expected<void> expected) {
+    if (!expected) throw std::invalid_argument(expected.error().words);
+}
+
+template <class Things, class Name>
+std::size_t index_of(const Things& things, std::string_view name, const Name& name_of) {
+    for (std::size_t i = 0; i < things.size(); ++i)
+        if (name_of(things[i]) == name) return i;
+    throw std::invalid_argument("the test's policy has no " + std::string(name));
+}
+
+template <class Address>
+const Prefix<Address>& prefix_of(const IpPrefix& prefix) {
+    if constexpr (Address::kFamily == Family::ipv4)
+        return prefix.ipv4();
+    else
+        return prefix.ipv6();
+}
+
+// "10.255.0.1/29": the address and its subnet.
+template <class Address>
+std::pair<Address, Prefix<Address>> host_and_subnet(const std::string& text) {
+    const std::size_t slash = text.find('/');
+    const auto host = Address::parse(text.substr(0, slash));
+    if (!host) throw std::invalid_argument("no address: " + text);
+    return {*host, Prefix<Address>(*host, std::stoi(text.substr(slash + 1)))};
+}
+
+Attachment attachment_of(const Line& line) {
+    Attachment attachment;
+    attachment.port = PortId(static_cast<std::uint16_t>(line.port));
+    attachment.vlan = VlanId(static_cast<std::uint16_t>(line.vlan_id));
+    attachment.vrf = VrfId(static_cast<std::uint16_t>(line.vrf));
+    attachment.owner = OperatorId(static_cast<std::uint16_t>(line.vrf));
+    attachment.open = line.is_open;
+    attachment.mtu = static_cast<std::uint16_t>(line.mtu_bytes);
+    attachment.mac = line.mac_address;
+    attachment.serves_ipv4 = !line.address4.empty();
+    attachment.serves_ipv6 = !line.address6.empty();
+    if (attachment.serves_ipv4)
+        std::tie(attachment.ipv4, attachment.subnet4) = host_and_subnet<Ipv4Address>(line.address4);
+    if (attachment.serves_ipv6) {
+        std::tie(attachment.ipv6, attachment.subnet6) = host_and_subnet<Ipv6Address>(line.address6);
+        attachment.link_local = *Ipv6Address::parse("fe80::1");
+    }
+    return attachment;
+}
+
+// The routes of a family: rows of `where`, and for hub rows the nexthop of a whole prefix.
+template <class Address>
+std::optional<NexthopId> nexthop_of_all(const Policy& policy, std::size_t vrf, const Prefix<Address>& prefix) {
+    std::optional<std::size_t> best;
+    for (std::size_t i = 0; i < policy.ways.size(); ++i) {
+        const Way& way = policy.ways[i];
+        if (way.vrf != vrf || way.prefix.family() != Address::kFamily) continue;
+        const Prefix<Address>& known = prefix_of<Address>(way.prefix);
+        if (prefix.contains(known) && prefix != known) return std::nullopt;
+        if (!known.contains(prefix)) continue;
+        if (!best || known.length() > policy.ways[*best].prefix.length()) best = i;
+    }
+    if (!best || policy.ways[*best].kind == Nexthop::Kind::connected) return std::nullopt;
+    return NexthopId(static_cast<std::uint32_t>(*best));
+}
+
+template <class Address>
+void fill_family(const Policy& policy, bool direct, FamilyTables<Address>& family) {
+    lpm::Fib<Address> who(policy.vrfs.size());
+    lpm::Fib<Address> hub(1);
+    lpm::Fib<Address> where(policy.vrfs.size());
+    for (std::size_t i = 0; i < policy.houses.size(); ++i) {
+        const House& house = policy.houses[i];
+        const auto vrf = static_cast<std::uint16_t>(house.vrf);
+        for (const auto& [inside_of, outside_of] : house.maps) {
+            if (inside_of.family() != Address::kFamily) continue;
+            const auto& inside = prefix_of<Address>(inside_of);
+            const auto& outside = prefix_of<Address>(outside_of);
+            must(who.insert(vrf, inside, static_cast<lpm::Row>(family.who_rows.size())));
+            must(hub.insert(0, outside, static_cast<lpm::Row>(family.hub_rows.size())));
+            const InstitutionId id(static_cast<std::uint32_t>(i));
+            family.who_rows.push_back(
+                {id, static_cast<std::uint16_t>(i), static_cast<std::uint16_t>(i), {inside, outside}});
+            const auto nexthop = direct ? nexthop_of_all(policy, house.vrf, inside) : std::nullopt;
+            family.hub_rows.push_back(
+                {id, VrfId(vrf), static_cast<std::uint16_t>(i + 1), nexthop.value_or(kResolve), {outside, inside}});
+        }
+    }
+    for (std::size_t i = 0; i < policy.ways.size(); ++i)
+        if (policy.ways[i].prefix.family() == Address::kFamily)
+            must(where.insert(static_cast<lpm::TableId>(policy.ways[i].vrf), prefix_of<Address>(policy.ways[i].prefix),
+                              static_cast<lpm::Row>(i)));
+    for (const IpPrefix& pool : policy.pools)
+        if (pool.family() == Address::kFamily) family.hub_space.push_back(prefix_of<Address>(pool));
+    family.who = who.view();
+    family.hub = hub.view();
+    family.where = where.view();
+}
+
+// Port classes: ports that the same agreements cover are one class. Bit i of a mask is agreement i.
+class Classes {
+  public:
+    explicit Classes(const Policy& policy) : policy_(policy) {
+        tcp_ = classify(Agreement::What::tcp);
+        udp_ = classify(Agreement::What::udp);
+    }
+    std::size_t count() const { return masks_.size() + 2; }
+    const std::vector<PortClass>& tcp() const { return tcp_; }
+    const std::vector<PortClass>& udp() const { return udp_; }
+
+    std::vector<std::uint64_t> set_of(std::size_t agreement) const {
+        std::vector<std::uint64_t> set((count() + 63) / 64);
+        const auto add = [&](std::size_t number) { set[number / 64] |= std::uint64_t{1} << (number % 64); };
+        const Agreement::What what = policy_.agreements[agreement].what;
+        if (what == Agreement::What::echo) add(dataplane::kEchoClass);
+        for (std::size_t number = 0; number < count(); ++number) {
+            const bool covered = number >= 2 && (masks_[number - 2].first >> agreement & 1) != 0;
+            if (what == Agreement::What::any || covered) add(number);
+        }
+        return set;
+    }
+
+  private:
+    std::vector<PortClass> classify(Agreement::What what) {
+        std::vector<PortClass> result(65536, dataplane::kOtherClass);
+        for (std::size_t port = 0; port < result.size(); ++port) {
+            std::uint64_t mask = 0;
+            for (std::size_t i = 0; i < policy_.agreements.size(); ++i) {
+                const Agreement& agreement = policy_.agreements[i];
+                if (agreement.what == what && agreement.low <= port && port <= agreement.high)
+                    mask |= std::uint64_t{1} << i;
+            }
+            if (mask != 0) result[port] = number_of({mask, what});
+        }
+        return result;
+    }
+    PortClass number_of(const std::pair<std::uint64_t, Agreement::What>& mask) {
+        for (std::size_t i = 0; i < masks_.size(); ++i)
+            if (masks_[i] == mask) return static_cast<PortClass>(i + 2);
+        masks_.push_back(mask);
+        return static_cast<PortClass>(masks_.size() + 1);
+    }
+
+    const Policy& policy_;
+    std::vector<std::pair<std::uint64_t, Agreement::What>> masks_;
+    std::vector<PortClass> tcp_, udp_;
+};
+
+void fill_matrices(const Policy& policy, Tables& tables) {
+    const Classes classes(policy);
+    tables.tcp_classes.assign(classes.tcp());
+    tables.udp_classes.assign(classes.udp());
+    tables.permissions = dataplane::Permissions(classes.count());
+    dataplane::Matrix matrix;
+    const std::size_t count = policy.houses.size();
+    matrix.columns = static_cast<std::uint32_t>(count + 1);
+    for (std::size_t group = 0; group <= count; ++group)
+        matrix.column_of_group.push_back(static_cast<std::uint16_t>(group));
+    matrix.cells.resize(count * (count + 1));
+    const std::size_t words = tables.permissions.words();
+    for (std::size_t from = 0; from < count; ++from)
+        for (std::size_t to = 0; to < count; ++to) {
+            std::vector<std::uint64_t> sets(2 * words);
+            for (std::size_t i = 0; i < policy.agreements.size(); ++i) {
+                const auto client = policy.house_index(policy.agreements[i].client);
+                const auto service = policy.house_index(policy.agreements[i].service);
+                const std::vector<std::uint64_t> set = classes.set_of(i);
+                for (std::size_t word = 0; word < words; ++word) {
+                    if (client == from && service == to) sets[word] |= set[word];
+                    if (client == to && service == from) sets[words + word] |= set[word];
+                }
+            }
+            if (sets == std::vector<std::uint64_t>(2 * words)) continue;
+            matrix.cells[from * (count + 1) + to + 1] = tables.permissions.add(sets);
+        }
+    tables.matrices.assign(policy.vrfs.size(), matrix);
+}
+
+}  // namespace
+
+House& House::map(std::string_view inside, std::string_view hub) {
+    maps.emplace_back(must(IpPrefix::parse(inside)), must(IpPrefix::parse(hub)));
+    return *this;
+}
+
+Way& Way::by(std::string_view attachment, std::string_view neighbour) {
+    kind = Nexthop::Kind::gateway;
+    line = attachment;
+    gateway = neighbour;
+    return *this;
+}
+Way& Way::connected(std::string_view attachment) {
+    kind = Nexthop::Kind::connected;
+    line = attachment;
+    return *this;
+}
+
+Policy& Policy::pool(std::string_view prefix) {
+    pools.push_back(must(IpPrefix::parse(prefix)));
+    return *this;
+}
+Line& Policy::line(std::string_view vrf, std::string_view name, unsigned port) {
+    Line& line = lines.emplace_back();
+    line.name = name;
+    line.vrf = vrf_index(vrf);
+    line.port = port;
+    line.mac_address = MacAddress({0x02, 0x5e, 0, 0, 0, static_cast<std::uint8_t>(lines.size())});
+    return line;
+}
+House& Policy::house(std::string_view vrf, std::string_view name) {
+    House& house = houses.emplace_back();
+    house.name = name;
+    house.vrf = vrf_index(vrf);
+    return house;
+}
+Agreement& Policy::agreement(std::string_view client, std::string_view service) {
+    return agreements.emplace_back(Agreement{std::string(client), std::string(service)});
+}
+Way& Policy::way(std::string_view vrf, std::string_view prefix) {
+    Way& way = ways.emplace_back();
+    way.vrf = vrf_index(vrf);
+    way.prefix = must(IpPrefix::parse(prefix));
+    return way;
+}
+
+std::size_t Policy::line_index(std::string_view name) const {
+    return index_of(lines, name, [](const Line& line) -> const std::string& { return line.name; });
+}
+std::size_t Policy::house_index(std::string_view name) const {
+    return index_of(houses, name, [](const House& house) -> const std::string& { return house.name; });
+}
+std::size_t Policy::vrf_index(std::string_view name) const {
+    return index_of(vrfs, name, [](const std::string& vrf) -> const std::string& { return vrf; });
+}
+
+std::unique_ptr<Tables> Policy::tables() const {
+    auto tables = std::make_unique<Tables>();
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+        tables->attachments.push_back(attachment_of(lines[i]));
+        auto& on = tables->attachment_of;
+        while (on.size() <= lines[i].port) on.emplace_back().fill(Tables::kNoAttachment);
+        on[lines[i].port][lines[i].vlan_id] = static_cast<std::uint16_t>(i);
+    }
+    for (const Way& way : ways) {
+        Nexthop& nexthop = tables->nexthops.emplace_back();
+        nexthop.kind = way.kind;
+        nexthop.family = way.prefix.family();
+        if (way.kind == Nexthop::Kind::blackhole) continue;
+        nexthop.attachment = AttachmentId(static_cast<std::uint16_t>(line_index(way.line)));
+        if (way.kind != Nexthop::Kind::gateway) continue;
+        if (way.prefix.is_ipv4())
+            nexthop.gateway4 = Ipv4Address::parse(way.gateway).value();
+        else
+            nexthop.gateway6 = Ipv6Address::parse(way.gateway).value();
+    }
+    tables->attachment_set_words = (lines.size() + 63) / 64;
+    tables->attachment_sets.resize(houses.size() * tables->attachment_set_words);
+    tables->closed_institutions.resize(houses.size() / 64 + 1);
+    for (std::size_t i = 0; i < houses.size(); ++i) {
+        for (const std::string& line : houses[i].lines) {
+            const std::size_t bit = line_index(line);
+            tables->attachment_sets[i * tables->attachment_set_words + bit / 64] |= std::uint64_t{1} << (bit % 64);
+        }
+        if (houses[i].is_closed) tables->closed_institutions[i / 64] |= std::uint64_t{1} << (i % 64);
+    }
+    fill_family(*this, direct_, tables->ipv4);
+    fill_family(*this, direct_, tables->ipv6);
+    fill_matrices(*this, *tables);
+    tables->seal();
+    return tables;
+}
+
+Policy standard_policy() {
+    Policy policy;
+    policy.pool("100.64.0.0/10").pool("2001:db8:4000::/34");
+    policy.vrf("kita").vrf("minami").vrf("center");
+    policy.line("kita", "kita", 0).ipv4("10.255.0.1/29").ipv6("fd00:ffff::1/64");
+    policy.line("kita", "kita-backup", 0).vlan(100).ipv4("10.255.1.1/29").ipv6("fd00:fffe::1/64");
+    policy.line("minami", "minami", 1).vlan(20).ipv4("10.255.0.1/29").ipv6("fd00:ffff::1/64");
+    policy.line("center", "center", 2).ipv4("192.168.9.1/24").ipv6("fd99::1/64");
+
+    policy.house("kita", "kita-hospital")
+        .map("10.0.0.0/24", "100.64.0.0/24")
+        .map("fd00:0:0:1::/64", "2001:db8:4000:1::/64")
+        .uses("kita")
+        .uses("kita-backup");
+    policy.house("kita", "kita-clinic")
+        .map("10.0.1.0/24", "100.64.1.0/24")
+        .map("fd00:0:0:2::/64", "2001:db8:4000:2::/64")
+        .uses("kita");
+    policy.house("minami", "minami-hospital")
+        .map("10.0.0.0/24", "100.64.16.0/24")
+        .map("fd00:0:0:1::/64", "2001:db8:4000:101::/64")
+        .uses("minami");
+    policy.house("center", "portal")
+        .map("192.168.9.0/24", "100.64.2.0/24")
+        .map("fd99::/64", "2001:db8:4000:201::/64")
+        .uses("center");
+    policy.house("center", "archive")
+        .map("100.64.3.0/24", "100.64.3.0/24")
+        .map("2001:db8:4000:301::/64", "2001:db8:4000:301::/64")
+        .uses("center");
+
+    policy.agreement("kita-hospital", "portal").udp(53);
+    policy.agreement("kita-hospital", "portal").tcp(443);
+    policy.agreement("kita-hospital", "portal").tcp(8000, 8099);
+    policy.agreement("kita-hospital", "portal").echo();
+    policy.agreement("kita-hospital", "archive").any();
+    policy.agreement("minami-hospital", "portal").tcp(443);
+    policy.agreement("minami-hospital", "portal").udp(53);
+
+    policy.way("kita", "10.255.0.0/29").connected("kita");
+    policy.way("kita", "10.255.1.0/29").connected("kita-backup");
+    policy.way("kita", "fd00:ffff::/64").connected("kita");
+    policy.way("kita", "fd00:fffe::/64").connected("kita-backup");
+    policy.way("kita", "10.0.0.0/16").by("kita", "10.255.0.2");
+    policy.way("kita", "fd00::/48").by("kita", "fd00:ffff::2");
+    policy.way("minami", "10.255.0.0/29").connected("minami");
+    policy.way("minami", "fd00:ffff::/64").connected("minami");
+    policy.way("minami", "10.0.0.0/16").by("minami", "10.255.0.2");
+    policy.way("minami", "fd00::/48").by("minami", "fd00:ffff::2");
+    policy.way("center", "192.168.9.0/24").connected("center");
+    policy.way("center", "fd99::/64").connected("center");
+    policy.way("center", "100.64.3.0/24").by("center", "192.168.9.2");
+    policy.way("center", "2001:db8:4000:301::/64").by("center", "fd99::2");
+    return policy;
+}
+
+}  // namespace sekisho::test
