@@ -9,8 +9,8 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "control/build_version.hpp"
 #include "control/place.hpp"
-#include "control/version.hpp"
 
 namespace sekisho::control {
 
@@ -61,7 +61,7 @@ Expected<dataplane::PortSpec> parse_port(const std::string& text, std::uint16_t 
 ParsedOptions parse_options(int argc, const char* const* argv) {
     DaemonOptions options;
     CLI::App app{"sekishod: the hub's dataplane and its control socket"};
-    app.set_version_flag("--version", std::string("sekishod ") + kVersion);
+    app.set_version_flag("--version", std::string("sekishod ") + build_version());
     app.set_config("--config", "", "configuration file (TOML or INI) with the names of these flags")
         ->check(CLI::ExistingFile);
     app.allow_config_extras(CLI::config_extras_mode::error);

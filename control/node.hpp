@@ -11,8 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/engine.hpp"
 #include "dataplane/explain.hpp"
-#include "dataplane/neighbours.hpp"
 #include "dataplane/port.hpp"
 #include "dataplane/stats.hpp"
 #include "dataplane/tables.hpp"

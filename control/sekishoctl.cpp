@@ -13,29 +13,29 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "control/build_version.hpp"
 #include "control/schema.hpp"
-#include "control/version.hpp"
 
 namespace sekisho::control::cli {
 
 using nlohmann::json;
 
-int schema() {
+int print_schema() {
     fmt::print("{}", schema_text());
     return kOk;
 }
 
-int version(const Options& options) {
+int print_version(const Options& options) {
     auto client = Client::connect(options.socket);
     json daemon;  // null: not there, which is no error for this question
     if (client)
         if (auto answer = client->call("version"); std::holds_alternative<json>(answer))
             daemon = std::get<json>(answer);
     if (options.json) {
-        print({{"sekishoctl", kVersion}, {"daemon", daemon}});
+        print({{"sekishoctl", build_version()}, {"daemon", daemon}});
         return kOk;
     }
-    fmt::print("sekishoctl {}\n", kVersion);
+    fmt::print("sekishoctl {}\n", build_version());
     if (daemon.is_object())
         fmt::print("sekishod {}, pid {}, generation {}\n", daemon.value("version", ""), daemon.value("pid", 0),
                    daemon.value("generation", std::uint64_t{0}));
@@ -140,13 +140,15 @@ int run(int argc, char** argv) {
     explains->callback([&] { command = [&] { return explain(options, packet); }; });
 
     app.add_subcommand("schema", "the JSON Schema of policy files; needs no daemon")->callback([&] {
-        command = [] { return schema(); };
+        command = [] { return print_schema(); };
     });
     auto* waits = app.add_subcommand("wait-ready", "wait until the daemon answers");
-    waits->add_option("--timeout", seconds, "how long at most, in seconds")->check(CLI::Range(0.0, 86400.0))->capture_default_str();
+    waits->add_option("--timeout", seconds, "how long at most, in seconds")
+        ->check(CLI::Range(0.0, 86400.0))
+        ->capture_default_str();
     waits->callback([&] { command = [&] { return wait_ready(options, seconds); }; });
     app.add_subcommand("version", "of this program, and of the daemon if one answers")->callback([&] {
-        command = [&] { return version(options); };
+        command = [&] { return print_version(options); };
     });
 
     try {

@@ -62,8 +62,8 @@ int diff(const Options& options, const std::string& file);
 int apply(const Options& options, const std::string& file, bool dry_run);
 int show(const Options& options, const std::string& what, bool all);
 int explain(const Options& options, const nlohmann::json& packet);
-int schema();
-int version(const Options& options);
+int print_schema();
+int print_version(const Options& options);
 int wait_ready(const Options& options, double seconds);
 
 }  // namespace sekisho::control::cli

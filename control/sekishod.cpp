@@ -14,10 +14,10 @@
 
 #include <fmt/format.h>
 
+#include "control/build_version.hpp"
 #include "control/daemon_options.hpp"
 #include "control/engine_node.hpp"
 #include "control/service.hpp"
-#include "control/version.hpp"
 
 namespace sekisho::control {
 
@@ -108,7 +108,7 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
                            **state, **audit});
     if (!generations) return generations.error();
     if (auto started = (*generations)->start(std::move(*document), options.policy_replace); !started) return started;
-    auto service = Service::start(**loop, options.socket, **generations, **node, kVersion);
+    auto service = Service::start(**loop, options.socket, **generations, **node, build_version());
     if (!service) return service.error();
 
     const FileDescriptor asked(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));

@@ -1,5 +1,6 @@
 // sekishoctl from outside: the real program against a real socket, with a node that only remembers behind it.
 #include <catch2/catch.hpp>
+
 #include "control/text_table.hpp"
 #include "tests/control/hub_support.hpp"
 #include "tests/control/program_support.hpp"
