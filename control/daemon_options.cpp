@@ -1,6 +1,9 @@
 #include "control/daemon_options.hpp"
 
 #include <algorithm>
+#include <cctype>
+#include <cstdio>
+#include <fstream>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -17,6 +20,25 @@ bool is_name(const std::string& text) {
     return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](unsigned char c) {
         return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-';
     }) && std::isalnum(static_cast<unsigned char>(text.front())) != 0;
+}
+
+// The line of the configuration file that an error is about, when it names a key that stands there: "FILE line 3: ".
+std::string place_in_file(const std::string& file, const std::string& words) {
+    std::ifstream stream(file);
+    std::string line;
+    for (int number = 1; std::getline(stream, line); ++number) {
+        std::string key = line.substr(0, line.find('='));
+        key.erase(std::remove_if(key.begin(), key.end(), [](unsigned char c) { return std::isspace(c) != 0; }),
+                  key.end());
+        if (key.empty() || key[0] == '#' || key == line) continue;
+        const std::size_t at = words.find(key);
+        if (at == std::string::npos) continue;
+        const std::size_t end = at + key.size();
+        const bool is_whole =
+            end == words.size() || (std::isalnum(static_cast<unsigned char>(words[end])) == 0 && words[end] != '-');
+        if (is_whole) return fmt::format("{} line {}: ", file, number);
+    }
+    return {};
 }
 
 }  // namespace
@@ -92,7 +114,9 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
     } catch (const CLI::Success& help) {  // --help, --version
         return {std::nullopt, app.exit(help)};
     } catch (const CLI::ParseError& error) {
-        app.exit(error);  // prints it
+        const auto* config = app.get_config_ptr();
+        const std::string place = config->count() == 0 ? "" : place_in_file(config->as<std::string>(), error.what());
+        fmt::print(stderr, "sekishod: {}{}\nRun with --help for more information.\n", place, error.what());
         return {std::nullopt, 2};
     }
     if (no_huge) options.engine.hugepages = false;

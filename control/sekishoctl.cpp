@@ -143,7 +143,7 @@ int run(int argc, char** argv) {
         command = [] { return schema(); };
     });
     auto* waits = app.add_subcommand("wait-ready", "wait until the daemon answers");
-    waits->add_option("--seconds", seconds, "how long at most")->check(CLI::Range(0.0, 86400.0))->capture_default_str();
+    waits->add_option("--timeout", seconds, "how long at most, in seconds")->check(CLI::Range(0.0, 86400.0))->capture_default_str();
     waits->callback([&] { command = [&] { return wait_ready(options, seconds); }; });
     app.add_subcommand("version", "of this program, and of the daemon if one answers")->callback([&] {
         command = [&] { return version(options); };

@@ -46,6 +46,16 @@ Column number(std::string title, std::string pointer) {
     return {std::move(title), [pointer](const json& item) { return cell(at(item, pointer)); }, TextTable::Align::right};
 }
 
+// A field of the object that may be left out, and what it means then.
+Column with_default(std::string title, std::string pointer, std::string otherwise) {
+    return {std::move(title),
+            [pointer, otherwise](const json& item) {
+                const json value = at(item, pointer);
+                return value.is_null() ? otherwise : cell(value);
+            },
+            TextTable::Align::right};
+}
+
 std::string state_cell(const json& item) {
     const json closed_by = at(item, "/closed_by");
     const std::string state = cell(at(item, "/state"));
@@ -84,6 +94,7 @@ std::string nexthops_cell(const json& route) {
 struct View {
     std::string method;
     std::vector<Column> columns;
+    std::string items = "items";  // the result's member that is the list
 };
 
 const std::map<std::string, View>& views() {
@@ -101,8 +112,9 @@ const std::map<std::string, View>& views() {
         {"attachments",
          {"show.attachments",
           {text("ID", "/id"), text("OPERATOR", "/object/operator"), text("PORT", "/object/port"),
-           number("VLAN", "/object/vlan"), text("METHOD", "/object/method"), text("MAC", "/object/mac"),
-           text("IPV4", "/object/ipv4"), text("IPV6", "/object/ipv6"), number("MTU", "/object/mtu"), state}}},
+           with_default("VLAN", "/object/vlan", "untagged"), text("METHOD", "/object/method"),
+           text("MAC", "/object/mac"), text("IPV4", "/object/ipv4"), text("IPV6", "/object/ipv6"),
+           with_default("MTU", "/object/mtu", "1500"), state}}},
         {"institutions",
          {"show.institutions",
           {text("ID", "/id"), text("OPERATOR", "/object/operator"), text("KIND", "/object/kind"),
@@ -114,7 +126,8 @@ const std::map<std::string, View>& views() {
         {"agreements",
          {"show.agreements",
           {text("ID", "/id"), clients, services, text("PROTOCOL", "/object/protocol"), service_ports,
-           text("TRACKING", "/object/state"), text("FROM", "/object/from"), text("UNTIL", "/object/until"), state}}},
+           with_default("TRACKING", "/object/state", "tracked"), text("FROM", "/object/from"),
+           text("UNTIL", "/object/until"), state}}},
         {"routes", {"show.routes", {text("OPERATOR", "/object/operator"), text("PREFIX", "/object/prefix"), nexthops}}},
         {"gates",
          {"show.gates",
@@ -129,8 +142,9 @@ const std::map<std::string, View>& views() {
         {"counters",
          {"show.counters",
           {text("PORT", "/port"), number("RECEIVED", "/received"), number("MADE", "/made"), number("SENT", "/sent"),
-           number("DROPPED", "/dropped"), number("PUNTED", "/punted"), number("CONSUMED", "/consumed"),
-           number("HELD", "/held"), number("UNACCOUNTED", "/unaccounted"), number("LEFT BY IT", "/transmitted")}}},
+           number("DROPPED", "/dropped_total"), number("PUNTED", "/punted"), number("CONSUMED", "/consumed"),
+           number("HELD", "/held"), number("UNACCOUNTED", "/unaccounted"), number("LEFT BY IT", "/transmitted")},
+          "ports"}},
         {"drops",
          {"show.drops",
           {text("REASON", "/reason"), number("COUNT", "/count"), text("RULE", "/rule"),
@@ -157,7 +171,7 @@ void print_table(const View& view, const json& result) {
         for (const Column& column : view.columns) cells.push_back(column.cell(item));
         table.add(std::move(cells));
     };
-    for (const json& item : result.at("items")) add(item);
+    for (const json& item : result.at(view.items)) add(item);
     if (json node = result.value("node", json()); node.is_object()) {
         node["port"] = "all";
         add(node);
@@ -216,7 +230,7 @@ int show(const Options& options, const std::string& what, bool all) {
     }
     json params = json::object();
     if (all) params["all"] = true;
-    const auto result = daemon.call_pages(view->second.method, params, "items");
+    const auto result = daemon.call_pages(view->second.method, params, view->second.items);
     if (!result) return daemon.exit_code();
     if (options.json)
         print(*result);

@@ -17,11 +17,15 @@ RpcError no_counters() {
 }
 
 json to_json(const dataplane::PortCounters& counters) {
+    json dropped = json::object();
+    for (std::size_t reason = 0; reason < kDropReasonCount; ++reason)
+        if (counters.dropped[reason] != 0) dropped[std::string(kDropReasons[reason].name)] = counters.dropped[reason];
     return {{"received", counters.received},
             {"received_bytes", counters.received_bytes},
             {"made", counters.made},
             {"sent", counters.sent},
-            {"dropped", counters.total_dropped()},
+            {"dropped", std::move(dropped)},
+            {"dropped_total", counters.total_dropped()},
             {"punted", counters.punted},
             {"consumed", counters.consumed},
             {"held", counters.held},
@@ -75,13 +79,13 @@ Result show_counters(Node& node, Params params) {
     const auto counters = node.counters();
     if (!counters) return no_counters();
     const auto ports = node.ports();
-    json items = json::array();
+    json by_port = json::array();
     for (std::size_t i = 0; i < counters->ports.size(); ++i) {
         json item = to_json(counters->ports[i]);
         item["port"] = port_name(ports, i);
-        items.push_back(std::move(item));
+        by_port.push_back(std::move(item));
     }
-    return json{{"items", std::move(items)}, {"node", to_json(counters->node())}};
+    return json{{"ports", std::move(by_port)}, {"node", to_json(counters->node())}};
 }
 
 Result show_drops(Node& node, Params params) {

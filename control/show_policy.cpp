@@ -1,6 +1,7 @@
 #include "control/show_policy.hpp"
 
 #include "control/calendar.hpp"
+#include "control/object_state.hpp"
 #include "control/place.hpp"
 
 namespace sekisho::control {
@@ -70,12 +71,15 @@ Result show_objects(const Generation& generation, Kind kind, Params params, Wall
     const std::uint64_t limit = params.number("limit", kPage, kPage);
     if (limit == 0) params.refuse("limit", "must be at least 1");
     if (auto error = params.error()) return *error;
-    (void)now;
-
     const Page page = page_of(generation.document, kind, after, limit);
+    const StatesAt states(*generation.policy, now);
     json items = json::array();
     for (const ObjectPtr& object : page.objects) {
         json item = {{"id", object->id}, {"object", json::parse(object->text)}};
+        if (const auto state = states.of(kind, object->id)) {
+            item["state"] = state->word;
+            item["closed_by"] = state->closed_by;
+        }
         items.push_back(std::move(item));
     }
     return json{{"generation", generation.number}, {"items", std::move(items)}, {"next", page.next}};

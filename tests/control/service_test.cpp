@@ -92,8 +92,9 @@ TEST_CASE("service: drops are told by reason with sentence, rule and port; count
     CHECK(asker.result("show.drops", {{"all", true}})["items"].size() == kDropReasonCount);
 
     const json counters = asker.result("show.counters");
-    CHECK(counters["items"][0]["port"] == "port0");
-    CHECK(counters["items"][0]["dropped"] == 3);
+    CHECK(counters["ports"][0]["port"] == "port0");
+    CHECK(counters["ports"][0]["dropped"] == json({{"no_agreement", 3}}));
+    CHECK(counters["node"]["dropped_total"] == 4);
     CHECK(counters["node"]["received"] == 11);
     CHECK(counters["node"]["unaccounted"] == 0);
     CHECK(asker.result("show.stages")["items"][0]["packets_per_burst"] == 5.5);
