@@ -1,6 +1,9 @@
-// What the two rooms of stage 4, admit and admit_errors, share: the rows of both ends, and the reasons for which they
-// fail.
+// What the rooms of the path share about addresses: where they lie in a header, what they are on an attachment, and for
+// the two of stage 4, admit and admit_errors, the reasons for which either end fails.
 #pragma once
+
+#include <optional>
+#include <utility>
 
 #include "dataplane/walk.hpp"
 #include "lpm/types.hpp"
@@ -30,6 +33,23 @@ inline Ipv6Address address_of(const Ipv6Wire& wire) noexcept {
     return wire.address();
 }
 
+// Whether the address is the hub's own on that attachment.
+inline bool is_own(const Attachment& attachment, Ipv4Address address) noexcept {
+    return address == attachment.ipv4;
+}
+inline bool is_own(const Attachment& attachment, const Ipv6Address& address) noexcept {
+    return address == attachment.ipv6 || address == attachment.link_local;
+}
+
+// Whether a packet to the address would be a broadcast on the attachment's link (RFC 2644).
+inline bool is_broadcast(const Attachment& attachment, Ipv4Address address) noexcept {
+    const Prefix4& subnet = attachment.subnet4;
+    return subnet.length() < 31 && (address == subnet.last() || address == subnet.first());
+}
+inline bool is_broadcast(const Attachment&, const Ipv6Address&) noexcept {
+    return false;
+}
+
 // Why a source that `who` does not know is dropped: impossible, a hub-space address that is not the operator's own, or
 // of no institution. Silent, all of them.
 DropReason reason_of_unknown_source(const FamilyTables<Ipv4Address>& tables, Ipv4Address source) noexcept;
@@ -46,5 +66,16 @@ Verdict judge(const Tables& tables, Permissions::Index permission, const Packet&
 
 // The same for the packet that an ICMP error is about, turned round: the tests of flags and replies are left out.
 bool may_have_been_sent(const Tables& tables, Permissions::Index permission, const Packet& quoted) noexcept;
+
+// The answer that a packet would have: ports swapped.
+inline Packet turned_round(const Packet& packet) noexcept {
+    Packet answer = packet;
+    std::swap(answer.source_port, answer.destination_port);
+    return answer;
+}
+
+// Why a translated packet that has waited since an earlier walk does not leave now; nullopt: it may. Its egress is an
+// attachment of these tables.
+std::optional<DropReason> reason_to_stay(const Tables& tables, const Packet& packet) noexcept;
 
 }  // namespace sekisho::dataplane

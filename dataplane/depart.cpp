@@ -36,7 +36,8 @@ void to_outbox(Walk& walk, const Packet& packet, PortId port) noexcept {
 
 void hold(Walk& walk, std::size_t i) noexcept {
     Packet& packet = walk.packets[i];
-    packet.mark(Packet::kResolved);
+    packet.mark(Packet::kResolved | Packet::kWaited);
+    packet.egress_vrf = walk.tables.attachments[packet.egress.index()].vrf;
     switch (walk.worker.neighbours.hold(packet.neighbour, packet, walk.origin, walk.now)) {
         case Neighbours::HoldOutcome::held_and_ask:
             ++walk.account.held;
@@ -50,10 +51,14 @@ void hold(Walk& walk, std::size_t i) noexcept {
 // `where` of the VRF says the way; it must be by the attachment that the packet belongs to. kNoRow: there is none.
 template <class Address>
 lpm::Row way_back(const Walk& walk, const Packet& packet) noexcept {
-    const lpm::Row row = walk.tables.family<Address>().where.find(packet.vrf.value(),
-                                                                  address_of(header_of<Address>(packet).destination));
-    if (row == lpm::kNoRow || walk.tables.nexthops[row].kind == Nexthop::Kind::blackhole) return lpm::kNoRow;
-    return walk.tables.nexthops[row].attachment == packet.attachment ? row : lpm::kNoRow;
+    const Address destination = address_of(header_of<Address>(packet).destination);
+    const lpm::Row row = walk.tables.family<Address>().where.find(packet.vrf.value(), destination);
+    if (row == lpm::kNoRow) return lpm::kNoRow;
+    const Nexthop& nexthop = walk.tables.nexthops[row];
+    if (nexthop.kind == Nexthop::Kind::blackhole || nexthop.attachment != packet.attachment) return lpm::kNoRow;
+    const Attachment& attachment = walk.tables.attachments[packet.attachment.index()];
+    const bool nobody = is_broadcast(attachment, destination) || is_own(attachment, destination);
+    return nexthop.kind == Nexthop::Kind::connected && nobody ? lpm::kNoRow : row;
 }
 
 }  // namespace
@@ -63,6 +68,7 @@ void route_back(Walk& walk, const Lane& in, Lane& routed) noexcept {
         Packet& packet = walk.packets[i];
         packet.egress = packet.attachment;
         packet.unmark(Packet::kReturn);
+        packet.mark(Packet::kOwn);
         if (packet.is(Packet::kIpv6)) {
             const Ipv6Address destination = header_of<Ipv6Address>(packet).destination.address();
             if (destination.is_link_local()) {  // never routed: a neighbour on the link it came by
@@ -97,6 +103,12 @@ void depart(Walk& walk, const Lane& in) noexcept {
             continue;
         }
         const Attachment& egress = walk.tables.attachments[packet.egress.index()];
+        if (packet.is(Packet::kWaited)) {
+            if (const auto reason = reason_to_stay(walk.tables, packet)) {
+                walk.drop(i, *reason);
+                continue;
+            }
+        }
         if (packet.is(Packet::kLinkReady)) {
             to_outbox(walk, packet, egress.port);
             continue;

@@ -2,6 +2,7 @@
 //
 // The reply goes back by the attachment that the request came by. Not answered: what came to a group, or from no single
 // host.
+#include "dataplane/admit.hpp"
 #include "dataplane/local.hpp"
 #include "net/checksum.hpp"
 #include "net/headers.hpp"
@@ -36,13 +37,6 @@ void turn_round(Ipv6Header& header) noexcept {
     header.hop_limit = kOurTtl;
 }
 
-Ipv4Address address_of(Be32 wire) noexcept {
-    return Ipv4Address(wire);
-}
-Ipv6Address address_of(const Ipv6Wire& wire) noexcept {
-    return wire.address();
-}
-
 }  // namespace
 
 template <class Address>
@@ -54,8 +48,13 @@ void take_echo_request(Walk& walk, std::size_t i) noexcept {
     const std::span<std::uint8_t> icmp = packet.ip().subspan(packet.l4_offset);
     if (!checksum_is_good(pseudo_sum(header, icmp.size()) + sum_of(icmp)))
         return walk.drop(i, DropReason::local_checksum);
-    if (!is_host(address_of(header.source))) return walk.drop(i, DropReason::martian_source);
-    if (packet.is(Packet::kGroupFrame)) return walk.drop(i, DropReason::multicast);
+    const Address source = address_of(header.source);
+    if (!is_host(source)) return walk.drop(i, DropReason::martian_source);
+    // The reply would come from a group (RFC 4443 §2.2), and a frame to one MAC address may carry any destination.
+    if (packet.is(Packet::kGroupFrame) || address_of(header.destination).is_multicast())
+        return walk.drop(i, DropReason::multicast);
+    if (is_own(walk.tables.attachments[packet.attachment.index()], source))
+        return walk.drop(i, DropReason::duplicate_address);
 
     auto& echo = *reinterpret_cast<IcmpHeader*>(icmp.data());
     const std::uint8_t reply = kIsIpv4 ? kIcmpEchoReply : kIcmpv6EchoReply;

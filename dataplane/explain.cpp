@@ -76,6 +76,14 @@ std::size_t write_frame(const ImaginedPacket& imagined, const Attachment& attach
         ip.destination = Ipv6Wire::from(imagined.destination.ipv6());
     }
     write_l4(imagined, l3 + header);
+    // The hub looks at this checksum when it is asked itself; the others it only carries on.
+    const std::span<std::uint8_t> l4(l3 + header, length - header);
+    if (imagined.protocol == (ipv4 ? kProtocolIcmp : kProtocolIcmpv6)) {
+        const auto& ip = *reinterpret_cast<const Ipv6Header*>(l3);
+        const std::uint64_t pseudo =
+            ipv4 ? 0 : pseudo_header_sum(ip.source, ip.destination, kProtocolIcmpv6, l4.size());
+        reinterpret_cast<IcmpHeader*>(l4.data())->checksum = checksum_of(pseudo + sum_of(l4));
+    }
     return static_cast<std::size_t>(l3 - frame) + length;
 }
 

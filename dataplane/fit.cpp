@@ -31,22 +31,6 @@ bool serves(const Attachment& attachment, const Ipv6Address&) noexcept {
     return attachment.serves_ipv6;
 }
 
-// RFC 2644: no packet becomes a broadcast on the egress link.
-bool is_broadcast(const Attachment& egress, Ipv4Address destination) noexcept {
-    const Prefix4& subnet = egress.subnet4;
-    return subnet.length() < 31 && (destination == subnet.last() || destination == subnet.first());
-}
-bool is_broadcast(const Attachment&, const Ipv6Address&) noexcept {
-    return false;
-}
-
-bool is_own(const Attachment& egress, Ipv4Address destination) noexcept {
-    return destination == egress.ipv4;
-}
-bool is_own(const Attachment& egress, const Ipv6Address& destination) noexcept {
-    return destination == egress.ipv6;
-}
-
 // The packet's nexthop is known: may it leave by it?
 template <class Address>
 void check_way_out(Walk& walk, std::size_t i, Lane& fitting) noexcept {

@@ -19,7 +19,7 @@ struct Message {
     const LinkLayerOption* link_layer = nullptr;
 };
 
-// RFC 4861 §7.1.1 and §7.1.2: code 0, a good checksum, room for the target, and no option of length zero.
+// RFC 4861 §7.1.1 and §7.1.2, both messages: code 0, a good checksum, room for the target, no option of length zero.
 Message read(const Packet& packet, std::uint8_t wanted_option) noexcept {
     const std::span<const std::uint8_t> ip(packet.l3, packet.l3_length);
     const std::span<const std::uint8_t> icmp = ip.subspan(packet.l4_offset);
@@ -118,14 +118,18 @@ void take_advertisement(Walk& walk, std::size_t i) noexcept {
     const Message message = read(packet, kNdOptionTargetLinkLayer);
     if (message.header == nullptr) return walk.drop(i, DropReason::nd_malformed);
     const Ipv6Address target = message.header->target.address();
-    if (target.is_multicast()) return walk.drop(i, DropReason::nd_malformed);
+    const std::uint32_t flags = message.header->flags.to_host();
+    const bool to_group = reinterpret_cast<const Ipv6Header*>(packet.l3)->destination.address().is_multicast();
+    if (target.is_multicast() || (to_group && (flags & kNdFlagSolicited) != 0))
+        return walk.drop(i, DropReason::nd_malformed);
     if (target == attachment.ipv6 || target == attachment.link_local)
         return walk.drop(i, DropReason::duplicate_address);
     const std::uint32_t neighbour = walk.worker.neighbours.find(packet.attachment, target);
     if (neighbour == Neighbours::kNone) return walk.drop(i, DropReason::nd_not_ours);  // RFC 4861 §7.2.5: none is made
-    const std::uint32_t flags = message.header->flags.to_host();
-    const auto* const ethernet = header_at<EthernetHeader>(packet.frame(), 0);
-    const MacAddress mac = message.link_layer != nullptr ? message.link_layer->mac : ethernet->source;
+    // RFC 4861 §4.4: what answers a solicitation to a group, as all of ours are, says its MAC address; without one it
+    // tells nothing.
+    if (message.link_layer == nullptr) return walk.consume(i);
+    const MacAddress mac = message.link_layer->mac;
     if (mac.is_group() || mac.is_zero()) return walk.drop(i, DropReason::nd_malformed);
     // RFC 4861 §7.2.5: without the override flag, a known address is not replaced by another.
     const Neighbours::Link known = walk.worker.neighbours.link(neighbour);

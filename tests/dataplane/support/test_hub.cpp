@@ -18,8 +18,10 @@ std::set<DropReason>& provoked_reasons() {
 }
 
 namespace {
+std::size_t hoarded = 0;
+
 std::uint64_t buffers_in_use() {
-    return std::uint64_t{rte_mempool_in_use_count(Eal::frames())} + rte_mempool_in_use_count(Eal::made());
+    return std::uint64_t{rte_mempool_in_use_count(Eal::frames())} + rte_mempool_in_use_count(Eal::made()) - hoarded;
 }
 std::size_t ports_of(const Policy& policy) {
     std::size_t count = 1;
@@ -98,7 +100,7 @@ void TestHub::send(std::string_view name, const std::vector<Frame>& frames) {
     for (const Frame& frame : frames) bytes.push_back(arriving(name, frame).bytes());
     const std::size_t line = policy_.line_index(name);
     send_bytes(policy_.lines[line].port, bytes, kHeadroom);
-    if (bytes.size() == 1) check_explained(*this, line, bytes.front());
+    if (bytes.size() == 1 && hoarded == 0) check_explained(*this, line, bytes.front());
 }
 
 void TestHub::send_bytes(unsigned port, const std::vector<Bytes>& frames, std::size_t headroom) {
@@ -156,7 +158,7 @@ void TestHub::settle() {
             if (!queue.empty()) return true;
         return false;
     };
-    for (int rounds = 0; waiting(); ++rounds) {
+    for (int rounds = 0; !paused_ && waiting(); ++rounds) {
         REQUIRE(rounds < 1000);
         for (std::size_t port = 0; port < state_->resume.size(); ++port) walk(static_cast<unsigned>(port), {});
     }
@@ -202,6 +204,16 @@ std::uint64_t TestHub::not_made_buffer() const {
 }
 std::uint64_t TestHub::held() const {
     return state_->counters.node().held;
+}
+
+NoBuffers::NoBuffers() {
+    while (rte_mbuf* const mbuf = rte_pktmbuf_alloc(Eal::made())) hoard_.push_back(mbuf);
+    hoarded = hoard_.size();
+}
+
+NoBuffers::~NoBuffers() {
+    for (rte_mbuf* const mbuf : hoard_) rte_pktmbuf_free(mbuf);
+    hoarded = 0;
 }
 
 StandardHub::StandardHub(const Policy& policy) : TestHub(policy) {

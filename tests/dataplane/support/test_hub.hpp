@@ -51,6 +51,8 @@ class TestHub {
     // the last send() or wait().
     void send(std::string_view line, const std::vector<Frame>& frames);
     void send(std::string_view line, const Frame& frame) { send(line, std::vector<Frame>{frame}); }
+    // While paused, send() leaves what waits for a next walk waiting.
+    void pause(bool paused) { paused_ = paused; }
     void send_bytes(unsigned port, const std::vector<Bytes>& frames, std::size_t headroom);
     void send_buffer(unsigned port, rte_mbuf* mbuf);
 
@@ -81,8 +83,21 @@ class TestHub {
     std::vector<std::unique_ptr<dataplane::Tables>> generations_;
     std::unique_ptr<dataplane::WorkerState> state_;
     std::uint64_t now_ = 1000 * kHz;
+    bool paused_ = false;
     Frames left_;
     dataplane::PortCounters before_;
+};
+
+// While it lives, the hub finds no buffer for what it would make itself.
+class NoBuffers {
+  public:
+    NoBuffers();
+    ~NoBuffers();
+    NoBuffers(const NoBuffers&) = delete;
+    NoBuffers& operator=(const NoBuffers&) = delete;
+
+  private:
+    std::vector<rte_mbuf*> hoard_;
 };
 
 // The stations around the standard policy's hub.
@@ -110,7 +125,9 @@ struct StringMaker<sekisho::test::Sent> {
     }
 };
 template <>
-struct StringMaker<sekisho::DropReason> {
-    static std::string convert(sekisho::DropReason reason) { return std::string(sekisho::name_of(reason)); }
+struct StringMaker<sekisho::test::Drops::value_type> {
+    static std::string convert(const sekisho::test::Drops::value_type& drop) {
+        return std::string(sekisho::name_of(drop.first)) + ": " + std::to_string(drop.second);
+    }
 };
 }  // namespace Catch

@@ -1,0 +1,26 @@
+// The blocks that a table is made of, gathered to be let go. The layout itself is in layout.hpp. Writer's thread.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "lpm/arena.hpp"
+#include "lpm/layout.hpp"
+
+namespace sekisho::lpm {
+
+constexpr std::size_t direct_bytes(unsigned stride) noexcept {
+    return std::max(kLineBytes, sizeof(Value) << stride);
+}
+
+constexpr std::size_t root_bytes(const TableHead& head) noexcept {
+    if (head.wide != 0) return kWideWords * sizeof(WideWord);
+    return ((std::size_t{1} << head.bits) + 1) * sizeof(Value);
+}
+
+// Adds the blocks that a value, a word or a root names, all the way down.
+void gather_value(const Arena& arena, Value value, std::vector<Block>& blocks);
+void gather_word(const Arena& arena, WideWord word, std::vector<Block>& blocks);
+void gather_root(const Arena& arena, const TableHead& head, std::vector<Block>& blocks);
+
+}  // namespace sekisho::lpm
