@@ -160,7 +160,7 @@ TEST_CASE("reader: an address, prefix, MAC or date that is none is refused with 
              {"/hub/pools/0", "kita", "hub .pools[0]", "\"kita\" is neither an IPv4 nor an IPv6 prefix"},
              {"/hub/pools/0", "\x1b[2J", "hub .pools[0]", "\"?[2J\" is neither"},
              {"/attachments/0/mac", "02:00:00:00:01:1", "attachments[0] \"kita-1\" .mac",
-              "expected 17 to 17 characters"},
+              "expected 17 characters"},
              {"/attachments/0/mac", "02-00-00-00-01-01", "attachments[0] \"kita-1\" .mac", "is not a MAC address like"},
              {"/attachments/0/ipv4", "192.0.2.1", "attachments[0] \"kita-1\" .ipv4", "with the length of its subnet"},
              {"/attachments/0/ipv4", "192.0.2.256/30", "attachments[0] \"kita-1\" .ipv4",
