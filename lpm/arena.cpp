@@ -234,9 +234,21 @@ void Arena::take_up_returned() {
 
 Limbo::~Limbo() {
     arena->give_back(std::move(blocks));
-    // The chain is let go one by one: it may be as long as the number of views ever made.
-    std::shared_ptr<Limbo> following = std::move(next);
-    while (following && following.use_count() == 1) following = std::exchange(following->next, nullptr);
+    // The chain is let go one by one and not by recursion: it may be as long as the number of views ever made. Whether
+    // a Limbo is the last to hold the next is for the reference count to say, which also orders the threads.
+    thread_local std::vector<std::shared_ptr<Limbo>>* waiting = nullptr;
+    if (waiting != nullptr) {
+        waiting->push_back(std::move(next));
+        return;
+    }
+    std::vector<std::shared_ptr<Limbo>> mine;
+    mine.push_back(std::move(next));
+    waiting = &mine;
+    while (!mine.empty()) {
+        const std::shared_ptr<Limbo> following = std::move(mine.back());
+        mine.pop_back();
+    }
+    waiting = nullptr;
 }
 
 }  // namespace sekisho::lpm

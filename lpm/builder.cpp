@@ -1,4 +1,4 @@
-// How tables are laid out: which node, which stride. Figures behind the choices: docs/decisions/lpm-structure.md.
+// How tables are laid out: which node, which stride. Figures behind the choices: docs/decisions/0004-lpm-structure.md.
 #include "lpm/builder.hpp"
 
 #include <algorithm>

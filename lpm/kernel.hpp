@@ -130,9 +130,7 @@ class Walk {
                 const std::size_t i = chunks_[k];
                 const auto key = static_cast<std::uint16_t>(bits_from(keys_[i], position_[i]) >> (64 - kWindowBits));
                 position_[i] += kWindowBits;
-                Value found;
-                std::memcpy(&found, at_[i] + Isa::value_offset(at_[i], key), sizeof found);
-                settle(i, found, waiting);
+                settle(i, load_slot<Value>(at_[i] + Isa::value_offset(at_[i], key)), waiting);
             }
             for (std::size_t k = 0; k < directs; ++k) {
                 const std::size_t i = directs_[k];

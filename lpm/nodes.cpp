@@ -18,6 +18,24 @@ void add(Unit unit, std::size_t bytes, std::vector<Block>& blocks) {
 
 }  // namespace
 
+Block chunk_block(const Arena& arena, Value chunk) noexcept {
+    std::uint16_t ranges = 0;
+    std::memcpy(&ranges, arena.at(unit_of(chunk)), sizeof ranges);
+    return {unit_of(chunk), static_cast<std::uint32_t>(chunk_bytes(ranges))};
+}
+
+std::size_t value_offset_in(const std::byte* chunk, std::uint16_t key) noexcept {
+    std::uint16_t ranges = 0;
+    std::memcpy(&ranges, chunk, sizeof ranges);
+    std::size_t range = 0;
+    for (std::size_t i = 1; i < ranges; ++i) {
+        std::uint16_t start = 0;
+        std::memcpy(&start, chunk + 2 * i, sizeof start);
+        if (static_cast<std::uint16_t>(start ^ kKeyBias) <= key) range = i;
+    }
+    return chunk_values_offset(ranges) + sizeof(Value) * range;
+}
+
 void gather_value(const Arena& arena, Value value, std::vector<Block>& blocks) {
     if (is_row(value)) return;
     if (is_cell(value)) return add(unit_of(value), sizeof(Row), blocks);

@@ -185,7 +185,8 @@ void Tables<Address>::patch_slots(const Rib<Address>& rib, Unit node, Bits first
     }
 }
 
-// The new value of a block. A direct node stays if the change is inside one of its blocks or some; all else is built.
+// The new value of a block. A direct node stays if the change is inside it, and a chunk if it is inside a node below;
+// all else is built.
 template <class Address>
 Value Tables<Address>::patch(const Rib<Address>& rib, Value old, Bits first, unsigned position,
                              const Prefix<Address>& changed) {
@@ -195,6 +196,20 @@ Value Tables<Address>::patch(const Rib<Address>& rib, Value old, Bits first, uns
         if (builder_.failed()) return old;
         patch_slots(rib, node, first, position, stride, changed);
         return direct_value(node, stride);
+    }
+    if (is_chunk(old) && static_cast<unsigned>(changed.length()) > position + kWindowBits) {
+        const Bits window = first | ((bits_of(changed.first()) - first) >> (112 - position) << (112 - position));
+        const auto key = static_cast<std::uint16_t>((window << position) >> (128 - kWindowBits));
+        const std::size_t offset = value_offset_in(arena_->at(unit_of(old)), key);
+        const Value below = load_slot<Value>(arena_->at(unit_of(old)) + offset);
+        // Only a window with a node of its own stays a range of its own, whatever becomes of the node.
+        if (is_chunk(below) || is_direct(below)) {
+            const Unit node = owned(chunk_block(*arena_, old)).unit;
+            if (builder_.failed()) return old;
+            const Value fresh = patch(rib, below, window, position + kWindowBits, changed);
+            if (fresh != below) stores_.push_back({arena_->at(node) + offset, fresh, sizeof(Value)});
+            return chunk_value(node);
+        }
     }
     gather_value(*arena_, old, dead_);
     return builder_.value(cuts_of(rib, first, position), first, position);
