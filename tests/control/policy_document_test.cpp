@@ -6,6 +6,7 @@
 
 #include "control/document.hpp"
 #include "tests/control/policy_draft.hpp"
+#include "tests/support/random.hpp"
 
 using namespace sekisho;
 using namespace sekisho::control;
@@ -251,4 +252,38 @@ TEST_CASE("document: names of people's text may be Japanese", "[control]") {
     const auto again = Document::parse(Draft().set("/operators/0", op).json().dump());
     REQUIRE(again);
     CHECK_THAT(again->text(), Contains("北医療ネットワーク"));
+}
+
+TEST_CASE("document: a text with random bytes changed is taken or refused in words, never anything worse",
+          "[control]") {
+    test::Random random("policy documents");
+    INFO("SEKISHO_SEED=" << random.seed());
+    const std::string whole = Draft().json().dump();
+    const std::string letters = "{}[]\",:0123456789.-/abcdefz \\\n\x1b\x80\xff";
+    std::size_t taken = 0;
+    for (int round = 0; round < 2000; ++round) {
+        std::string text = whole;
+        for (std::size_t change = 0; change <= random.below(3); ++change) {
+            const std::size_t at = random.below(text.size());
+            switch (random.below(3)) {
+                case 0: text[at] = letters[random.below(letters.size())]; break;
+                case 1: text.erase(at, 1 + random.below(8)); break;
+                default: text.insert(at, text, random.below(text.size()), random.below(40)); break;
+            }
+        }
+        std::vector<Error> errors;
+        const auto document = Document::parse(text, errors);
+        REQUIRE(document.has_value() == errors.empty());
+        if (document) {
+            ++taken;
+            errors = validate(policy_of(*document));
+            REQUIRE(Document::parse(document->text()).value() == *document);
+        }
+        // Words go into JSON messages and onto terminals.
+        for (const Error& error : errors) {
+            REQUIRE_NOTHROW(json(error.words).dump());
+            for (const char letter : error.words) REQUIRE((letter < 0 || (letter >= 0x20 && letter != 0x7f)));
+        }
+    }
+    CHECK(taken > 0);
 }

@@ -1,0 +1,74 @@
+#include "control/client.hpp"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <sys/socket.h>
+
+#include <fmt/format.h>
+
+#include "control/json.hpp"
+#include "control/unix_socket.hpp"
+
+namespace sekisho::control {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kLongestAnswer = std::size_t{64} << 20;  // far over what the daemon sends
+
+}  // namespace
+
+Client::Client(std::string path, FileDescriptor socket)
+    : path_(std::move(path)), socket_(std::move(socket)), input_(kLongestAnswer) {}
+
+Expected<Client> Client::connect(const std::string& path) {
+    auto socket = connect_to(path);
+    if (!socket) return socket.error();
+    return Client(path, std::move(*socket));
+}
+
+Client::Lost Client::lost(const std::string& words) const {
+    return {fmt::format("control socket {}: {}", path_, words)};
+}
+
+Client::Answer Client::call(const std::string& method, const json& params) {
+    return call_text(method, params.dump(-1, ' ', false, json::error_handler_t::replace));
+}
+
+Client::Answer Client::call_text(const std::string& method, const std::string& params) {
+    const std::uint64_t id = next_id_++;
+    const std::string line =
+        fmt::format(R"({{"jsonrpc":"2.0","id":{},"method":{},"params":{}}})", id, json(method).dump(), params) + "\n";
+    std::size_t sent = 0;
+    while (sent < line.size()) {
+        const ssize_t step = ::send(socket_.number(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
+        if (step < 0 && errno == EINTR) continue;
+        if (step < 0) break;  // the daemon may have said why before it closed
+        sent += static_cast<std::size_t>(step);
+    }
+    std::array<char, 64 * 1024> bytes;
+    for (;;) {
+        while (auto answer = input_.next()) {
+            if (answer->oversize) return lost("an answer longer than any should be");
+            auto message = parse_json(answer->text);
+            if (!message || !message->is_object()) return lost("an answer that is no JSON-RPC");
+            const json answered = message->value("id", json());
+            if (const auto error = message->find("error"); error != message->end() && error->is_object()) {
+                // A null id: the daemon could not read a request of ours, and there is but one.
+                if (!answered.is_null() && answered != id) continue;
+                return RpcError{static_cast<RpcErrorCode>(error->value("code", 0)), error->value("message", ""),
+                                error->value("data", json::object())};
+            }
+            if (answered == id && message->contains("result")) return std::move((*message)["result"]);
+        }
+        const ssize_t got = ::recv(socket_.number(), bytes.data(), bytes.size(), 0);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return lost(std::strerror(errno));
+        if (got == 0) return lost("the daemon closed the connection before it answered");
+        input_.feed({bytes.data(), static_cast<std::size_t>(got)});
+    }
+}
+
+}  // namespace sekisho::control

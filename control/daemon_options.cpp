@@ -1,0 +1,128 @@
+#include "control/daemon_options.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <cstdio>
+#include <fstream>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "control/build_version.hpp"
+#include "control/place.hpp"
+
+namespace sekisho::control {
+
+namespace {
+
+bool is_name(const std::string& text) {
+    return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+        return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-';
+    }) && std::isalnum(static_cast<unsigned char>(text.front())) != 0;
+}
+
+// The line of the configuration file that an error is about, when it names a key that stands there: "FILE line 3: ".
+std::string place_in_file(const std::string& file, const std::string& words) {
+    std::ifstream stream(file);
+    std::string line;
+    for (int number = 1; std::getline(stream, line); ++number) {
+        std::string key = line.substr(0, line.find('='));
+        key.erase(std::remove_if(key.begin(), key.end(), [](unsigned char c) { return std::isspace(c) != 0; }),
+                  key.end());
+        if (key.empty() || key[0] == '#' || key == line) continue;
+        const std::size_t at = words.find(key);
+        if (at == std::string::npos) continue;
+        const std::size_t end = at + key.size();
+        const bool is_whole =
+            end == words.size() || (std::isalnum(static_cast<unsigned char>(words[end])) == 0 && words[end] != '-');
+        if (is_whole) return fmt::format("{} line {}: ", file, number);
+    }
+    return {};
+}
+
+}  // namespace
+
+Expected<dataplane::PortSpec> parse_port(const std::string& text, std::uint16_t mtu) {
+    const std::size_t equals = text.find('=');
+    if (equals == std::string::npos || equals + 1 == text.size())
+        return Error{ErrorCode::invalid, in_quotes(text) + ": NAME=DEVARGS is expected, kita0=net_tap0,iface=sk-kita"};
+    dataplane::PortSpec port;
+    port.name = text.substr(0, equals);
+    port.devargs = text.substr(equals + 1);
+    port.mtu = mtu;
+    if (!is_name(port.name))
+        return Error{ErrorCode::invalid, in_quotes(port.name) +
+                                             ": a port's name is 1 to 64 letters, digits, '.', '_' "
+                                             "and '-', beginning with a letter or digit"};
+    return port;
+}
+
+ParsedOptions parse_options(int argc, const char* const* argv) {
+    DaemonOptions options;
+    CLI::App app{"sekishod: the hub's dataplane and its control socket"};
+    app.set_version_flag("--version", std::string("sekishod ") + build_version());
+    app.set_config("--config", "", "configuration file (TOML or INI) with the names of these flags")
+        ->check(CLI::ExistingFile);
+    app.allow_config_extras(CLI::config_extras_mode::error);
+
+    std::vector<std::string> ports;
+    std::uint16_t mtu = 1500;
+    app.add_option("--port", ports, "a port: NAME=DEVARGS, as in kita0=net_tap0,iface=sk-kita; again for each")
+        ->delimiter('\0')
+        ->take_all();
+    app.add_option("--mtu", mtu, "largest IP packet of the ports, in bytes")
+        ->check(CLI::Range(1280, 9000))
+        ->capture_default_str();
+    app.add_option("--socket", options.socket, "the control socket")->capture_default_str();
+    app.add_option("--state-dir", options.state_directory, "keeps the last good generation and the audit log")
+        ->capture_default_str();
+    app.add_option("--policy", options.policy, "the policy to begin with, when the state directory holds none")
+        ->check(CLI::ExistingFile);
+    auto* replace = app.add_flag("--policy-replace", options.policy_replace,
+                                 "begin with --policy whatever the state directory holds");
+    replace->needs(app.get_option("--policy"));
+    app.add_option("--lcores", options.engine.lcores,
+                   "lcores and their processors: the first is control's, the second the worker's, as in 0@0,1@1");
+    bool no_huge = false;
+    app.add_flag("--no-huge", no_huge, "use no hugepages, also if there are enough: slower");
+    app.add_option("--memory", options.engine.memory_megabytes, "DPDK's memory, in MB")
+        ->check(CLI::Range(64U, 1048576U))
+        ->capture_default_str();
+    app.add_option("--buffers", options.engine.buffers, "packet buffers in all")
+        ->check(CLI::Range(1024U, 16777216U))
+        ->capture_default_str();
+    app.add_option("--file-prefix", options.engine.file_prefix, "DPDK's run-time directory: one for each daemon")
+        ->capture_default_str();
+    std::string idle = "sleep";
+    app.add_option("--idle", idle, "an idle worker polls on, or sleeps a little")
+        ->check(CLI::IsMember({"poll", "sleep"}))
+        ->capture_default_str();
+    std::string level = "info";
+    app.add_option("--log-level", level, "how much the log says")
+        ->check(CLI::IsMember({"error", "warning", "info", "debug"}))
+        ->capture_default_str();
+    app.add_flag("--check", options.check, "only say in words what is missing; exit code 1 if something is");
+
+    try {
+        app.parse(argc, argv);
+        for (const std::string& text : ports) {
+            auto port = parse_port(text, mtu);
+            if (!port) throw CLI::ValidationError("--port", port.error().words);
+            options.engine.ports.push_back(std::move(*port));
+        }
+    } catch (const CLI::Success& help) {  // --help, --version
+        return {std::nullopt, app.exit(help)};
+    } catch (const CLI::ParseError& error) {
+        const auto* config = app.get_config_ptr();
+        const std::string place = config->count() == 0 ? "" : place_in_file(config->as<std::string>(), error.what());
+        fmt::print(stderr, "sekishod: {}{}\nRun with --help for more information.\n", place, error.what());
+        return {std::nullopt, 2};
+    }
+    if (no_huge) options.engine.hugepages = false;
+    options.engine.idle = idle == "poll" ? dataplane::Idle::poll : dataplane::Idle::sleep;
+    options.log_level = log_level_named(level).value_or(LogLevel::info);
+    return {std::move(options), 0};
+}
+
+}  // namespace sekisho::control

@@ -1,0 +1,35 @@
+// What sekishod is told: the command line and its configuration file, one set of names for both.
+//
+// A flag wins over the file. Errors name the flag, or the file's line; nothing is opened or started here.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "control/log.hpp"
+#include "dataplane/engine.hpp"
+#include "net/expected.hpp"
+
+namespace sekisho::control {
+
+struct DaemonOptions {
+    dataplane::EngineConfig engine;
+    std::string socket = "/run/sekisho/control.sock";
+    std::string state_directory = "/var/lib/sekisho";
+    std::string policy;           // the initial document; "" for none
+    bool policy_replace = false;  // it takes the place of what the state directory holds
+    bool check = false;           // only say what is missing
+    LogLevel log_level = LogLevel::info;
+};
+
+struct ParsedOptions {
+    std::optional<DaemonOptions> options;
+    int exit_code = 0;  // when there are none: help was printed (0), or an error was (2)
+};
+
+ParsedOptions parse_options(int argc, const char* const* argv);
+
+// "kita0=net_tap0,iface=sk-kita": a name as attachments use it, and DPDK's device arguments.
+Expected<dataplane::PortSpec> parse_port(const std::string& text, std::uint16_t mtu);
+
+}  // namespace sekisho::control

@@ -1,0 +1,40 @@
+#include "control/engine_node.hpp"
+
+namespace sekisho::control {
+
+namespace {
+
+constexpr std::chrono::milliseconds kReclaimEvery{20};
+
+struct CompilerNames final : dataplane::Explanation::Names {
+    explicit CompilerNames(const Compiler& from) : compiler(from) {}
+    std::string attachment(AttachmentId id) const override { return compiler.attachment_name(id); }
+    std::string institution(InstitutionId id) const override { return compiler.institution_name(id); }
+    std::string vrf(VrfId id) const override { return compiler.vrf_name(id); }
+    const Compiler& compiler;
+};
+
+}  // namespace
+
+Expected<std::unique_ptr<EngineNode>> EngineNode::make(EventLoop& loop, dataplane::Engine& engine, Compiler& compiler) {
+    std::unique_ptr<EngineNode> node(new EngineNode(engine, compiler));
+    auto timer = Timer::make(loop, Timer::Clock::steady, [self = node.get()] { self->reclaim(); });
+    if (!timer) return timer.error();
+    node->timer_ = std::move(*timer);
+    return node;
+}
+
+void EngineNode::publish(std::unique_ptr<dataplane::Tables> tables) {
+    engine_.publish(std::move(tables));
+    timer_->set(kReclaimEvery);
+}
+
+void EngineNode::reclaim() {
+    if (engine_.reclaim() > 0) timer_->set(kReclaimEvery);
+}
+
+Expected<dataplane::Explanation> EngineNode::explain(const dataplane::ImaginedPacket& packet) const {
+    return engine_.explain(packet, CompilerNames(compiler_));
+}
+
+}  // namespace sekisho::control

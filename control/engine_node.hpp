@@ -1,0 +1,41 @@
+// The daemon's node: an Engine that forwards, and the Compiler that knows the names behind its numbers.
+//
+// Control thread. Old tables are freed as the workers leave them, looked at by a timer that rests when none wait.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "control/compile.hpp"
+#include "control/event_loop.hpp"
+#include "control/node.hpp"
+#include "dataplane/engine.hpp"
+
+namespace sekisho::control {
+
+class EngineNode final : public Node {
+  public:
+    // The others outlive the node.
+    static Expected<std::unique_ptr<EngineNode>> make(EventLoop& loop, dataplane::Engine& engine, Compiler& compiler);
+
+    void publish(std::unique_ptr<dataplane::Tables> tables) override;
+    std::optional<dataplane::Counters> counters() override { return engine_.counters(); }
+    std::vector<dataplane::PortInfo> ports() const override { return engine_.ports(); }
+    std::vector<dataplane::Neighbours::Entry> neighbours() const override { return engine_.neighbours(); }
+    Expected<dataplane::Explanation> explain(const dataplane::ImaginedPacket& packet) const override;
+    std::string attachment_name(AttachmentId id) const override { return compiler_.attachment_name(id); }
+    std::optional<AttachmentId> attachment_named(std::string_view name) const override {
+        return compiler_.attachment_id(name);
+    }
+
+  private:
+    EngineNode(dataplane::Engine& engine, Compiler& compiler) : engine_(engine), compiler_(compiler) {}
+    void reclaim();
+
+    dataplane::Engine& engine_;
+    Compiler& compiler_;
+    std::unique_ptr<Timer> timer_;
+};
+
+}  // namespace sekisho::control

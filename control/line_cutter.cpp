@@ -1,0 +1,31 @@
+#include "control/line_cutter.hpp"
+
+#include <utility>
+
+namespace sekisho::control {
+
+std::optional<LineCutter::Line> LineCutter::next() {
+    for (;;) {
+        const std::size_t newline = buffer_.find('\n', searched_);
+        if (newline == std::string::npos) {
+            searched_ = buffer_.size();
+            if (skipping_) start_ = searched_;
+            const bool oversize = searched_ - start_ > longest_;
+            if (oversize) {
+                skipping_ = true;
+                start_ = searched_;
+            }
+            buffer_.erase(0, start_);
+            searched_ -= std::exchange(start_, 0);
+            if (oversize) return Line{true, {}};
+            return std::nullopt;
+        }
+        const std::size_t start = std::exchange(start_, newline + 1);
+        searched_ = start_;
+        if (std::exchange(skipping_, false)) continue;  // the end of a line that was reported already
+        if (newline - start > longest_) return Line{true, {}};
+        return Line{false, buffer_.substr(start, newline - start)};
+    }
+}
+
+}  // namespace sekisho::control

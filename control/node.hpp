@@ -1,0 +1,42 @@
+// The node as the control socket sees it: takes tables, tells what it counted, explains.
+//
+// The daemon's is an Engine with its Compiler (control/engine_node.hpp); the tests' is a fake. All of it is the control
+// thread's, and nothing here waits longer than a few milliseconds.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/engine.hpp"
+#include "dataplane/explain.hpp"
+#include "dataplane/port.hpp"
+#include "dataplane/stats.hpp"
+#include "dataplane/tables.hpp"
+#include "net/expected.hpp"
+#include "net/ids.hpp"
+
+namespace sekisho::control {
+
+class Node {
+  public:
+    virtual ~Node() = default;
+
+    // Makes `tables` what the next packets meet; cannot fail.
+    virtual void publish(std::unique_ptr<dataplane::Tables> tables) = 0;
+
+    // A consistent copy; nullopt if the worker did not answer in time.
+    virtual std::optional<dataplane::Counters> counters() = 0;
+    virtual std::vector<dataplane::PortInfo> ports() const = 0;  // by PortId
+    virtual std::vector<dataplane::Neighbours::Entry> neighbours() const = 0;
+    virtual Expected<dataplane::Explanation> explain(const dataplane::ImaginedPacket& packet) const = 0;
+
+    // Names behind numbers and the other way round; empty when there is none.
+    virtual std::string attachment_name(AttachmentId id) const = 0;
+    virtual std::optional<AttachmentId> attachment_named(std::string_view name) const = 0;
+};
+
+}  // namespace sekisho::control

@@ -1,0 +1,176 @@
+// sekishoctl: the command line of the hub.
+//
+// Reads arguments, calls one command, returns its exit code: 0 done, 1 refused or invalid, 2 usage, 3 no daemon,
+// 4 (diff) different. What it can do is what docs/control-socket.md lists; it has no other way into the daemon.
+#include "control/sekishoctl.hpp"
+
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <thread>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "control/build_version.hpp"
+#include "control/schema.hpp"
+
+namespace sekisho::control::cli {
+
+using nlohmann::json;
+
+int print_schema() {
+    fmt::print("{}", schema_text());
+    return kOk;
+}
+
+int print_version(const Options& options) {
+    auto client = Client::connect(options.socket);
+    json daemon;  // null: not there, which is no error for this question
+    if (client)
+        if (auto answer = client->call("version"); std::holds_alternative<json>(answer))
+            daemon = std::get<json>(answer);
+    if (options.json) {
+        print({{"sekishoctl", build_version()}, {"daemon", daemon}});
+        return kOk;
+    }
+    fmt::print("sekishoctl {}\n", build_version());
+    if (daemon.is_object())
+        fmt::print("sekishod {}, pid {}, generation {}\n", daemon.value("version", ""), daemon.value("pid", 0),
+                   daemon.value("generation", std::uint64_t{0}));
+    else
+        fmt::print("sekishod: none answers at {}\n", options.socket);
+    return kOk;
+}
+
+int wait_ready(const Options& options, double seconds) {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+    for (;;) {
+        std::string words;
+        auto client = Client::connect(options.socket);
+        if (client) {
+            const auto answer = client->call("version");
+            if (const auto* result = std::get_if<json>(&answer)) {
+                if (options.json) print(*result);
+                return kOk;
+            }
+            words = "the daemon did not answer";
+        } else {
+            words = client.error().words;
+        }
+        if (std::chrono::steady_clock::now() >= until)
+            return fail(options, Client::Lost{fmt::format("not ready after {} s: {}", seconds, words)});
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+}
+
+namespace {
+
+// The options of `explain`, sent on by the names of the method's parameters.
+void add_explain(CLI::App& command, json& packet) {
+    const auto text = [&](const char* flag, const char* name, const char* help) {
+        return command.add_option_function<std::string>(
+            flag, [&packet, name](const std::string& value) { packet[name] = value; }, help);
+    };
+    const auto number = [&](const char* flag, const char* name, const char* help, unsigned most) {
+        command
+            .add_option_function<unsigned>(
+                flag, [&packet, name](const unsigned& value) { packet[name] = value; }, help)
+            ->check(CLI::Range(0U, most));
+    };
+    text("--attachment", "attachment", "the attachment that the packet comes by")->required();
+    text("--source", "source", "its source, in the operator's space")->required();
+    text("--destination", "destination", "its destination, in hub space")->required();
+    text("--protocol", "protocol", "tcp, udp, icmp, or a protocol number")->required();
+    number("--source-port", "source_port", "40000 by default", 65535);
+    number("--destination-port", "destination_port", "0 by default", 65535);
+    text("--tcp-flags", "tcp_flags", "letters of FSRPAUEC; S by default");
+    text("--icmp-type", "icmp_type", "echo-request (default), echo-reply, or a number");
+    number("--ttl", "ttl", "TTL or hop limit; 64 by default", 255);
+    number("--length", "length", "bytes of the IP packet; as short as it can be by default", 65535);
+    command.add_flag_callback(
+        "--fragmentable", [&packet] { packet["fragmentable"] = true; }, "without IPv4's don't-fragment bit");
+}
+
+int run(int argc, char** argv) {
+    Options options;
+    CLI::App app{"sekishoctl: look at and change the hub, by its control socket"};
+    app.require_subcommand(1);
+    app.fallthrough();  // --json and --socket may stand before or after the command
+    app.footer("Exit codes: 0 done, 1 refused or invalid, 2 usage, 3 no daemon answers, 4 (diff) different.");
+    app.add_option("--socket", options.socket, "the daemon's control socket")
+        ->envname("SEKISHO_SOCKET")
+        ->capture_default_str();
+    app.add_flag("--json", options.json, "results and errors as JSON");
+
+    std::function<int()> command;
+    std::string file, what;
+    bool dry_run = false, all = false;
+    double seconds = 30;
+    json packet = json::object();
+
+    auto* checks = app.add_subcommand("check", "whether a policy file is valid; needs no daemon");
+    checks->add_option("file", file, "the policy file, - for standard input")->required();
+    checks->callback([&] { command = [&] { return check(options, file); }; });
+
+    auto* diffs = app.add_subcommand("diff", "what a policy file would change in the running policy");
+    diffs->add_option("file", file, "the policy file, - for standard input")->required();
+    diffs->callback([&] { command = [&] { return diff(options, file); }; });
+
+    auto* applies = app.add_subcommand("apply", "make a policy file the running policy, all of it or nothing");
+    applies->add_option("file", file, "the policy file, - for standard input")->required();
+    applies->add_flag("--dry-run", dry_run, "validate, compile and compare, but change nothing");
+    applies->callback([&] { command = [&] { return apply(options, file, dry_run); }; });
+
+    auto* shows = app.add_subcommand("show", "the running generation, the policy's objects, what the node counts");
+    shows->add_option("what", what, "what to show")
+        ->required()
+        ->check(CLI::IsMember({"generation", "operators", "attachments", "institutions", "translations", "agreements",
+                               "routes", "gates", "ports", "counters", "drops", "stages", "neighbours", "tables",
+                               "policy"}));
+    auto* all_flag = shows->add_flag("--all", all, "drops: the reasons that never happened, too");
+    shows->callback([&, all_flag] {
+        if (all_flag->count() != 0 && what != "drops") throw CLI::ValidationError("--all", "goes with drops only");
+        command = [&] { return show(options, what, all); };
+    });
+
+    auto* explains = app.add_subcommand("explain", "what would become of a packet, decision by decision");
+    add_explain(*explains, packet);
+    explains->callback([&] { command = [&] { return explain(options, packet); }; });
+
+    app.add_subcommand("schema", "the JSON Schema of policy files; needs no daemon")->callback([&] {
+        command = [] { return print_schema(); };
+    });
+    auto* waits = app.add_subcommand("wait-ready", "wait until the daemon answers");
+    waits->add_option("--timeout", seconds, "how long at most, in seconds")
+        ->check(CLI::Range(0.0, 86400.0))
+        ->capture_default_str();
+    waits->callback([&] { command = [&] { return wait_ready(options, seconds); }; });
+    app.add_subcommand("version", "of this program, and of the daemon if one answers")->callback([&] {
+        command = [&] { return print_version(options); };
+    });
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::CallForHelp& help) {
+        return app.exit(help);
+    } catch (const CLI::ParseError& error) {
+        app.exit(error);  // prints it
+        return kUsage;
+    }
+    return command();
+}
+
+}  // namespace
+
+}  // namespace sekisho::control::cli
+
+int main(int argc, char** argv) {
+    try {
+        return sekisho::control::cli::run(argc, argv);
+    } catch (const std::exception& fault) {
+        fmt::print(stderr, "sekishoctl: {}\n", fault.what());
+        return sekisho::control::cli::kRefused;
+    }
+}

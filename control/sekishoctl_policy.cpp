@@ -1,0 +1,200 @@
+// The commands that take a policy file: check, diff, apply.
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include <fmt/format.h>
+
+#include "control/diff.hpp"
+#include "control/sekishoctl.hpp"
+#include "control/validate.hpp"
+
+namespace sekisho::control::cli {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr std::size_t kBatchBytes = std::size_t{256} << 10;  // of objects in one line
+
+Expected<std::string> read_file(const std::string& file) {
+    if (file == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
+    std::ifstream stream(file, std::ios::binary);
+    std::string text(std::istreambuf_iterator<char>(stream), {});
+    if (!stream) return Error{ErrorCode::unavailable, fmt::format("{}: cannot be read", file)};
+    return text;
+}
+
+// One request of a transaction: objects of a document as JSON text, grouped by kind.
+class Batch {
+  public:
+    explicit Batch(const json& transaction) : transaction_(transaction.dump()) {}
+    bool empty() const noexcept { return bytes_ == 0; }
+    std::size_t bytes() const noexcept { return bytes_; }
+
+    void add(Kind kind, const std::string& object) {
+        if (kind != kind_ || bytes_ == 0) {
+            if (bytes_ != 0) puts_ += kind_ == Kind::hub ? "," : "],";
+            puts_ += fmt::format("\"{}\":{}", name_of(kind), kind == Kind::hub ? "" : "[");
+            kind_ = kind;
+        } else {
+            puts_ += ",";
+        }
+        puts_ += object;
+        bytes_ += object.size();
+    }
+    std::string params() const {
+        return fmt::format(R"({{"transaction":{},"put":{{{}{}}}}})", transaction_, puts_,
+                           bytes_ == 0 || kind_ == Kind::hub ? "" : "]");
+    }
+
+  private:
+    std::string transaction_;
+    std::string puts_;
+    Kind kind_ = Kind::hub;
+    std::size_t bytes_ = 0;
+};
+
+// Begins a transaction and stages the whole document in it: its number, or nullopt after the error was printed.
+std::optional<json> stage(Daemon& daemon, const Document& document) {
+    const auto begun = daemon.call("begin", {{"replace", true}});
+    if (!begun) return std::nullopt;
+    const json transaction = (*begun)["transaction"];
+    Batch batch(transaction);
+    bool failed = false;
+    const auto send = [&] {
+        if (!batch.empty() && !failed) failed = !daemon.call_text("batch", batch.params());
+        batch = Batch(transaction);
+    };
+    for (const Kind kind : kKinds)
+        document.for_each(kind, [&](const ObjectPtr& object) {
+            if (batch.bytes() + object->text.size() > kBatchBytes) send();
+            batch.add(kind, object->text);
+        });
+    send();
+    if (failed) return std::nullopt;
+    return transaction;
+}
+
+void print_changes(const json& change) {
+    static const std::map<std::string, char> kSigns = {{"added", '+'}, {"removed", '-'}, {"changed", '~'}};
+    const auto sign = kSigns.find(change.value("change", ""));
+    fmt::print("{} {} {}\n", sign == kSigns.end() ? '?' : sign->second, change.value("kind", ""),
+               change.value("id", ""));
+    for (const json& field : change.value("fields", json::array()))
+        fmt::print("    {}: {} -> {}\n", field.value("field", ""), field.value("before", json()).dump(),
+                   field.value("after", json()).dump());
+}
+
+// "institutions +1 -0 ~2, routes +0 -1 ~0", or "no difference".
+std::string counts_text(const json& counts) {
+    std::string text;
+    for (const std::string_view kind : kKindNames) {
+        const json count = counts.value(std::string(kind), json::object());
+        const int added = count.value("added", 0), removed = count.value("removed", 0),
+                  changed = count.value("changed", 0);
+        if (added + removed + changed == 0) continue;
+        text += fmt::format("{}{} +{} -{} ~{}", text.empty() ? "" : ", ", kind, added, removed, changed);
+    }
+    return text.empty() ? "no difference" : text;
+}
+
+void print_words(const json& result, const char* name, const char* title) {
+    for (const json& words : result.value(name, json::array()))
+        if (words.is_string()) fmt::print("{}: {}\n", title, words.get_ref<const std::string&>());
+}
+
+json words_of(const std::vector<Error>& errors) {
+    json words = json::array();
+    for (const Error& error : errors) words.push_back(error.words);
+    return words;
+}
+
+int print_errors(const Options& options, const std::string& file, const std::vector<Error>& errors) {
+    RpcError error{RpcErrorCode::invalid,
+                   fmt::format("{}: {} error{}", file, errors.size(), errors.size() == 1 ? "" : "s")};
+    error.data["errors"] = words_of(errors);
+    return fail(options, error);
+}
+
+}  // namespace
+
+std::optional<Document> read_document(const Options& options, const std::string& file) {
+    const auto text = read_file(file);
+    if (!text) {
+        fail(options, text.error());
+        return std::nullopt;
+    }
+    std::vector<Error> errors;
+    auto document = Document::parse(*text, errors);
+    if (!document) print_errors(options, file, errors);
+    return document;
+}
+
+int check(const Options& options, const std::string& file) {
+    const auto document = read_document(options, file);
+    if (!document) return kRefused;
+    const Policy policy = policy_of(*document);
+    const std::vector<Error> errors = validate(policy);
+    if (!errors.empty()) return print_errors(options, file, errors);
+    const std::vector<std::string> doubts = warnings(policy, std::chrono::system_clock::now());
+    if (options.json) {
+        print({{"valid", true}, {"objects", document->size()}, {"warnings", doubts}});
+        return kOk;
+    }
+    for (const std::string& doubt : doubts) fmt::print("warning: {}\n", doubt);
+    fmt::print("{}: valid, {} objects\n", file, document->size());
+    return kOk;
+}
+
+int diff(const Options& options, const std::string& file) {
+    const auto document = read_document(options, file);
+    if (!document) return kRefused;
+    Daemon daemon(options);
+    const auto transaction = stage(daemon, *document);
+    if (!transaction) return daemon.exit_code();
+    const auto result = daemon.call("diff", {{"transaction", *transaction}});
+    if (!result || !daemon.call("abort", {{"transaction", *transaction}})) return daemon.exit_code();
+
+    const std::string counts = counts_text(result->value("counts", json::object()));
+    const bool differs = counts != "no difference";
+    if (options.json) {
+        print(*result);
+    } else {
+        for (const json& change : (*result)["changes"]) print_changes(change);
+        if (const int omitted = result->value("omitted", 0); omitted != 0) fmt::print("... and {} more\n", omitted);
+        print_words(*result, "notes", "note");
+        fmt::print("{} against generation {}: {}\n", file, result->value("running", 0), counts);
+    }
+    return differs ? kDifferent : kOk;
+}
+
+int apply(const Options& options, const std::string& file, bool dry_run) {
+    const auto document = read_document(options, file);
+    if (!document) return kRefused;
+    Daemon daemon(options);
+    const auto transaction = stage(daemon, *document);
+    if (!transaction) return daemon.exit_code();
+    const auto result = daemon.call("commit", {{"transaction", *transaction}, {"dry_run", dry_run}});
+    if (!result) return daemon.exit_code();
+    if (options.json) {
+        print(*result);
+        return kOk;
+    }
+    print_words(*result, "notes", "note");
+    print_words(*result, "warnings", "warning");
+    const std::string counts = counts_text(result->value("counts", json::object()));
+    const auto base = result->value("base", std::uint64_t{0});
+    const auto generation = result->value("generation", std::uint64_t{0});
+    if (dry_run)
+        fmt::print("dry run: would follow generation {}: {}\n", base, counts);
+    else if (generation == base)
+        fmt::print("generation {} stands: {}\n", generation, counts);
+    else
+        fmt::print("generation {} runs, after {}: {}\n", generation, base, counts);
+    return kOk;
+}
+
+}  // namespace sekisho::control::cli

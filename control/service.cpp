@@ -1,0 +1,218 @@
+#include "control/service.hpp"
+
+#include <exception>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "control/log.hpp"
+#include "control/place.hpp"
+#include "control/show_node.hpp"
+
+namespace sekisho::control {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kDiffBytes = std::size_t{512} << 10;  // of one answer
+constexpr std::size_t kMaxNotes = 100;                      // in one answer; likewise warnings
+
+RpcError error_of(const Refused& refused) {
+    RpcError error = rpc_error(refused.error);
+    if (refused.conflict) {
+        error.code = RpcErrorCode::conflict;
+        error.data["base"] = refused.conflict->base;
+        error.data["running"] = refused.conflict->running;
+    }
+    if (!refused.others.empty()) {
+        error.message += fmt::format(" (and {} more)", refused.others.size());
+        error.data["errors"] = json::array({refused.error.words});
+        for (const Error& other : refused.others) error.data["errors"].push_back(other.words);
+    }
+    return error;
+}
+
+// The first of the words, and at the end how many more there are.
+json bounded(const std::vector<std::string>& words) {
+    json result = json::array();
+    for (std::size_t i = 0; i < words.size() && i < kMaxNotes; ++i) result.push_back(words[i]);
+    if (words.size() > kMaxNotes) result.push_back(fmt::format("... and {} more", words.size() - kMaxNotes));
+    return result;
+}
+
+// The changes, as many as one answer may hold; "omitted" counts the others.
+json bounded(const DocumentDiff& diff) {
+    for (std::size_t most = 1000;; most /= 2) {
+        const std::string text = to_json(diff, most).dump();
+        if (text.size() <= kDiffBytes || most == 0) return json::parse(text);
+    }
+}
+
+}  // namespace
+
+Service::Service(Generations& generations, Node& node, std::string version)
+    : generations_(generations), node_(node), version_(std::move(version)) {}
+
+Expected<std::unique_ptr<Service>> Service::start(EventLoop& loop, const std::string& path, Generations& generations,
+                                                  Node& node, const std::string& version, ServerLimits limits) {
+    std::unique_ptr<Service> service(new Service(generations, node, version));
+    Service* const self = service.get();
+    service->add_methods();
+    ServerHandlers handlers;
+    handlers.line = [self](ClientId client, const Peer& peer, const std::string& line) {
+        self->take_line(client, peer, line);
+    };
+    handlers.refused = [self](ClientId client, const std::string& words) {
+        self->server_->send(client, error_line(nullptr, {RpcErrorCode::limit, words}));
+    };
+    handlers.gone = [self](ClientId client) { self->generations_.client_gone(client); };
+    auto server = SocketServer::listen(loop, path, std::move(handlers), limits);
+    if (!server) return server.error();
+    service->server_ = std::move(*server);
+    return service;
+}
+
+void Service::add_methods() {
+    const auto now = [this](const std::string& name, std::function<Result(Params)> method) {
+        methods_[name] = [this, method = std::move(method)](Call call) {
+            answer(call.client, call.id, method(std::move(call.params)));
+        };
+    };
+    now("version", [this](Params params) -> Result {
+        if (auto error = params.error()) return *error;
+        return json{{"version", version_},
+                    {"protocol", kProtocolVersion},
+                    {"generation", generations_.running()->number},
+                    {"pid", ::getpid()}};
+    });
+    methods_["begin"] = [this](Call call) { begin(std::move(call)); };
+    methods_["batch"] = [this](Call call) { batch(std::move(call)); };
+    methods_["diff"] = [this](Call call) { diff(std::move(call)); };
+    methods_["commit"] = [this](Call call) { commit(std::move(call)); };
+    methods_["abort"] = [this](Call call) { abort(std::move(call)); };
+
+    now("show.generation", [this](Params params) -> Result {
+        if (auto error = params.error()) return *error;
+        json result = show_generation(*generations_.running());
+        result["transactions"] = generations_.transactions();
+        return result;
+    });
+    now("show.policy", [this](Params params) { return show_policy(*generations_.running(), std::move(params)); });
+    for (const Kind kind : kKinds) {
+        if (kind == Kind::hub) continue;
+        now("show." + std::string(name_of(kind)), [this, kind](Params params) {
+            return show_objects(*generations_.running(), kind, std::move(params), std::chrono::system_clock::now());
+        });
+    }
+    now("show.tables", [this](Params params) -> Result {
+        if (auto error = params.error()) return *error;
+        return to_json(generations_.running()->report);
+    });
+    now("show.ports", [this](Params params) { return show_ports(node_, std::move(params)); });
+    now("show.counters", [this](Params params) { return show_counters(node_, std::move(params)); });
+    now("show.drops", [this](Params params) { return show_drops(node_, std::move(params)); });
+    now("show.stages", [this](Params params) { return show_stages(node_, std::move(params)); });
+    now("show.neighbours", [this](Params params) { return show_neighbours(node_, std::move(params)); });
+    now("explain", [this](Params params) { return explain(node_, std::move(params)); });
+}
+
+void Service::take_line(ClientId client, const Peer& peer, const std::string& line) {
+    auto parsed = parse_request(line);
+    if (auto* refusal = std::get_if<Refusal>(&parsed)) {
+        server_->send(client, error_line(refusal->id, refusal->error));
+        return;
+    }
+    Request& request = std::get<Request>(parsed);
+    const auto method = methods_.find(request.method);
+    if (method == methods_.end()) {
+        answer(client, request.id,
+               RpcError{RpcErrorCode::method_not_found, "there is no method " + in_quotes(request.method)});
+        return;
+    }
+    try {
+        method->second({client, peer, request.id, Params(std::move(request.params))});
+    } catch (const std::exception& fault) {
+        log(LogLevel::error, fmt::format("method {}: {}", request.method, fault.what()));
+        answer(
+            client, request.id,
+            RpcError{RpcErrorCode::internal_error, fmt::format("method {} failed: {}", request.method, fault.what())});
+    }
+}
+
+void Service::answer(ClientId client, const std::optional<json>& id, const Result& result) {
+    if (!id) return;  // a notification
+    if (const auto* error = std::get_if<RpcError>(&result))
+        server_->send(client, error_line(*id, *error));
+    else
+        server_->send(client, result_line(*id, std::get<json>(result)));
+}
+
+template <class Done, class Write>
+std::function<void(Done)> Service::later(const Call& call, Write write) {
+    server_->expect_answer(call.client);
+    return [this, client = call.client, id = call.id, write](Done done) {
+        if (const auto* refused = std::get_if<Refused>(&done))
+            answer(client, id, error_of(*refused));
+        else
+            answer(client, id, write(std::get<0>(done)));
+        server_->answered(client);
+    };
+}
+
+void Service::begin(Call call) {
+    const bool replace = call.params.flag("replace");
+    if (auto error = call.params.error()) return answer(call.client, call.id, *error);
+    const std::uint64_t base = generations_.running()->number;
+    const auto transaction = generations_.begin(call.client, call.peer, replace);
+    if (!transaction) return answer(call.client, call.id, rpc_error(transaction.error()));
+    answer(call.client, call.id, json{{"transaction", *transaction}, {"base", base}});
+}
+
+void Service::batch(Call call) {
+    const TransactionId transaction = call.params.required_number("transaction");
+    json operations = json::object();
+    for (const char* part : {"put", "delete"})
+        if (json value = call.params.take(part); !value.is_null()) operations[part] = std::move(value);
+    if (auto error = call.params.error()) return answer(call.client, call.id, *error);
+    generations_.batch(call.client, transaction, std::move(operations),
+                       later<Outcome<Staged>>(call, [](const Staged& staged) -> Result {
+                           return json{{"puts", staged.puts}, {"deletes", staged.deletes}, {"objects", staged.objects}};
+                       }));
+}
+
+void Service::diff(Call call) {
+    const TransactionId transaction = call.params.required_number("transaction");
+    if (auto error = call.params.error()) return answer(call.client, call.id, *error);
+    generations_.diff(call.client, transaction, later<Outcome<Compared>>(call, [](const Compared& compared) -> Result {
+                          json result = bounded(compared.diff);
+                          result["running"] = compared.running;
+                          return result;
+                      }));
+}
+
+void Service::commit(Call call) {
+    const TransactionId transaction = call.params.required_number("transaction");
+    const bool dry_run = call.params.flag("dry_run");
+    if (auto error = call.params.error()) return answer(call.client, call.id, *error);
+    generations_.commit(call.client, transaction, dry_run,
+                        later<Outcome<Committed>>(call, [](const Committed& committed) -> Result {
+                            return json{{"base", committed.base},
+                                        {"generation", committed.generation},
+                                        {"dry_run", committed.dry_run},
+                                        {"counts", counts_of(committed.diff)},
+                                        {"notes", bounded(committed.diff.notes)},
+                                        {"warnings", bounded(committed.warnings)},
+                                        {"tables", to_json(committed.report)}};
+                        }));
+}
+
+void Service::abort(Call call) {
+    const TransactionId transaction = call.params.required_number("transaction");
+    if (auto error = call.params.error()) return answer(call.client, call.id, *error);
+    if (auto aborted = generations_.abort(call.client, transaction); !aborted)
+        return answer(call.client, call.id, rpc_error(aborted.error()));
+    answer(call.client, call.id, json{{"aborted", transaction}});
+}
+
+}  // namespace sekisho::control

@@ -1,0 +1,103 @@
+#include "control/show_policy.hpp"
+
+#include "control/calendar.hpp"
+#include "control/object_state.hpp"
+#include "control/place.hpp"
+
+namespace sekisho::control {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kPage = 1000;                         // objects
+constexpr std::size_t kPageBytes = std::size_t{256} << 10;  // of their text; the last object may go over it
+
+struct Page {
+    std::vector<ObjectPtr> objects;
+    json next;  // the id to go on after, or null
+};
+
+// The page after the id, or the first.
+Page page_of(const Document& document, Kind kind, const std::optional<std::string>& after, std::size_t limit) {
+    Page page;
+    std::size_t bytes = 0;
+    bool full = false;
+    document.for_each(kind, [&](const ObjectPtr& object) {
+        if (full || (after && object->id <= *after)) return;
+        if (page.objects.size() == limit || bytes >= kPageBytes) {
+            full = true;
+            return;
+        }
+        page.objects.push_back(object);
+        bytes += object->text.size();
+    });
+    if (full) page.next = page.objects.back()->id;
+    return page;
+}
+
+}  // namespace
+
+json to_json(const CompileReport& report) {
+    return {{"who_rows", report.who_rows},
+            {"hub_rows", report.hub_rows},
+            {"where_rows", report.where_rows},
+            {"port_classes", report.port_classes},
+            {"permissions", report.permissions},
+            {"matrix_bytes", report.matrix_bytes},
+            {"table_bytes", report.table_bytes},
+            {"microseconds", report.time.count()},
+            {"next_change", report.next_change ? json(time_text(*report.next_change)) : json()}};
+}
+
+json counts_of(const DocumentDiff& diff) {
+    return json::parse(to_json(diff, 0)["counts"].dump());
+}
+
+json show_generation(const Generation& generation) {
+    json objects = json::object();
+    for (const Kind kind : kKinds)
+        if (kind != Kind::hub) objects[std::string(name_of(kind))] = generation.document.size(kind);
+    return {{"generation", generation.number},
+            {"rules_version", generation.policy->rules_version},
+            {"committed", generation.committed.empty() ? json() : json(generation.committed)},
+            {"compiled", generation.compiled},
+            {"objects", std::move(objects)},
+            {"tables", to_json(generation.report)}};
+}
+
+Result show_objects(const Generation& generation, Kind kind, Params params, WallTime now) {
+    const auto after = params.text("after");
+    const std::uint64_t limit = params.number("limit", kPage, kPage);
+    if (limit == 0) params.refuse("limit", "must be at least 1");
+    if (auto error = params.error()) return *error;
+    const Page page = page_of(generation.document, kind, after, limit);
+    const StatesAt states(*generation.policy, now);
+    json items = json::array();
+    for (const ObjectPtr& object : page.objects) {
+        json item = {{"id", object->id}, {"object", json::parse(object->text)}};
+        if (const auto state = states.of(kind, object->id)) {
+            item["state"] = state->word;
+            item["closed_by"] = state->closed_by;
+        }
+        items.push_back(std::move(item));
+    }
+    return json{{"generation", generation.number}, {"items", std::move(items)}, {"next", page.next}};
+}
+
+Result show_policy(const Generation& generation, Params params) {
+    const std::string kind = params.required_text("kind");
+    if (!kind_named(kind)) params.refuse("kind", "there is no kind " + in_quotes(kind));
+    const auto after = params.text("after");
+    const std::uint64_t limit = params.number("limit", kPage, kPage);
+    if (limit == 0) params.refuse("limit", "must be at least 1");
+    if (auto error = params.error()) return *error;
+
+    const Page page = page_of(generation.document, *kind_named(kind), after, limit);
+    json objects = json::array();
+    for (const ObjectPtr& object : page.objects) objects.push_back(json::parse(object->text));
+    return json{
+        {"generation", generation.number}, {"kind", kind}, {"objects", std::move(objects)}, {"next", page.next}};
+}
+
+}  // namespace sekisho::control

@@ -1,0 +1,46 @@
+// The state directory: the last good generation's document, kept over restarts.
+//
+// save() is durable before it returns (written beside, fsync, renamed, directory fsync), so a crash leaves the old
+// generation or the new one and never half of one; load() checks length and CRC-32 and refuses a damaged file instead
+// of guessing. One daemon a directory, held by a lock. The compiler thread saves; the control thread loads before that.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "control/file_descriptor.hpp"
+#include "net/expected.hpp"
+
+namespace sekisho::control {
+
+class StateStore {
+  public:
+    struct Saved {
+        std::uint64_t generation = 0;
+        std::string committed;  // time of the commit, Japan time
+        std::string document;   // JSON text
+    };
+
+    // Makes the directory (mode 0750; its parent must be there) and takes its lock. Error exists: another daemon has
+    // it.
+    static Expected<std::unique_ptr<StateStore>> open(const std::string& directory);
+
+    const std::string& directory() const noexcept { return directory_; }
+    std::string file() const { return directory_ + "/generation"; }
+
+    // nullopt: nothing was ever saved. Error invalid: the file is damaged; the words say how and what to do.
+    Expected<std::optional<Saved>> load() const;
+    Expected<void> save(const Saved& saved);
+
+  private:
+    StateStore(std::string directory, FileDescriptor lock) : directory_(std::move(directory)), lock_(std::move(lock)) {}
+
+    std::string directory_;
+    FileDescriptor lock_;
+};
+
+std::uint32_t crc32_of(const std::string& bytes) noexcept;  // IEEE 802.3, as zlib's
+
+}  // namespace sekisho::control

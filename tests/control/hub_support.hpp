@@ -1,0 +1,228 @@
+// A whole control side on a thread of its own, with a node that only remembers: for tests over a real socket.
+//
+// The compiler is the test's: it may fail, or wait until it is let go, so that what happens meanwhile can be seen.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <fstream>
+#include <iterator>
+#include <mutex>
+#include <vector>
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include "control/log.hpp"
+#include "control/service.hpp"
+#include "tests/control/socket_support.hpp"
+
+namespace sekisho::control::test {
+
+class FakeNode final : public Node {
+  public:
+    void publish(std::unique_ptr<dataplane::Tables> tables) override {
+        const std::lock_guard lock(mutex);
+        published.push_back(tables->generation);
+    }
+    std::optional<dataplane::Counters> counters() override {
+        if (stuck) return std::nullopt;
+        dataplane::Counters counters(2);
+        counters.ports[0].received = 10;
+        counters.ports[0].sent = 7;
+        counters.ports[0].dropped[static_cast<std::size_t>(DropReason::no_agreement)] = 3;
+        counters.ports[1].received = 1;
+        counters.ports[1].dropped[static_cast<std::size_t>(DropReason::ttl_expired)] = 1;
+        counters.stages[0].packets = 11;
+        counters.stages[0].bursts = 2;
+        return counters;
+    }
+    std::vector<dataplane::PortInfo> ports() const override {
+        dataplane::PortInfo first;
+        first.name = "port0";
+        first.driver = "net_fake";
+        dataplane::PortInfo second;
+        second.name = "port1";
+        return {first, second};
+    }
+    std::vector<dataplane::Neighbours::Entry> neighbours() const override {
+        std::vector<dataplane::Neighbours::Entry> entries;
+        for (std::uint32_t i = 0; i < 2500; ++i)
+            entries.push_back({AttachmentId(0), Ipv4Address(0x0a000000U + i), dataplane::Neighbours::Link()});
+        return entries;
+    }
+    Expected<dataplane::Explanation> explain(const dataplane::ImaginedPacket& packet) const override {
+        if (packet.destination_port == 1) return Error{ErrorCode::unavailable, "no buffer"};
+        dataplane::Explanation explanation;
+        explanation.steps.push_back({"parse", "protocol " + std::to_string(packet.protocol)});
+        if (packet.destination_port == 443) {
+            explanation.egress = AttachmentId(0);
+            explanation.source = packet.source.text();
+            explanation.destination = packet.destination.text();
+            explanation.next_hop = "192.0.2.2";
+        } else {
+            explanation.dropped = DropReason::no_agreement;
+            explanation.error = "ICMP 3/13";
+        }
+        return explanation;
+    }
+    std::string attachment_name(AttachmentId id) const override { return id == AttachmentId(0) ? "kita-1" : ""; }
+    std::optional<AttachmentId> attachment_named(std::string_view name) const override {
+        if (name == "kita-1") return AttachmentId(0);
+        return std::nullopt;
+    }
+    std::vector<std::uint64_t> generations() {
+        const std::lock_guard lock(mutex);
+        return published;
+    }
+
+    std::atomic<bool> stuck{false};
+    std::mutex mutex;
+    std::vector<std::uint64_t> published;
+};
+
+// Stands in for the Compiler.
+class FakeCompiler {
+  public:
+    Expected<Compiled> compile(const Policy& policy, std::uint64_t generation, WallTime) {
+        ++calls;
+        std::unique_lock lock(mutex);
+        changed.wait(lock, [this] { return !held; });
+        if (const auto bad = policy.operators.find("uncompilable"); bad != policy.operators.end())
+            return Error{ErrorCode::unsupported, "operators \"uncompilable\": cannot be compiled"};
+        Compiled compiled;
+        compiled.tables = std::make_unique<dataplane::Tables>();
+        compiled.tables->generation = generation;
+        compiled.report.who_rows = policy.institutions.size();
+        compiled.report.next_change = std::exchange(next_change, std::nullopt);
+        return compiled;
+    }
+    void hold() {
+        const std::lock_guard lock(mutex);
+        held = true;
+    }
+    void let_go() {
+        {
+            const std::lock_guard lock(mutex);
+            held = false;
+        }
+        changed.notify_all();
+    }
+
+    std::atomic<int> calls{0};
+    std::optional<WallTime> next_change;  // of the next compilation only
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool held = false;
+};
+
+class TestHub {
+  public:
+    explicit TestHub(const std::string& state_directory = {}, std::optional<Document> initial = {},
+                     bool replace = false) {
+        set_log_level(LogLevel::error);
+        directory_of_state = state_directory.empty() ? directory / "state" : state_directory;
+        loop = std::move(*EventLoop::make());
+        auto opened = StateStore::open(directory_of_state);
+        REQUIRE(opened);
+        state = std::move(*opened);
+        audit = std::move(*AuditLog::open(directory_of_state + "/audit.jsonl"));
+        generations = std::move(*Generations::make(
+            {*loop,
+             [this](const Policy& policy, std::uint64_t number, WallTime now) {
+                 return compiler.compile(policy, number, now);
+             },
+             [this](std::unique_ptr<dataplane::Tables> tables) { node.publish(std::move(tables)); }, *state, *audit}));
+        started = generations->start(std::move(initial), replace);
+        auto served = Service::start(*loop, socket(), *generations, node, "test");
+        REQUIRE(served);
+        service = std::move(*served);
+        thread = std::make_unique<LoopThread>(*loop);
+    }
+    ~TestHub() {
+        compiler.let_go();
+        thread.reset();
+    }
+
+    std::string socket() const { return directory / "s"; }
+    std::vector<nlohmann::json> audit_lines() const {
+        std::ifstream stream(directory_of_state + "/audit.jsonl");
+        std::vector<nlohmann::json> lines;
+        for (std::string line; std::getline(stream, line);) lines.push_back(nlohmann::json::parse(line));
+        return lines;
+    }
+
+    TemporaryDirectory directory;
+    std::string directory_of_state;
+    FakeNode node;
+    FakeCompiler compiler;
+    std::unique_ptr<EventLoop> loop;
+    std::unique_ptr<StateStore> state;
+    std::unique_ptr<AuditLog> audit;
+    std::unique_ptr<Generations> generations;
+    std::unique_ptr<Service> service;
+    Expected<void> started;
+    std::unique_ptr<LoopThread> thread;
+};
+
+// A client that asks by method and takes the answer of that id.
+class Asker {
+  public:
+    explicit Asker(const TestHub& hub) : client(hub.socket()) {}
+
+    // Sends without waiting; the id.
+    int send(const std::string& method, const nlohmann::json& params = nlohmann::json::object()) {
+        client.write(nlohmann::json{{"jsonrpc", "2.0"}, {"id", ++last}, {"method", method}, {"params", params}}.dump() +
+                     "\n");
+        return last;
+    }
+    nlohmann::json answer() {
+        const auto line = client.read_line();
+        REQUIRE(line);
+        return nlohmann::json::parse(*line);
+    }
+    nlohmann::json ask(const std::string& method, const nlohmann::json& params = nlohmann::json::object()) {
+        const int id = send(method, params);
+        nlohmann::json line = answer();
+        REQUIRE(line["id"] == id);
+        return line;
+    }
+    nlohmann::json result(const std::string& method, const nlohmann::json& params = nlohmann::json::object()) {
+        nlohmann::json line = ask(method, params);
+        INFO(line.dump());
+        REQUIRE(line.contains("result"));
+        return line["result"];
+    }
+    nlohmann::json error(const std::string& method, const nlohmann::json& params = nlohmann::json::object()) {
+        nlohmann::json line = ask(method, params);
+        INFO(line.dump());
+        REQUIRE(line.contains("error"));
+        return line["error"];
+    }
+
+    RawClient client;
+    int last = 0;
+};
+
+inline nlohmann::json an_operator(const std::string& id) {
+    return {
+        {"id", id},
+        {"name", "Operator " + id},
+        {"certification",
+         {{"number", "N-1"}, {"valid_from", "2026-04-01"}, {"valid_until", "2028-03-31"}, {"expiry_action", "warn"}}}};
+}
+inline nlohmann::json a_hub() {
+    return {{"rules_version", "2026-04"}, {"pools", {"100.64.0.0/10"}}};
+}
+inline nlohmann::json a_document(const std::vector<std::string>& operators) {
+    nlohmann::json document = {{"hub", a_hub()}, {"operators", nlohmann::json::array()}};
+    for (const std::string& id : operators) document["operators"].push_back(an_operator(id));
+    return document;
+}
+inline Document as_document(const nlohmann::json& document) {
+    auto parsed = Document::parse(document.dump());
+    REQUIRE(parsed);
+    return std::move(*parsed);
+}
+
+}  // namespace sekisho::control::test

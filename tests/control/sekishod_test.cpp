@@ -1,0 +1,132 @@
+// The daemon from outside, on ports that lead nowhere: start, ready, signal, restart, and what it refuses.
+#include <catch2/catch.hpp>
+
+#include "tests/control/hub_support.hpp"
+#include "tests/control/program_support.hpp"
+
+using namespace sekisho;
+using namespace sekisho::control;
+using namespace sekisho::control::test;
+using nlohmann::json;
+
+namespace {
+
+struct Place {
+    TemporaryDirectory directory;
+    std::string socket = directory / "control.sock";
+    std::string prefix = "sk-test-" + std::to_string(::getpid());
+
+    std::vector<std::string> arguments(const std::vector<std::string>& more = {}) const {
+        std::vector<std::string> all = {
+            "--socket",       socket,     "--state-dir", directory / "state", "--file-prefix", prefix,
+            "--no-huge",      "--memory", "128",         "--buffers",         "4096",          "--port",
+            "port0=net_null0"};
+        all.insert(all.end(), more.begin(), more.end());
+        return all;
+    }
+    Ran ctl(std::vector<std::string> more) const {
+        more.insert(more.begin(), {"--socket", socket});
+        return run(path_from("SEKISHOCTL"), more);
+    }
+    bool leaves_nothing() const {
+        for (const char* directory_of_runs : {"/run/dpdk/", "/tmp/dpdk/"})
+            if (std::filesystem::exists(directory_of_runs + prefix)) return false;
+        return !std::filesystem::exists(socket);
+    }
+};
+
+Ran daemon(const std::vector<std::string>& arguments) {
+    return run(path_from("SEKISHOD"), arguments);
+}
+
+}  // namespace
+
+TEST_CASE("sekishod: a wrong flag or configuration is exit code 2 and is named", "[control]") {
+    TemporaryDirectory directory;
+    const auto refuses = [](const std::vector<std::string>& arguments, const std::string& words) {
+        const Ran ran = daemon(arguments);
+        INFO(ran.err);
+        CHECK(ran.exit_code == 2);
+        CHECK(ran.err.find(words) != std::string::npos);
+    };
+    refuses({"--porrt", "a=b"}, "--porrt");
+    refuses({"--port", "kita0"}, "NAME=DEVARGS");
+    refuses({"--port", "ki ta=net_null0"}, "\"ki ta\"");
+    refuses({"--memory", "plenty"}, "--memory");
+    refuses({"--idle", "doze"}, "--idle");
+    refuses({"--policy", directory / "none.json"}, "--policy");
+    refuses({"--policy-replace"}, "--policy");
+    const std::string file = directory / "sekishod.toml";
+    write_file(file, "# ours\nmemory = 256\nmemroy = 3\n");
+    refuses({"--config", file}, file + " line 3");
+    write_file(file, "memory = \"plenty\"\n");
+    refuses({"--config", file}, file + " line 1");
+}
+
+TEST_CASE("sekishod: --check says in words what is missing", "[control]") {
+    TemporaryDirectory directory;
+    const Ran missing = daemon({"--check", "--socket", "/no/where/s", "--state-dir", "/no/where/state"});
+    CHECK(missing.exit_code == 1);
+    for (const char* words : {"ports: none is configured", "socket: there is no directory /no/where",
+                              "state: there is no directory /no/where"})
+        CHECK(missing.out.find(words) != std::string::npos);
+    CHECK_FALSE(std::filesystem::exists("/no/where"));
+}
+
+TEST_CASE("sekishod: starts, forwards nothing yet, takes a policy, stops clean, and restarts with it", "[control]") {
+    Place place;
+    const std::string policy = place.directory / "policy.json";
+    write_file(policy, a_document({"kita", "minami"}).dump());
+    {
+        Program sekishod(path_from("SEKISHOD"), place.arguments());
+        INFO(sekishod.err());
+        REQUIRE(place.ctl({"wait-ready", "--timeout", "60"}).exit_code == 0);
+        CHECK(sekishod.out() == "ready: generation 0, 1 ports\n");
+        CHECK(json::parse(place.ctl({"show", "ports", "--json"}).out)["items"][0]["driver"] == "net_null");
+        CHECK(place.ctl({"apply", policy}).exit_code == 0);
+        const json counters = json::parse(place.ctl({"show", "counters", "--json"}).out);
+        CHECK(counters["node"]["received"] > 0);
+        CHECK(counters["node"]["unaccounted"] == 0);
+        CHECK(counters["node"]["dropped"].contains("attachment_unknown"));
+
+        const Ran second = daemon(place.arguments());
+        CHECK(second.exit_code == 1);
+        CHECK(second.err.find("another daemon is using it") != std::string::npos);
+
+        sekishod.signal(SIGTERM);
+        CHECK(sekishod.wait() == 0);
+        CHECK(sekishod.err().find("unaccounted") == std::string::npos);
+        CHECK(sekishod.err().find("stopped: received ") != std::string::npos);
+        CHECK(place.leaves_nothing());
+    }
+    Program again(path_from("SEKISHOD"), place.arguments());
+    REQUIRE(place.ctl({"wait-ready", "--timeout", "60"}).exit_code == 0);
+    CHECK(again.out() == "ready: generation 1, 1 ports\n");
+    CHECK(place.ctl({"diff", policy}).exit_code == 0);
+    again.signal(SIGINT);
+    CHECK(again.wait() == 0);
+    CHECK(place.leaves_nothing());
+}
+
+TEST_CASE("sekishod: what cannot start says why and leaves nothing behind", "[control]") {
+    Place place;
+    const Ran no_device = daemon(place.arguments({"--port", "port1=net_nothing0"}));
+    CHECK(no_device.exit_code == 1);
+    CHECK(no_device.err.find("port1") != std::string::npos);
+    CHECK(place.leaves_nothing());
+
+    std::filesystem::create_directory(place.directory / "state");
+    write_file(place.directory / "state/generation", "damaged\n");
+    const Ran damaged = daemon(place.arguments());
+    CHECK(damaged.exit_code == 1);
+    CHECK(damaged.err.find("is damaged") != std::string::npos);
+    CHECK(place.leaves_nothing());
+
+    json policy = a_document({"kita"});
+    policy["operators"][0].erase("name");
+    write_file(place.directory / "policy.json", policy.dump());
+    const Ran invalid = daemon(place.arguments({"--policy", place.directory / "policy.json", "--policy-replace"}));
+    CHECK(invalid.exit_code == 1);
+    CHECK(invalid.err.find("kita") != std::string::npos);
+    CHECK(place.leaves_nothing());
+}
