@@ -2,7 +2,7 @@
 """The path against scapy: random packets of both families walk through path_filter, and what leaves is compared byte by
 byte with what scapy builds from the beginning, every checksum computed afresh.
 
-Called with the path of path_filter. Exits 77 when scapy is missing. Prints its seed; SEKISHO_TEST_SEED sets it.
+Called with the path of path_filter. Exits 77 when scapy is missing. Prints its seed; SEKISHO_SEED sets it.
 """
 import ipaddress
 import logging
@@ -23,7 +23,7 @@ except ImportError as missing:
     sys.exit(77)
 
 PACKETS = int(os.environ.get("SEKISHO_TEST_PACKETS", "600"))
-SEED = int(os.environ.get("SEKISHO_TEST_SEED", random.SystemRandom().randrange(2**32)))
+SEED = int(os.environ.get("SEKISHO_SEED", random.SystemRandom().randrange(2**32)))
 rng = random.Random(SEED)
 
 # The standard policy of tests/dataplane/support/policy.hpp: operator space, hub space.
@@ -171,7 +171,7 @@ def ip_of(frame, line):
 
 
 def main():
-    print(f"scapy: SEKISHO_TEST_SEED={SEED}, {PACKETS} packets")
+    print(f"scapy: SEKISHO_SEED={SEED}, {PACKETS} packets")
     cases = [rng.choices([a_packet, an_error, a_late_packet], [6, 4, 1])[0]() for _ in range(PACKETS)]
     text = "".join(f"{line} {bytes(sent).hex()}\n" for line, sent, _, _ in cases)
     done = subprocess.run([sys.argv[1], "filter*"], input=text, capture_output=True, text=True, check=False)
