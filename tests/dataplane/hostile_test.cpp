@@ -2,16 +2,16 @@
 //
 // Nothing crashes (run it with AddressSanitizer: frames lie in buffers of exactly their length), every account balances
 // after every walk, and what leaves is what the oracle lets leave, with every checksum as right as it came. The seed is
-// printed; SEKISHO_TEST_SEED and SEKISHO_TEST_PACKETS set seed and number.
+// printed; SEKISHO_SEED and SEKISHO_TEST_PACKETS set seed and number.
 #include <chrono>
 #include <cstdlib>
 #include <iostream>
-#include <random>
 
 #include "tests/dataplane/support/ends.hpp"
 #include "tests/dataplane/support/exact_buffer.hpp"
 #include "tests/dataplane/support/oracle.hpp"
 #include "tests/dataplane/support/test_hub.hpp"
+#include "tests/support/random.hpp"
 
 using namespace sekisho;
 using namespace sekisho::test;
@@ -78,8 +78,8 @@ std::vector<Specimen> corpus(const Policy& policy) {
 
 class Mutator {
   public:
-    explicit Mutator(std::uint64_t seed) : random_(seed) {}
-    std::uint64_t below(std::uint64_t limit) { return random_() % limit; }
+    std::uint64_t below(std::uint64_t limit) { return random_.below(limit); }
+    std::uint64_t seed() const { return random_.seed(); }
 
     void mutate(Bytes& frame, const std::vector<Specimen>& specimens) {
         for (std::uint64_t times = 1 + below(3); times > 0; --times) once(frame, specimens);
@@ -94,10 +94,10 @@ class Mutator {
         static constexpr std::uint8_t kBytes[] = {0, 1, 2, 4, 5, 0x0f, 0x40, 0x7f, 0x80, 0xfe, 0xff, 6, 17, 58};
         switch (below(8)) {
             case 0: frame[at] = static_cast<std::uint8_t>(frame[at] ^ 1U << below(8)); break;
-            case 1: frame[at] = static_cast<std::uint8_t>(random_()); break;
+            case 1: frame[at] = static_cast<std::uint8_t>(random_.word()); break;
             case 2: frame[at] = kBytes[below(std::size(kBytes))]; break;
             case 3: frame.resize(below(frame.size() + 1)); break;
-            case 4: frame.resize(frame.size() + below(64), static_cast<std::uint8_t>(random_())); break;
+            case 4: frame.resize(frame.size() + below(64), static_cast<std::uint8_t>(random_.word())); break;
             case 5: frame[at] = static_cast<std::uint8_t>(frame[at] + below(3) - 1); break;
             case 6: {  // a stretch of another packet
                 const Bytes& other = specimens[below(specimens.size())].frame;
@@ -124,7 +124,7 @@ class Mutator {
         set16(frame, link + 10, 0xffffU & ~unsigned{sum_of_words({std::span(frame).subspan(link, length)})});
     }
 
-    std::mt19937_64 random_;
+    Random random_{"hostile"};
 };
 
 // What the hub made itself is right in every checksum.
@@ -187,12 +187,10 @@ TEST_CASE("hostile: a packet that is cut anywhere is dropped once, and nothing l
 }
 
 TEST_CASE("hostile: mutated packets crash nothing, and leave only as the oracle lets them", "[path][hostile]") {
-    const char* const given = std::getenv("SEKISHO_TEST_SEED");
-    const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
     const char* const number = std::getenv("SEKISHO_TEST_PACKETS");
     const std::uint64_t packets = number != nullptr ? std::strtoull(number, nullptr, 10) : kPackets;
     const auto until = std::chrono::steady_clock::now() + kAtMost;
-    Mutator mutator(seed);
+    Mutator mutator;
     const Policy policy = standard_policy();
     const std::vector<Specimen> specimens = corpus(policy);
     auto hub = std::make_unique<StandardHub>();
@@ -208,7 +206,7 @@ TEST_CASE("hostile: mutated packets crash nothing, and leave only as the oracle 
         mutator.mutate(frame, specimens);
         hub->send_bytes(policy.lines[specimen.line].port, {frame}, mutator.below(64) == 0 ? 0 : kHeadroom);
         if (hub->left().empty()) continue;
-        INFO("SEKISHO_TEST_SEED=" << seed << ", packet " << done << "\n" << hex_of(frame));
+        INFO("SEKISHO_SEED=" << mutator.seed() << ", packet " << done << "\n" << hex_of(frame));
         if (hub->made() != 0 || hub->consumed() != 0) {
             ++own;
             for (const Sent& sent : hub->left()) check_own(sent);
@@ -224,8 +222,8 @@ TEST_CASE("hostile: mutated packets crash nothing, and leave only as the oracle 
         REQUIRE(line != policy.lines.end());
         check_forwarded(policy, *line, frame, hub->left().front());
     }
-    std::cout << "hostile: SEKISHO_TEST_SEED=" << seed << ": " << done << " packets, " << forwarded << " forwarded, "
-              << own << " answered or refused with an error\n";
+    std::cout << "hostile: " << done << " packets, " << forwarded << " forwarded, " << own
+              << " answered or refused with an error\n";
     CHECK(done > 1000);
     CHECK(forwarded > done / 100);
 }

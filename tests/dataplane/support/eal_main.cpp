@@ -6,6 +6,7 @@
 
 #include "tests/dataplane/support/eal.hpp"
 #include "tests/dataplane/support/test_hub.hpp"
+#include "tests/support/skip.hpp"
 
 namespace {
 
@@ -27,10 +28,10 @@ int main(int argc, char** argv) {
     if (const int wrong = session.applyCommandLine(argc, argv); wrong != 0) return wrong;
     const auto& wanted = session.configData();
     if (wanted.listTests || wanted.listTags || wanted.listTestNamesOnly || wanted.listReporters) return session.run();
-    const sekisho::test::Eal eal("sekisho-path-test");
+    const sekisho::test::Eal eal("sk-path-test");
     if (!eal.why_not().empty()) {
         std::cerr << "SKIPPED: " << eal.why_not() << "\n";
-        return 77;
+        return sekisho::test::kSkipped;
     }
     const int failed = session.run();
     if (failed != 0 || !wanted.testsOrTags.empty()) return failed;
