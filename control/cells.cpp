@@ -65,6 +65,7 @@ class Builder {
           rights_of_(profiles.size()) {
         cells_.permissions = Permissions(classes.count);
         bits_.intern(std::vector<std::uint64_t>(2 * cells_.permissions.words()));
+        cells_.bytes = 2 * cells_.permissions.words() * sizeof(std::uint64_t);
     }
 
     Expected<Cells> build(const std::vector<std::vector<std::uint32_t>>& profiles_of_vrf) {

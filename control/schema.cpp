@@ -1,50 +1,29 @@
 // The schema applied: valijson says whether and where, this file says what was expected there. Control plane only.
 #include "control/schema.hpp"
 
-#include <array>
-#include <cassert>
-#include <map>
-#include <optional>
+#include <algorithm>
 #include <utility>
 
 #include <nlohmann/json.hpp>
-#include <valijson/adapters/nlohmann_json_adapter.hpp>
-#include <valijson/schema.hpp>
-#include <valijson/schema_parser.hpp>
-#include <valijson/validator.hpp>
 
 #include "control/place.hpp"
+#include "control/schema_fit.hpp"
 
 namespace sekisho::control {
 
 namespace {
 
 using nlohmann::json;
-using valijson::adapters::NlohmannJsonAdapter;
 
-struct Schemas {
-    json text = json::parse(schema_text());
-    std::map<std::string, valijson::Schema, std::less<>> of_kind;
+const json& published() {
+    static const json text = json::parse(schema_text());  // made once, read by any thread
+    return text;
+}
 
-    Schemas() {
-        for (const auto& [kind, unused] : text["properties"].items()) {
-            json root = text["definitions"][kind];
-            root["definitions"] = text["definitions"];
-            valijson::SchemaParser(valijson::SchemaParser::kDraft7)
-                .populateSchema(NlohmannJsonAdapter(root), of_kind[kind]);
-        }
-    }
-
-    const json& resolved(const json& schema) const {
-        const auto reference = schema.find("$ref");
-        if (reference == schema.end()) return schema;
-        return resolved(text.at(json::json_pointer(reference->get_ref<const std::string&>().substr(1))));
-    }
-};
-
-const Schemas& schemas() {
-    static const Schemas all;  // made once, read by any thread
-    return all;
+const json& resolved(const json& part) {
+    const auto reference = part.find("$ref");
+    if (reference == part.end()) return part;
+    return resolved(published().at(json::json_pointer(reference->get_ref<const std::string&>().substr(1))));
 }
 
 std::string listed(const std::vector<std::string>& words) {
@@ -54,9 +33,9 @@ std::string listed(const std::vector<std::string>& words) {
 }
 
 // "Its name, for people." as the end of a sentence of ours.
-std::string described(const json& schema) {
-    const std::string text = schema.value("description", "");
-    if (text.empty() && schema.contains("$ref")) return described(schemas().resolved(schema));
+std::string described(const json& part) {
+    const std::string text = part.value("description", "");
+    if (text.empty() && part.contains("$ref")) return described(resolved(part));
     return text.empty() ? "" : ": " + text;
 }
 
@@ -88,8 +67,9 @@ std::size_t characters(const std::string& text) {
     return count;
 }
 
-// "1 to 256", "at least 1", "at most 256" from the two keywords; nothing when neither is there.
+// "1 to 256", "17", "at least 1", "at most 256" from the two keywords; nothing when neither is there.
 std::string bounds(const json& schema, const char* least, const char* most) {
+    if (schema.contains(least) && schema.contains(most) && schema[least] == schema[most]) return schema[least].dump();
     if (schema.contains(least) && schema.contains(most)) return schema[least].dump() + " to " + schema[most].dump();
     if (schema.contains(least)) return "at least " + schema[least].dump();
     return schema.contains(most) ? "at most " + schema[most].dump() : "";
@@ -147,56 +127,47 @@ std::vector<std::string> expectations(const json& as_written, const json& schema
     return words;
 }
 
-// Where valijson found something: {"<root>", "[links]", "[0]"}.
-struct Finding {
+// A place in an object, and what the schema says of it.
+struct Place {
     std::string field;  // "links[0]"
     const json* as_written = nullptr;
     const json* schema = nullptr;
     const json* value = nullptr;
 };
 
-Finding locate(const json& schema, const json& object, const std::vector<std::string>& context) {
-    Finding found{"", &schema, &schemas().resolved(schema), &object};
-    for (std::size_t i = 1; i < context.size(); ++i) {
-        const std::string step = context[i].substr(1, context[i].size() - 2);
-        if (found.value->is_array()) {
-            found.field += "[" + step + "]";
-            found.as_written = &found.schema->at("items");
-            found.value = &found.value->at(std::stoul(step));
+Place locate(const json& definition, const json& object, const std::vector<std::string>& path) {
+    Place place{"", &definition, &resolved(definition), &object};
+    for (const std::string& step : path) {
+        if (place.value->is_array()) {
+            place.field += "[" + step + "]";
+            place.as_written = &place.schema->at("items");
+            place.value = &place.value->at(std::stoul(step));
         } else {
-            found.field += (found.field.empty() ? "" : ".") + step;
-            found.as_written = &found.schema->at("properties").at(step);
-            found.value = &found.value->at(step);
+            place.field += (place.field.empty() ? "" : ".") + step;
+            place.as_written = &place.schema->at("properties").at(step);
+            place.value = &place.value->at(step);
         }
-        found.schema = &schemas().resolved(*found.as_written);
+        place.schema = &resolved(*place.as_written);
     }
-    return found;
+    return place;
 }
 
 }  // namespace
 
 bool check_schema(std::string_view kind, const json& object, const std::string& place, std::vector<Error>& errors) {
-    const auto schema = schemas().of_kind.find(kind);
-    assert(schema != schemas().of_kind.end());
-    thread_local valijson::Validator validator;  // it keeps the compiled patterns
-    const NlohmannJsonAdapter adapter(object);
-    if (validator.validate(schema->second, adapter, nullptr)) return true;  // without collecting, which is slow
-
-    valijson::ValidationResults results;
-    validator.validate(schema->second, adapter, &results);
-    const json& definition = schemas().text.at("definitions").at(std::string(kind));
-    std::vector<std::string> done;
+    if (fits_schema(kind, object)) return true;
+    const json& definition = published().at("definitions").at(std::string(kind));
+    std::vector<std::string> told;
     const std::size_t before = errors.size();
-    for (const auto& result : results) {
-        // That a member failed is said of every object around it; only what failed itself is of interest.
-        if (result.description.starts_with("Failed to validate ")) continue;
-        const Finding found = locate(definition, object, result.context);
-        if (std::find(done.begin(), done.end(), found.field) != done.end()) continue;
-        done.push_back(found.field);
-        const std::string where = found.field.empty() ? place : place + " ." + found.field;
-        auto words = expectations(*found.as_written, *found.schema, *found.value);
-        if (words.empty()) words.push_back(result.description);
-        for (std::string& sentence : words) errors.push_back(Error{ErrorCode::invalid, std::move(sentence)}.at(where));
+    for (const Misfit& misfit : misfits(kind, object)) {
+        const Place at = locate(definition, object, misfit.path);
+        if (std::find(told.begin(), told.end(), at.field) != told.end()) continue;
+        told.push_back(at.field);
+        auto words = expectations(*at.as_written, *at.schema, *at.value);
+        if (words.empty()) words.push_back(misfit.words);
+        for (std::string& sentence : words)
+            errors.push_back(
+                Error{ErrorCode::invalid, std::move(sentence)}.at(at.field.empty() ? place : place + " ." + at.field));
     }
     if (errors.size() == before)
         errors.push_back(Error{ErrorCode::invalid, "does not fit docs/policy.schema.json"}.at(place));

@@ -125,13 +125,16 @@ Result show_stages(Node& node, Params params) {
                          {"packets", stage.packets},
                          {"bursts", stage.bursts},
                          {"packets_per_burst", ratio(stage.packets, stage.bursts)},
+                         {"timed_packets", stage.timed_packets},
+                         {"timed_cycles", stage.timed_cycles},
                          {"cycles_per_packet", ratio(stage.timed_cycles, stage.timed_packets)}});
     }
     return json{{"items", std::move(items)},
                 {"walks", counters->walks},
                 {"polls", counters->polls},
                 {"empty_polls", counters->empty_polls},
-                {"busy_cycles", counters->busy_cycles}};
+                {"busy_cycles", counters->busy_cycles},
+                {"tsc_hz", counters->tsc_hz}};
 }
 
 Result show_neighbours(Node& node, Params params) {

@@ -97,7 +97,11 @@ bool may_have_been_sent(const Tables& tables, Permissions::Index permission, con
     const std::uint16_t from = quoted.source_port.value();
     if (quoted.protocol == kProtocolTcp) return either(tables.tcp_classes.of(to), tables.tcp_classes.of(from));
     if (quoted.protocol == kProtocolUdp) return either(tables.udp_classes.of(to), tables.udp_classes.of(from));
-    return either(kEchoClass, kEchoClass);
+    // Of ICMP, the hub forwards echo only: nothing else can be quoted.
+    const bool echo = quoted.protocol == kProtocolIcmp
+                          ? quoted.l4_type == kIcmpEchoRequest || quoted.l4_type == kIcmpEchoReply
+                          : quoted.l4_type == kIcmpv6EchoRequest || quoted.l4_type == kIcmpv6EchoReply;
+    return echo && either(kEchoClass, kEchoClass);
 }
 
 template <class Address>

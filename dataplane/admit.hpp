@@ -2,6 +2,9 @@
 // the two of stage 4, admit and admit_errors, the reasons for which either end fails.
 #pragma once
 
+#include <optional>
+#include <utility>
+
 #include "dataplane/walk.hpp"
 #include "lpm/types.hpp"
 #include "net/headers.hpp"
@@ -63,5 +66,16 @@ Verdict judge(const Tables& tables, Permissions::Index permission, const Packet&
 
 // The same for the packet that an ICMP error is about, turned round: the tests of flags and replies are left out.
 bool may_have_been_sent(const Tables& tables, Permissions::Index permission, const Packet& quoted) noexcept;
+
+// The answer that a packet would have: ports swapped.
+inline Packet turned_round(const Packet& packet) noexcept {
+    Packet answer = packet;
+    std::swap(answer.source_port, answer.destination_port);
+    return answer;
+}
+
+// Why a translated packet that has waited since an earlier walk does not leave now; nullopt: it may. Its egress is an
+// attachment of these tables.
+std::optional<DropReason> reason_to_stay(const Tables& tables, const Packet& packet) noexcept;
 
 }  // namespace sekisho::dataplane

@@ -16,13 +16,6 @@ namespace {
 constexpr std::uint8_t kIcmpSourceQuench = 4;  // RFC 6633: not forwarded
 constexpr std::uint8_t kIcmpRedirect = 5;      // RFC 1812 §5.2.7.2: of one link only
 
-// The packet that the quoted one would have as its answer.
-Packet turned_round(const Packet& quoted) noexcept {
-    Packet reply = quoted;
-    std::swap(reply.source_port, reply.destination_port);
-    return reply;
-}
-
 template <class Address>
 void admit_error(Walk& walk, std::size_t i, Lane& admitted) noexcept {
     const Tables& tables = walk.tables;

@@ -36,7 +36,8 @@ void to_outbox(Walk& walk, const Packet& packet, PortId port) noexcept {
 
 void hold(Walk& walk, std::size_t i) noexcept {
     Packet& packet = walk.packets[i];
-    packet.mark(Packet::kResolved);
+    packet.mark(Packet::kResolved | Packet::kWaited);
+    packet.egress_vrf = walk.tables.attachments[packet.egress.index()].vrf;
     switch (walk.worker.neighbours.hold(packet.neighbour, packet, walk.origin, walk.now)) {
         case Neighbours::HoldOutcome::held_and_ask:
             ++walk.account.held;
@@ -67,6 +68,7 @@ void route_back(Walk& walk, const Lane& in, Lane& routed) noexcept {
         Packet& packet = walk.packets[i];
         packet.egress = packet.attachment;
         packet.unmark(Packet::kReturn);
+        packet.mark(Packet::kOwn);
         if (packet.is(Packet::kIpv6)) {
             const Ipv6Address destination = header_of<Ipv6Address>(packet).destination.address();
             if (destination.is_link_local()) {  // never routed: a neighbour on the link it came by
@@ -101,6 +103,12 @@ void depart(Walk& walk, const Lane& in) noexcept {
             continue;
         }
         const Attachment& egress = walk.tables.attachments[packet.egress.index()];
+        if (packet.is(Packet::kWaited)) {
+            if (const auto reason = reason_to_stay(walk.tables, packet)) {
+                walk.drop(i, *reason);
+                continue;
+            }
+        }
         if (packet.is(Packet::kLinkReady)) {
             to_outbox(walk, packet, egress.port);
             continue;

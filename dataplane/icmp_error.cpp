@@ -21,6 +21,7 @@ bool may_cause(const Packet& packet) noexcept {
     if (packet.is(Packet::kIpv6)) {
         const auto& header = *reinterpret_cast<const Ipv6Header*>(packet.l3);
         const Ipv6Address source = header.source.address();
+        if (packet.protocol == kProtocolIcmpv6 && packet.l4_type == kNdRedirect) return false;
         return !source.is_unspecified() && !source.is_multicast() && !source.is_loopback() &&
                !header.destination.address().is_multicast();
     }

@@ -46,6 +46,7 @@ struct alignas(64) Packet {
     NexthopId nexthop;            // fit
     AttachmentId egress;          // fit
     std::uint32_t neighbour = 0;  // depart, of a packet that was held
+    VrfId egress_vrf;             // depart, of a packet that was held: whose the egress was then
 
     // Marks.
     static constexpr std::uint16_t kIpv6 = 1;       // the family; otherwise IPv4
@@ -57,6 +58,8 @@ struct alignas(64) Packet {
     static constexpr std::uint16_t kReturn = 64;       // our own reply: way back still to be looked up
     static constexpr std::uint16_t kResolved = 128;    // `neighbour` is known
     static constexpr std::uint16_t kArp = 256;
+    static constexpr std::uint16_t kOwn = 512;      // our own reply, whose way back is known
+    static constexpr std::uint16_t kWaited = 1024;  // was held for a neighbour, maybe in an earlier generation
 
     bool is(std::uint16_t mark) const noexcept { return (marks & mark) != 0; }
     void mark(std::uint16_t which) noexcept { marks = static_cast<std::uint16_t>(marks | which); }

@@ -54,9 +54,9 @@ void walk_path(Walk& walk) noexcept {
     Lane to_hub, ipv4, ipv6, errors4, errors6, leaving;
     run<Stage::parse>(walk, walk.received, [&] { parse(walk, {to_hub, ipv4, ipv6, errors4, errors6}); });
     run<Stage::local>(walk, to_hub, [&] { local(walk, to_hub); });
+    resume(walk, leaving);  // first: what waited for a neighbour came before what was received now
     forward<Ipv4Address>(walk, ipv4, errors4, leaving);
     forward<Ipv6Address>(walk, ipv6, errors6, leaving);
-    resume(walk, leaving);
     run<Stage::depart>(walk, leaving, [&] { depart(walk, leaving); });
     walk.free_dropped();
 }

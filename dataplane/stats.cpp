@@ -1,6 +1,8 @@
 // Sums of counters. Any thread, on its own copies.
 #include "dataplane/stats.hpp"
 
+#include <algorithm>
+
 namespace sekisho::dataplane {
 
 PortCounters& PortCounters::operator+=(const PortCounters& other) noexcept {
@@ -38,6 +40,7 @@ Counters& Counters::operator+=(const Counters& other) {
     polls += other.polls;
     empty_polls += other.empty_polls;
     busy_cycles += other.busy_cycles;
+    tsc_hz = std::max(tsc_hz, other.tsc_hz);
     return *this;
 }
 

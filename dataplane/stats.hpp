@@ -85,6 +85,7 @@ struct Counters {
     std::uint64_t polls = 0;  // of a port's queue
     std::uint64_t empty_polls = 0;
     std::uint64_t busy_cycles = 0;  // TSC cycles in loops that found work
+    std::uint64_t tsc_hz = 0;       // what a cycle is here
 
     explicit Counters(std::size_t port_count = 0) : ports(port_count) {}
     PortCounters node() const noexcept;  // all ports together

@@ -26,7 +26,9 @@ Worker::Worker(std::span<const std::unique_ptr<Port>> ports, const std::atomic<c
       readers_(readers),
       thread_(thread),
       idle_(idle),
-      state_(ports.size(), pool, rte_get_tsc_hz()) {}
+      state_(ports.size(), pool, rte_get_tsc_hz()) {
+    state_.counters.tsc_hz = rte_get_tsc_hz();
+}
 
 bool Worker::poll(PortId port, const Tables& tables) noexcept {
     std::array<rte_mbuf*, kBurst> frames;

@@ -1,9 +1,10 @@
 // Longest-prefix match over many tables: a Fib is written by one thread, a FibView is read by many.
 //
 // The writer inserts, replaces and erases routes, or loads a whole table; view() gives a cheap immutable copy for a
-// generation (copy-on-write: what did not change is shared). Readers look up batches, each address in a table of its
-// own choice, and get 32-bit rows back; they never wait and never see half an update. What a row means is not lpm/'s
-// business. Limits: rows up to 0xfffffffe; tables 0 to tables() - 1. Not thread-safe but as said.
+// generation (copy-on-write: what did not change is shared); follow() gives one that changes show in. Readers look up
+// batches, each address in a table of its own choice, and get 32-bit rows back; they never wait and never see half an
+// update. What a row means is not lpm/'s business. Limits: rows up to 0xfffffffe; tables 0 to tables() - 1. Not
+// thread-safe but as said.
 #pragma once
 
 #include <cstddef>
@@ -44,7 +45,13 @@ class FibView {
 template <class Address>
 class Fib {
   public:
-    explicit Fib(std::size_t tables);
+    // What readers may still hold is handed to this; see follow().
+    using Retire = std::function<void(std::shared_ptr<const void>)>;
+    static constexpr std::size_t kMemoryLimit = std::size_t{2} << 30;
+
+    // `memory_limit`: bytes of address space for all tables, at most 4 GiB; memory is taken as tables grow. Throws
+    // std::bad_alloc where the system refuses.
+    explicit Fib(std::size_t tables, std::size_t memory_limit = kMemoryLimit);
     ~Fib();
     Fib(Fib&&) noexcept;
     Fib& operator=(Fib&&) noexcept;
@@ -58,7 +65,7 @@ class Fib {
     Expected<void> erase(TableId table, const Prefix<Address>& prefix);
     // Replaces all routes of the table, or none of them: a prefix given twice with different rows is refused by name.
     Expected<void> load(TableId table, std::span<const Route<Address>> routes);
-    void clear(TableId table);
+    void clear(TableId table);  // no routes left; std::bad_alloc at the limit of memory
 
     std::optional<Row> exact(TableId table, const Prefix<Address>& prefix) const;
     // Calls with every route of the table, in ascending order of address, shorter prefixes first.
@@ -67,6 +74,12 @@ class Fib {
 
     // The tables as they are now, for readers. Later changes to this Fib do not show in it.
     FibView<Address> view() const;
+
+    // A view that is not a copy: every later change shows in it, for each address at once, while readers look up. An
+    // address that a change covers has its old row or its new one, never another. What a change lets go is handed to
+    // `retire` from the writer's thread; it must be kept until every reader has been quiescent since. A second call
+    // gives the same view and keeps the first `retire`.
+    FibView<Address> follow(Retire retire);
 
     std::size_t memory() const noexcept;  // bytes that lookups may touch, all tables together
 

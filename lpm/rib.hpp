@@ -83,6 +83,13 @@ class Rib {
         return nodes_[at].row;
     }
 
+    // The longest prefix that holds every route but 0/0; 0/0 where there is none.
+    Prefix<Address> region() const noexcept {
+        const Node& top = nodes_[kTop];
+        if ((top.child[0] == kNone) == (top.child[1] == kNone)) return {};
+        return nodes_[top.child[0] != kNone ? top.child[0] : top.child[1]].prefix;
+    }
+
     // Every route, in ascending order of address, shorter prefixes first.
     template <class Call>
     void for_each(const Call& call) const {

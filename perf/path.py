@@ -159,7 +159,7 @@ class Sekishod:
             arguments.append("--no-huge")
         self.log = open(work / "sekishod.log", "w")
         self.process = subprocess.Popen([str(a) for a in arguments], stdout=self.log, stderr=self.log)
-        if self.ctl("wait-ready", "--seconds", "60") is None:
+        if self.ctl("wait-ready", "--timeout", "60") is None:
             raise SystemExit((work / "sekishod.log").read_text())
         self.worker = Worker(self.process.pid)
 

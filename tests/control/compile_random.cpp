@@ -33,8 +33,8 @@ const std::string& RandomPolicies::any_of(const Map& objects) {
 }
 
 IpAddress RandomPolicies::inside(const IpPrefix& prefix) {
-    const std::uint64_t high = std::uint64_t{random_()} << 32 | random_();
-    const std::uint64_t low = std::uint64_t{random_()} << 32 | random_();
+    const std::uint64_t high = random_.word();
+    const std::uint64_t low = random_.word();
     const std::uint32_t edge = below(6);  // the first, the last, or one in between
     if (prefix.is_ipv4()) {
         const Prefix4& p = prefix.ipv4();

@@ -2,6 +2,7 @@
 // differ, and scripts/bench is where they are compared.
 #include <chrono>
 #include <iostream>
+#include <random>
 
 #include <catch2/catch.hpp>
 #include <fmt/format.h>

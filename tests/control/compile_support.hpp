@@ -8,13 +8,13 @@
 #include <cstdint>
 #include <initializer_list>
 #include <ostream>
-#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "control/compile.hpp"
 #include "control/policy.hpp"
+#include "tests/support/random.hpp"
 
 namespace sekisho::control::test {
 
@@ -80,11 +80,11 @@ Answer decide(const Policy& policy, std::chrono::system_clock::time_point now, c
 // Random policies that validate: operators that share their space, nested prefixes, gates, dates.
 class RandomPolicies {
   public:
-    explicit RandomPolicies(std::uint32_t seed) : random_(seed) {}
+    explicit RandomPolicies(const std::string& who) : random_(who) {}
     Policy policy();
     void edit(Policy& policy);                // one object added, changed or removed
     Question question(const Policy& policy);  // mostly about what the policy names, and its edges
-    std::uint32_t below(std::uint32_t limit) { return static_cast<std::uint32_t>(random_() % limit); }
+    std::uint32_t below(std::uint32_t limit) { return static_cast<std::uint32_t>(random_.below(limit)); }
 
   private:
     void add_random_operator(Policy& policy);
@@ -100,7 +100,7 @@ class RandomPolicies {
     const std::string& any_of(const Map& objects);
     bool one_in(std::uint32_t n) { return below(n) == 0; }
 
-    std::mt19937 random_;
+    sekisho::test::Random random_;
     std::uint32_t next_ = 0;  // for names
 };
 

@@ -1,4 +1,7 @@
 // What a compiled generation holds, fact by fact, for two operators with the same addresses.
+#include <atomic>
+#include <thread>
+
 #include <catch2/catch.hpp>
 
 #include "control/calendar.hpp"
@@ -208,4 +211,30 @@ TEST_CASE("compile: a published generation does not notice the next one", "[comp
     CHECK(second.tables->ipv4.hub.find(0, address("100.65.1.9").ipv4()) == lpm::kNoRow);
     CHECK(second.tables->ipv4.where.find(1, address("10.1.1.9").ipv4()) == lpm::kNoRow);
     CHECK(second.tables->is_closed(InstitutionId(0)) == false);
+}
+
+TEST_CASE("compile: names may be asked for from another thread while it runs", "[compile]") {
+    Compiler compiler(ports());
+    Policy policy = two_operators();
+    compile(compiler, policy);
+    std::atomic<bool> done = false;
+    std::atomic<int> wrong = 0;
+    std::thread asking([&] {
+        while (!done) {
+            const auto id = compiler.attachment_id("kita-line");
+            if (!id || compiler.attachment_name(*id) != "kita-line") ++wrong;
+            const std::string name = compiler.institution_name(InstitutionId(2));
+            if (!name.empty() && name != "pharmacy") ++wrong;
+        }
+    });
+    for (int i = 0; i < 50; ++i) {
+        if (i % 2 == 0)
+            add_institution(policy, "pharmacy", "kita", {"100.64.2.0/24"}, {"kita-line"});
+        else
+            policy.institutions.erase("pharmacy");
+        compile(compiler, policy);
+    }
+    done = true;
+    asking.join();
+    CHECK(wrong == 0);
 }

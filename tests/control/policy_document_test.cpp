@@ -1,12 +1,12 @@
 // Documents: what is not JSON, not a document, or said twice; then objects put and erased, and the canonical form.
 #include <algorithm>
-#include <random>
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include "control/document.hpp"
 #include "tests/control/policy_draft.hpp"
+#include "tests/support/random.hpp"
 
 using namespace sekisho;
 using namespace sekisho::control;
@@ -256,20 +256,19 @@ TEST_CASE("document: names of people's text may be Japanese", "[control]") {
 
 TEST_CASE("document: a text with random bytes changed is taken or refused in words, never anything worse",
           "[control]") {
-    const unsigned seed = std::random_device{}();
-    INFO("seed " << seed);
-    std::mt19937 random(seed);
+    test::Random random("policy documents");
+    INFO("SEKISHO_SEED=" << random.seed());
     const std::string whole = Draft().json().dump();
     const std::string letters = "{}[]\",:0123456789.-/abcdefz \\\n\x1b\x80\xff";
     std::size_t taken = 0;
     for (int round = 0; round < 2000; ++round) {
         std::string text = whole;
-        for (unsigned change = 0; change <= random() % 3; ++change) {
-            const std::size_t at = random() % text.size();
-            switch (random() % 3) {
-                case 0: text[at] = letters[random() % letters.size()]; break;
-                case 1: text.erase(at, 1 + random() % 8); break;
-                default: text.insert(at, text, random() % text.size(), random() % 40); break;
+        for (std::size_t change = 0; change <= random.below(3); ++change) {
+            const std::size_t at = random.below(text.size());
+            switch (random.below(3)) {
+                case 0: text[at] = letters[random.below(letters.size())]; break;
+                case 1: text.erase(at, 1 + random.below(8)); break;
+                default: text.insert(at, text, random.below(text.size()), random.below(40)); break;
             }
         }
         std::vector<Error> errors;

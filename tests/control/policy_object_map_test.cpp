@@ -1,13 +1,13 @@
 // ObjectMap beside std::map: random puts, erases and copies; every copy keeps what it had.
 #include <map>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
 #include <catch2/catch.hpp>
 
 #include "control/object_map.hpp"
+#include "tests/support/random.hpp"
 
 using sekisho::control::ObjectMap;
 
@@ -57,15 +57,14 @@ TEST_CASE("object map: the last object can be erased and put again", "[control]"
 }
 
 TEST_CASE("object map: it does what std::map does, and copies keep what they had", "[control]") {
-    const unsigned seed = std::random_device{}();
-    INFO("seed " << seed);
-    std::mt19937 random(seed);
+    sekisho::test::Random random("object map");
+    INFO("SEKISHO_SEED=" << random.seed());
     Map map;
     Oracle oracle;
     std::vector<std::pair<Map, Oracle>> copies;
     for (int step = 0; step < 30000; ++step) {
-        const std::string id = std::to_string(random() % 4000);
-        if (random() % 3 == 0) {
+        const std::string id = std::to_string(random.below(4000));
+        if (random.one_in(3)) {
             const auto removed = map.erase(id);
             REQUIRE((removed != nullptr) == (oracle.erase(id) == 1));
         } else {
@@ -73,7 +72,7 @@ TEST_CASE("object map: it does what std::map does, and copies keep what they had
             REQUIRE((replaced != nullptr) == oracle.contains(id));
             oracle[id] = step;
         }
-        const std::string wanted = std::to_string(random() % 4000);
+        const std::string wanted = std::to_string(random.below(4000));
         const auto found = map.find(wanted);
         REQUIRE((found != nullptr) == oracle.contains(wanted));
         if (found) REQUIRE(found->value == oracle[wanted]);

@@ -37,7 +37,7 @@ Frame request_with(std::size_t at, const Bytes& bytes) {
 std::string where(TestHub& hub, std::string_view neighbour) {
     const auto number = hub.worker().neighbours.find(AttachmentId(0), address(neighbour).ipv4());
     if (number == dataplane::Neighbours::kNone || !hub.worker().neighbours.is_reachable(number)) return "";
-    return hub.worker().neighbours.link(number).mac.text();
+    return hub.worker().neighbours.link(number).mac().text();
 }
 
 }  // namespace

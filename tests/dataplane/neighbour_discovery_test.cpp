@@ -33,7 +33,7 @@ void expect_taken(TestHub& hub, const Frame& frame) {
 std::string where(TestHub& hub, std::string_view neighbour) {
     const auto number = hub.worker().neighbours.find(AttachmentId(0), address(neighbour).ipv6());
     if (number == dataplane::Neighbours::kNone || !hub.worker().neighbours.is_reachable(number)) return "";
-    return hub.worker().neighbours.link(number).mac.text();
+    return hub.worker().neighbours.link(number).mac().text();
 }
 
 }  // namespace
@@ -131,7 +131,8 @@ TEST_CASE("nd: messages that fail RFC 4861's validity checks are malformed", "[p
     expect_drop(hub, Frame(good).ttl(1), DropReason::nd_malformed);
     expect_drop(hub, Frame(good).checksum(0x1234), DropReason::nd_malformed);
     expect_drop(hub, Frame(good).code(1), DropReason::nd_malformed);
-    const Bytes target = first(Bytes(good.ip().begin() + 48, good.ip().end()), 16);
+    const Bytes whole = good.ip();
+    const Bytes target(whole.begin() + 48, whole.begin() + 64);
     for (const std::size_t length : {0U, 8U, 15U})
         expect_drop(hub, Frame(good).payload(first(target, length)), DropReason::nd_malformed);
     for (const Bytes& options : {Bytes{1, 0, 0, 0, 0, 0, 0, 0}, Bytes{1}, Bytes{1, 1, 2, 0, 0, 0, 0},

@@ -98,9 +98,7 @@ Address probe(Random& random, const Oracle<Address>& oracle, TableId table) {
     if (routes.empty() || below(random, 8) == 0) return any_address(random, Address());
     auto at = routes.lower_bound(Prefix<Address>(any_address(random, Address()), Address::kBits));
     if (at == routes.end()) at = routes.begin();
-    std::advance(
-        at, static_cast<std::ptrdiff_t>(below(
-                random, std::min<std::uint64_t>(16, static_cast<std::uint64_t>(std::distance(at, routes.end()))))));
+    for (std::uint64_t skip = below(random, 16); skip > 0 && std::next(at) != routes.end(); --skip) ++at;
     const Address address = inside(random, at->first);
     return below(random, 4) == 0 ? next_address(address) : address;
 }

@@ -1,10 +1,26 @@
-// Catch2's main around DPDK, in a translation unit of its own.
+// Catch2's main around DPDK, in a translation unit of its own. Tests that ran whole must have met every drop reason.
 #define CATCH_CONFIG_RUNNER
 #include <iostream>
 
 #include <catch2/catch.hpp>
 
 #include "tests/dataplane/support/eal.hpp"
+#include "tests/dataplane/support/test_hub.hpp"
+
+namespace {
+
+// 0 when every reason was provoked, in a run of all tests.
+int check_reasons() {
+    int missing = 0;
+    for (std::size_t i = 0; i < sekisho::kDropReasonCount; ++i) {
+        if (sekisho::test::provoked_reasons().contains(static_cast<sekisho::DropReason>(i))) continue;
+        std::cerr << "no test provoked the drop reason " << sekisho::kDropReasons[i].name << "\n";
+        missing = 1;
+    }
+    return missing;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
     Catch::Session session;
@@ -16,5 +32,7 @@ int main(int argc, char** argv) {
         std::cerr << "SKIPPED: " << eal.why_not() << "\n";
         return 77;
     }
-    return session.run();
+    const int failed = session.run();
+    if (failed != 0 || !wanted.testsOrTags.empty()) return failed;
+    return check_reasons();
 }

@@ -177,8 +177,9 @@ void fill_matrices(const Policy& policy, Tables& tables) {
     dataplane::Matrix matrix;
     const std::size_t count = policy.houses.size();
     matrix.columns = static_cast<std::uint32_t>(count + 1);
-    for (std::size_t group = 0; group <= count; ++group)
-        matrix.column_of_group.push_back(static_cast<std::uint16_t>(group));
+    std::vector<std::uint16_t> columns;
+    for (std::size_t group = 0; group <= count; ++group) columns.push_back(static_cast<std::uint16_t>(group));
+    matrix.column_of_group.assign(columns);
     matrix.cells.resize(count * (count + 1));
     const std::size_t words = tables.permissions.words();
     for (std::size_t from = 0; from < count; ++from)

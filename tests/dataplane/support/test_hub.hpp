@@ -51,6 +51,8 @@ class TestHub {
     // the last send() or wait().
     void send(std::string_view line, const std::vector<Frame>& frames);
     void send(std::string_view line, const Frame& frame) { send(line, std::vector<Frame>{frame}); }
+    // While paused, send() leaves what waits for a next walk waiting.
+    void pause(bool paused) { paused_ = paused; }
     void send_bytes(unsigned port, const std::vector<Bytes>& frames, std::size_t headroom);
     void send_buffer(unsigned port, rte_mbuf* mbuf);
 
@@ -81,6 +83,7 @@ class TestHub {
     std::vector<std::unique_ptr<dataplane::Tables>> generations_;
     std::unique_ptr<dataplane::WorkerState> state_;
     std::uint64_t now_ = 1000 * kHz;
+    bool paused_ = false;
     Frames left_;
     dataplane::PortCounters before_;
 };

@@ -1,0 +1,39 @@
+// A packet that waited for a neighbour is admitted again before it leaves: a generation may have come in between.
+//
+// By then it is translated, so it is looked up as the answer to it would be: its destination in `who` of the VRF that
+// it leaves to, its source in `hub`, the cell turned round, as for the quote of an ICMP error. Only packets that waited
+// come here. No error is made: the sender's packet is no longer there to be quoted.
+#include "dataplane/admit.hpp"
+
+namespace sekisho::dataplane {
+namespace {
+
+template <class Address>
+std::optional<DropReason> reason_to_stay(const Tables& tables, const Packet& packet) noexcept {
+    const FamilyTables<Address>& family = tables.family<Address>();
+    const auto& header = header_of<Address>(packet);
+    const lpm::Row who = family.who.find(packet.egress_vrf.value(), address_of(header.destination));
+    const lpm::Row hub = family.hub.find(lpm::TableId{0}, address_of(header.source));
+    if (who == lpm::kNoRow || hub == lpm::kNoRow) return DropReason::no_agreement;
+    const WhoRow<Address>& receiver = family.who_rows[who];
+    const HubRow<Address>& sender = family.hub_rows[hub];
+    if (sender.vrf != packet.vrf) return DropReason::no_agreement;
+    if (tables.is_closed(receiver.institution) || tables.is_closed(sender.institution))
+        return DropReason::institution_closed;
+    if (packet.is(Packet::kIcmpError)) return std::nullopt;  // it was admitted by its quote, not by a cell of its own
+    const Permissions::Index permission =
+        tables.matrices[packet.egress_vrf.index()].cell(receiver.matrix_row, sender.group);
+    if (!may_have_been_sent(tables, permission, turned_round(packet))) return DropReason::no_agreement;
+    return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<DropReason> reason_to_stay(const Tables& tables, const Packet& packet) noexcept {
+    if (tables.attachments[packet.egress.index()].vrf != packet.egress_vrf) return DropReason::egress_closed;
+    if (packet.is(Packet::kOwn)) return std::nullopt;
+    return packet.is(Packet::kIpv6) ? reason_to_stay<Ipv6Address>(tables, packet)
+                                    : reason_to_stay<Ipv4Address>(tables, packet);
+}
+
+}  // namespace sekisho::dataplane

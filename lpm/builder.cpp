@@ -1,0 +1,229 @@
+// How tables are laid out: which node, which stride. Figures behind the choices: docs/decisions/0004-lpm-structure.md.
+#include "lpm/builder.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace sekisho::lpm {
+
+namespace {
+
+// The last address of the block that starts at `first` with `position` bits decided.
+constexpr Bits last_of(Bits first, unsigned position) noexcept {
+    return position >= 128 ? first : first | (~Bits{0} >> position);
+}
+
+// How many of the cuts after the first begin a range of their own in a chunk, if the block is split by `stride` bits.
+std::size_t served_by(Cuts cuts, unsigned position, unsigned stride) {
+    const unsigned below = position + stride;
+    std::size_t served = 0;
+    for (std::size_t i = 1; i < cuts.size();) {
+        const Bits slot_last = last_of(cuts[i].first, below);
+        std::size_t ranges = 1;
+        std::size_t deeper = 0;
+        std::size_t end = i;
+        Bits before = 0;
+        for (; end < cuts.size() && cuts[end].first <= slot_last; ++end) {
+            const Bits window_last = last_of(cuts[end].first, below + kWindowBits);
+            ranges += end == i || window_last != before;
+            deeper += (cuts[end].first & last_of(0, below + kWindowBits)) != 0;
+            before = window_last;
+        }
+        if (ranges <= kMostRanges) served += end - i - deeper;
+        i = end;
+    }
+    return served;
+}
+
+// The shortest stride by which nine in ten of the cuts are found in the node after; at most about one slot a cut, or
+// 2^`cheap` slots where that is more.
+unsigned stride_for(Cuts cuts, unsigned position, unsigned most, unsigned cheap) {
+    const std::size_t inner = cuts.size() - 1;
+    const auto log = static_cast<unsigned>(std::bit_width(inner));
+    const unsigned longest = std::min(std::max(log, cheap), most);
+    unsigned stride = std::clamp(log < 5 ? 1 : log - 4, 1U, longest);
+    while (stride < longest && served_by(cuts, position, stride) * 10 < inner * 9) ++stride;
+    return stride;
+}
+
+// Calls with the cuts and the first address of each of 2^stride slots of the block.
+template <class Call>
+void for_each_slot(Cuts cuts, Bits first, unsigned position, unsigned stride, const Call& call) {
+    std::size_t from = 0;
+    for (std::size_t slot = 0; slot < std::size_t{1} << stride; ++slot) {
+        const Bits start = first | Bits{slot} << (128 - position - stride);
+        const Bits last = last_of(start, position + stride);
+        while (from + 1 < cuts.size() && cuts[from + 1].first <= start) ++from;
+        std::size_t end = from + 1;
+        while (end < cuts.size() && cuts[end].first <= last) ++end;
+        call(slot, cuts.subspan(from, end - from), start);
+    }
+}
+
+}  // namespace
+
+// A range of a chunk: from `start` to the next one's, with the cuts in it.
+struct Builder::Range {
+    Bits start;
+    std::size_t from;
+    std::size_t count;
+};
+
+Block Builder::allocate(std::size_t bytes) {
+    if (failed_) return {};
+    const Block block = arena_.allocate(bytes, epoch_);
+    if (block.unit == 0)
+        failed_ = true;
+    else
+        built_.push_back(block);
+    return block;
+}
+
+Value Builder::value_of_row(Row row) {
+    if (fits_value(row)) return lpm::value_of(row);
+    const Block block = allocate(sizeof row);
+    if (failed_) return 0;
+    std::memcpy(arena_.at(block.unit), &row, sizeof row);
+    return cell_value(block.unit);
+}
+
+Value Builder::value(Cuts cuts, Bits first, unsigned position) {
+    if (failed_) return 0;
+    if (cuts.size() == 1) return value_of_row(cuts[0].row);
+    std::vector<Range> ranges;
+    if (ranges_of(cuts, first, position, ranges)) return chunk(cuts, ranges, position);
+    return direct(cuts, first, position);
+}
+
+// Cuts the block into ranges of whole 16-bit windows; a window with more than one cut in it is a range of its own.
+// False if there are more than a chunk holds.
+bool Builder::ranges_of(Cuts cuts, Bits first, unsigned position, std::vector<Range>& ranges) const {
+    const unsigned below = position + kWindowBits;
+    const Bits block_last = last_of(first, position);
+    Bits start = first;
+    for (std::size_t i = 0;;) {
+        if (ranges.size() == kMostRanges) return false;
+        const Bits window_last = last_of(start, below);
+        std::size_t end = i + 1;
+        while (end < cuts.size() && cuts[end].first <= window_last) ++end;
+        ranges.push_back({start, i, end - i});
+        if (end > i + 1) {
+            if (window_last == block_last) return true;
+            start = window_last + 1;
+            i = end < cuts.size() && cuts[end].first == start ? end : end - 1;
+        } else {
+            if (end == cuts.size()) return true;
+            const Bits aligned = cuts[end].first & ~last_of(0, below);
+            i = aligned == cuts[end].first ? end : end - 1;
+            start = aligned;
+        }
+    }
+}
+
+Value Builder::chunk(Cuts cuts, const std::vector<Range>& ranges, unsigned position) {
+    std::byte bytes[chunk_bytes(kMostRanges)] = {};
+    const auto count = static_cast<std::uint16_t>(ranges.size());
+    std::memcpy(bytes, &count, sizeof count);
+    for (std::size_t i = 0; i < ranges.size(); ++i) {
+        const Range& range = ranges[i];
+        const auto key = static_cast<std::uint16_t>((range.start << position) >> (128 - kWindowBits));
+        const auto kept = static_cast<std::uint16_t>(key ^ kKeyBias);
+        if (i > 0) std::memcpy(bytes + 2 * i, &kept, sizeof kept);
+        const Value found = value(cuts.subspan(range.from, range.count), range.start, position + kWindowBits);
+        std::memcpy(bytes + chunk_values_offset(count) + sizeof(Value) * i, &found, sizeof found);
+    }
+    const Block block = allocate(chunk_bytes(count));
+    if (failed_) return 0;
+    std::memcpy(arena_.at(block.unit), bytes, chunk_bytes(count));
+    return chunk_value(block.unit);
+}
+
+Value Builder::direct(Cuts cuts, Bits first, unsigned position) {
+    const unsigned stride = stride_for(cuts, position, std::min(kMostStride, 128 - position), 1);
+    // Named by line, so it takes whole lines.
+    const Block block = allocate(std::max(kLineBytes, sizeof(Value) << stride));
+    if (failed_) return 0;
+    std::byte* const slots = arena_.at(block.unit);
+    for_each_slot(cuts, first, position, stride, [&](std::size_t slot, Cuts inside, Bits start) {
+        store_slot<Value>(slots + slot * sizeof(Value), value(inside, start, position + stride));
+    });
+    return direct_value(block.unit, stride);
+}
+
+TableHead Builder::root(Cuts cuts, Bits region, unsigned position, Row outside, unsigned address_bits) {
+    TableHead head;
+    const unsigned room = (address_bits == 32 ? 32U : 64U) - position;
+    unsigned stride = cuts.size() > 1 ? stride_for(cuts, position, std::min(17U, room), 8) : 1;
+    // The first 16 bits of a global IPv6 address hardly tell routes apart; the 16 after them do.
+    if (address_bits == 128 && cuts.size() > 1024 && position < 16) stride = 16 - position;
+    head.first = static_cast<std::uint64_t>(region >> 64);
+    head.bits = static_cast<std::uint8_t>(stride);
+    head.shift = static_cast<std::uint8_t>(64 - position - stride);
+    head.position = static_cast<std::uint8_t>(position + stride);
+    const std::size_t slots = std::size_t{1} << stride;
+    const Block block = allocate((slots + 1) * sizeof(Value));
+    if (failed_) return head;
+    head.root = block.unit;
+    std::byte* const at = arena_.at(block.unit);
+    for_each_slot(cuts, region, position, stride, [&](std::size_t slot, Cuts inside, Bits start) {
+        store_slot<Value>(at + slot * sizeof(Value), value(inside, start, head.position));
+    });
+    store_slot<Value>(at + slots * sizeof(Value), value_of_row(outside));
+    return head;
+}
+
+TableHead Builder::wide_root(Cuts cuts) {
+    TableHead head;
+    head.wide = 1;
+    head.bits = kWideBits;
+    const Block block = allocate(kWideWords * sizeof(WideWord));
+    if (failed_) return head;
+    head.root = block.unit;
+    std::byte* const at = arena_.at(block.unit);
+    for_each_slot(cuts, 0, 0, kWideBits, [&](std::size_t word, Cuts inside, Bits start) {
+        store_slot<WideWord>(at + word * sizeof(WideWord), wide_word_of(inside, start));
+    });
+    return head;
+}
+
+WideWord Builder::wide_word_of(Cuts cuts, Bits first) {
+    if (cuts.size() == 1) return wide_word(value_of_row(cuts[0].row));
+    std::vector<Value> run;
+    std::uint32_t bitmap = 0;
+    for_each_slot(cuts, first, kWideBits, kWideGroupBits, [&](std::size_t slot, Cuts inside, Bits start) {
+        const bool begins = slot == 0 || inside.size() > 1 || inside[0].first == start;
+        const bool nested_before = !begins && run.back() >> 31 != 0;
+        if (!begins && !nested_before) return;
+        bitmap |= 1U << slot;
+        run.push_back(value(inside, start, kWidePosition));
+    });
+    const Block block = allocate(run.size() * sizeof(Value));
+    if (failed_) return 0;
+    std::memcpy(arena_.at(block.unit), run.data(), run.size() * sizeof(Value));
+    return wide_word(block.unit, bitmap);
+}
+
+Block Builder::copy(Block block) {
+    const Block fresh = allocate(block.bytes);
+    if (!failed_) std::memcpy(arena_.at(fresh.unit), arena_.at(block.unit), block.bytes);
+    return fresh;
+}
+
+void Builder::start() noexcept {
+    built_.clear();
+    failed_ = false;
+}
+
+void Builder::undo() {
+    for (const Block& block : built_) arena_.free(block);
+    start();
+}
+
+std::size_t Builder::built_bytes() const noexcept {
+    std::size_t bytes = 0;
+    for (const Block& block : built_) bytes += whole_units(block.bytes);
+    return bytes;
+}
+
+}  // namespace sekisho::lpm

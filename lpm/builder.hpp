@@ -1,0 +1,74 @@
+// From pieces of address space to nodes in the arena, for both families.
+//
+// An IPv4 address fills the first 32 of 128 bits here. The builder writes fresh blocks only, which no reader sees until
+// the caller stores their value; undo() takes back all of them. Writer's thread.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "lpm/arena.hpp"
+#include "lpm/layout.hpp"
+#include "lpm/rib.hpp"
+
+namespace sekisho::lpm {
+
+__extension__ using Bits = unsigned __int128;
+
+constexpr Bits bits_of(Ipv4Address address) noexcept {
+    return Bits{address.value()} << 96;
+}
+constexpr Bits bits_of(const Ipv6Address& address) noexcept {
+    return Bits{address.high()} << 64 | address.low();
+}
+
+// Addresses from `first` up to the next cut's first have this row.
+struct Cut {
+    Bits first = 0;
+    Row row = kNoRow;
+};
+using Cuts = std::span<const Cut>;
+
+class Builder {
+  public:
+    explicit Builder(Arena& arena) noexcept : arena_(arena) {}
+
+    void set_epoch(std::uint32_t epoch) noexcept { epoch_ = epoch; }
+
+    // The value of the block of addresses that starts at `first` and whose first `position` bits are decided; the cuts
+    // are those of the block, the first at or before its start. What comes back after failed() names nothing.
+    Value value(Cuts cuts, Bits first, unsigned position);
+
+    // A root over the block that starts at `region` with `position` bits decided (at most 24, or 56 for IPv6); all
+    // addresses outside of it have the row `outside`. The cuts are those of the whole space.
+    TableHead root(Cuts cuts, Bits region, unsigned position, Row outside, unsigned address_bits);
+    TableHead wide_root(Cuts cuts);
+
+    // The word of one group of a wide root.
+    WideWord wide_word_of(Cuts cuts, Bits first);
+
+    // A copy of a block, born now.
+    Block copy(Block block);
+
+    bool failed() const noexcept { return failed_; }
+    // Frees what was built since start() or, when all is well, forgets about it; gives the bytes that were built.
+    void start() noexcept;
+    void undo();
+    std::size_t built_bytes() const noexcept;
+
+  private:
+    struct Range;
+
+    Block allocate(std::size_t bytes);
+    Value value_of_row(Row row);
+    bool ranges_of(Cuts cuts, Bits first, unsigned position, std::vector<Range>& ranges) const;
+    Value chunk(Cuts cuts, const std::vector<Range>& ranges, unsigned position);
+    Value direct(Cuts cuts, Bits first, unsigned position);
+
+    Arena& arena_;
+    std::uint32_t epoch_ = 0;
+    bool failed_ = false;
+    std::vector<Block> built_;
+};
+
+}  // namespace sekisho::lpm

@@ -1,0 +1,249 @@
+// The batch lookup, once for all versions: what differs is how a chunk is searched and how bits are counted.
+//
+// Every step is a loop over the batch that reads what the step before it prefetched, so that a batch waits for memory
+// once a level and not once an address. There is no branch on what was found: addresses that are not done yet are
+// gathered in queues. Included by the kernel_*.cpp files only; readers' threads; no allocation.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "lpm/lookup.hpp"
+#include "net/prefetch.hpp"
+
+namespace sekisho::lpm {
+
+// The first 64 bits of an address; an IPv4 address fills the upper half.
+inline std::uint64_t first_bits(Key4 key) noexcept {
+    return std::uint64_t{key} << 32;
+}
+inline std::uint64_t first_bits(const Key6& key) noexcept {
+    return key.high;
+}
+
+// 64 bits of the address from `position` on, zeros after its end.
+inline std::uint64_t bits_from(Key4 key, unsigned position) noexcept {
+    return first_bits(key) << position;
+}
+inline std::uint64_t bits_from(const Key6& key, unsigned position) noexcept {
+    const std::uint64_t here = position < 64 ? key.high : key.low;
+    const std::uint64_t after = position < 64 ? key.low : 0;
+    const unsigned shift = position % 64;
+    return here << shift | after >> 1 >> (63 - shift);
+}
+
+// One batch on its way down one lookup structure. Lengths and pointers are locals of each loop: as members they would
+// be written to memory once an address, and waited for.
+template <class Isa, class Key>
+class Walk {
+  public:
+    static constexpr std::size_t kMost = 256;
+
+    Walk(const Lookup& lookup, const Key* keys, Row* rows, std::size_t count) noexcept
+        : base_(lookup.base), keys_(keys), rows_(rows), count_(count) {}
+
+    // `head_of(i)` is the head of the table that address i is looked up in.
+    template <class HeadOf>
+    [[gnu::always_inline]] void through(const HeadOf& head_of) noexcept {
+        for (std::size_t i = 0; i < count_; ++i) {
+            const TableHead& head = head_of(i);
+            const std::uint64_t slot =
+                std::min((first_bits(keys_[i]) - head.first) >> head.shift, std::uint64_t{1} << head.bits);
+            at_[i] = at_unit(head.root) + slot * sizeof(Value);
+            position_[i] = head.position;
+            prefetch(at_[i]);
+        }
+        std::size_t waiting = 0;
+        for (std::size_t i = 0; i < count_; ++i) settle(i, load_slot<Value>(at_[i]), waiting);
+        descend(waiting);
+    }
+
+    // The same where all heads are of wide roots.
+    template <class HeadOf>
+    [[gnu::always_inline]] void through_wide(const HeadOf& head_of) noexcept {
+        for (std::size_t i = 0; i < count_; ++i) {
+            at_[i] = at_unit(head_of(i).root) + (first_bits(keys_[i]) >> (64 - kWideBits)) * sizeof(WideWord);
+            prefetch(at_[i]);
+        }
+        std::uint32_t whole[kMost];  // the value of a word without a run
+        for (std::size_t i = 0; i < count_; ++i) {
+            const auto word = load_slot<WideWord>(at_[i]);
+            const std::uint64_t bits = first_bits(keys_[i]);
+            const auto bitmap = static_cast<std::uint32_t>(word);
+            const auto slot = static_cast<unsigned>(bits >> (64 - kWideBits - kWideGroupBits));
+            const auto upper = whole[i] = static_cast<std::uint32_t>(word >> 32);
+            const std::size_t rank = Isa::bits_set(bitmap << (~slot % (1U << kWideGroupBits)));
+            const std::byte* const in_run = at_unit(upper) + rank * sizeof(Value) - sizeof(Value);
+            const std::byte* const in_word = reinterpret_cast<const std::byte*>(&whole[i]);
+            // By arithmetic: as a choice it may be compiled to a branch that cannot be predicted.
+            at_[i] = in_word + ((in_run - in_word) & -static_cast<std::ptrdiff_t>(bitmap != 0));
+            prefetch(at_[i]);
+        }
+        std::size_t waiting = 0;
+        for (std::size_t i = 0; i < count_; ++i) {
+            Value value;
+            std::memcpy(&value, at_[i], sizeof value);
+            position_[i] = kWidePosition;
+            settle(i, value, waiting);
+        }
+        descend(waiting);
+    }
+
+  private:
+    // Addresses by index; room for one more than there are: a push that is not kept still writes.
+    using List = std::uint16_t[kMost + 1];
+
+    const std::byte* at_unit(std::uint32_t unit) const noexcept { return base_ + std::size_t{unit} * kUnitBytes; }
+
+    // Takes a value: done if it is a row, else the address waits for its node.
+    [[gnu::always_inline]] void settle(std::size_t i, Value value, std::size_t& waiting) noexcept {
+        rows_[i] = row_of(value);  // of a node too: value_at() gives it back
+        waiting_[waiting] = static_cast<std::uint16_t>(i);
+        waiting += !is_row(value);
+    }
+
+    Value value_at(std::size_t waiting) const noexcept { return rows_[waiting] | 1U << 31; }
+
+    // Round by round, until no address waits. Chunks and direct nodes (with them, rarely, cells) have loops of their
+    // own, which need no choice.
+    [[gnu::always_inline]] void descend(std::size_t waiting) noexcept {
+        while (waiting != 0) {
+            std::size_t chunks = 0;
+            std::size_t directs = 0;
+            for (std::size_t k = 0; k < waiting; ++k) {
+                const std::size_t i = waiting_[k];
+                const Value value = value_at(i);
+                chunks_[chunks] = static_cast<std::uint16_t>(i);
+                chunks += is_chunk(value);
+                directs_[directs] = static_cast<std::uint16_t>(i);
+                directs += !is_chunk(value);
+                // By arithmetic, so that it is no branch; the base for direct nodes, which are aimed at below.
+                at_[i] = at_unit(unit_of(value) & -static_cast<Unit>(is_chunk(value)));
+                prefetch(at_[i]);
+            }
+            waiting = 0;
+            for (std::size_t k = 0; k < directs; ++k) aim_at_direct(directs_[k]);
+            for (std::size_t k = 0; k < chunks; ++k) {
+                const std::size_t i = chunks_[k];
+                const auto key = static_cast<std::uint16_t>(bits_from(keys_[i], position_[i]) >> (64 - kWindowBits));
+                position_[i] += kWindowBits;
+                settle(i, load_slot<Value>(at_[i] + Isa::value_offset(at_[i], key)), waiting);
+            }
+            for (std::size_t k = 0; k < directs; ++k) {
+                const std::size_t i = directs_[k];
+                const Value found = load_slot<Value>(at_[i]);
+                if (is_cell(value_at(i))) [[unlikely]]
+                    rows_[i] = found;
+                else
+                    settle(i, found, waiting);
+            }
+        }
+    }
+
+    [[gnu::always_inline]] void aim_at_direct(std::size_t i) noexcept {
+        const Value value = value_at(i);
+        if (is_cell(value)) [[unlikely]]
+            return static_cast<void>(at_[i] = at_unit(unit_of(value)));
+        const unsigned stride = stride_of(value);
+        const std::uint64_t slot = bits_from(keys_[i], position_[i]) >> (64 - stride);
+        at_[i] = at_unit(direct_unit(value)) + slot * sizeof(Value);
+        position_[i] += stride;
+        prefetch(at_[i]);
+    }
+
+    const std::byte* const base_;
+    const Key* const keys_;
+    Row* const rows_;
+    const std::size_t count_;
+    List waiting_;
+    List chunks_;
+    List directs_;
+    const std::byte* at_[kMost];     // what is read next
+    std::uint32_t position_[kMost];  // of the first bit not used yet
+};
+
+// The four entries of a version.
+template <class Isa>
+struct Lookups {
+    template <class Key>
+    static void one(const Lookup& lookup, TableId table, const Key* keys, Row* rows, std::size_t count) noexcept {
+        const TableHead head = lookup.heads[std::min<std::uint32_t>(table, lookup.tables)];
+        for (std::size_t done = 0; done < count; done += Walk<Isa, Key>::kMost) {
+            const std::size_t now = std::min(count - done, Walk<Isa, Key>::kMost);
+            Walk<Isa, Key> walk(lookup, keys + done, rows + done, now);
+            if (head.wide != 0)
+                walk.through_wide([&head](std::size_t) -> const TableHead& { return head; });
+            else
+                walk.through([&head](std::size_t) -> const TableHead& { return head; });
+        }
+    }
+
+    template <class Key>
+    static void many(const Lookup& lookup, const TableId* tables, const Key* keys, Row* rows,
+                     std::size_t count) noexcept {
+        for (std::size_t done = 0; done < count; done += Walk<Isa, Key>::kMost) {
+            const std::size_t now = std::min(count - done, Walk<Isa, Key>::kMost);
+            if (lookup.any_wide)
+                split(lookup, tables + done, keys + done, rows + done, now);
+            else
+                Walk<Isa, Key>(lookup, keys + done, rows + done, now).through(HeadOf{lookup, tables + done});
+        }
+    }
+
+  private:
+    struct HeadOf {
+        const Lookup& lookup;
+        const TableId* tables;
+        [[gnu::always_inline]] const TableHead& operator()(std::size_t i) const noexcept {
+            return lookup.heads[std::min<std::uint32_t>(tables[i], lookup.tables)];
+        }
+    };
+
+    // What one kind of root gets of a batch.
+    template <class Key>
+    struct Share {
+        std::uint16_t origin[Walk<Isa, Key>::kMost + 1];
+        TableId tables[Walk<Isa, Key>::kMost + 1];
+        Key keys[Walk<Isa, Key>::kMost + 1];
+        Row rows[Walk<Isa, Key>::kMost];
+        std::size_t length = 0;
+
+        void push(std::size_t i, TableId table, const Key& key, bool kept) noexcept {
+            origin[length] = static_cast<std::uint16_t>(i);
+            tables[length] = table;
+            keys[length] = key;
+            length += kept;
+        }
+        void give(Row* to) const noexcept {
+            for (std::size_t k = 0; k < length; ++k) to[origin[k]] = rows[k];
+        }
+    };
+
+    template <class Key>
+    static void split(const Lookup& lookup, const TableId* tables, const Key* keys, Row* rows,
+                      std::size_t count) noexcept {
+        Share<Key> wide;
+        Share<Key> other;
+        for (std::size_t i = 0; i < count; ++i) {
+            const bool is_wide = lookup.heads[std::min<std::uint32_t>(tables[i], lookup.tables)].wide != 0;
+            wide.push(i, tables[i], keys[i], is_wide);
+            other.push(i, tables[i], keys[i], !is_wide);
+        }
+        Walk<Isa, Key>(lookup, other.keys, other.rows, other.length).through(HeadOf{lookup, other.tables});
+        Walk<Isa, Key>(lookup, wide.keys, wide.rows, wide.length).through_wide(HeadOf{lookup, wide.tables});
+        other.give(rows);
+        wide.give(rows);
+    }
+};
+
+template <class Isa>
+constexpr Kernel kernel_for() noexcept {
+    using Version = Lookups<Isa>;
+    return {&Version::template many<Key4>, &Version::template one<Key4>, &Version::template many<Key6>,
+            &Version::template one<Key6>};
+}
+
+}  // namespace sekisho::lpm

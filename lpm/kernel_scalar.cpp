@@ -1,0 +1,33 @@
+// The lookups for any processor: no instruction beyond the base, chunks searched key by key.
+#include "lpm/kernel.hpp"
+
+namespace sekisho::lpm {
+
+namespace {
+
+struct Scalar {
+    static unsigned bits_set(std::uint32_t bits) noexcept {
+        bits -= bits >> 1 & 0x5555'5555U;
+        bits = (bits & 0x3333'3333U) + (bits >> 2 & 0x3333'3333U);
+        return ((bits + (bits >> 4)) & 0x0f0f'0f0fU) * 0x0101'0101U >> 24;
+    }
+
+    // From the chunk's start to the value of the last range that starts at or below `key`.
+    static std::size_t value_offset(const std::byte* chunk, std::uint16_t key) noexcept {
+        std::uint16_t ranges;
+        std::memcpy(&ranges, chunk, sizeof ranges);
+        std::size_t range = 0;
+        for (std::size_t i = 1; i < ranges; ++i) {
+            std::uint16_t start;
+            std::memcpy(&start, chunk + 2 * i, sizeof start);
+            range += static_cast<std::uint16_t>(start ^ kKeyBias) <= key;
+        }
+        return chunk_values_offset(ranges) + sizeof(Value) * range;
+    }
+};
+
+}  // namespace
+
+constinit const Kernel kScalarKernel = kernel_for<Scalar>();
+
+}  // namespace sekisho::lpm

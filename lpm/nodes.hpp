@@ -1,0 +1,31 @@
+// Nodes as the writer reads them: their size, a chunk's ranges, and all blocks of a table, gathered to be let go. The
+// layout itself is in layout.hpp. Writer's thread.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "lpm/arena.hpp"
+#include "lpm/layout.hpp"
+
+namespace sekisho::lpm {
+
+constexpr std::size_t direct_bytes(unsigned stride) noexcept {
+    return std::max(kLineBytes, sizeof(Value) << stride);
+}
+
+constexpr std::size_t root_bytes(const TableHead& head) noexcept {
+    if (head.wide != 0) return kWideWords * sizeof(WideWord);
+    return ((std::size_t{1} << head.bits) + 1) * sizeof(Value);
+}
+
+// The block of a chunk, and from its start to the value of the range that holds `key`.
+Block chunk_block(const Arena& arena, Value chunk) noexcept;
+std::size_t value_offset_in(const std::byte* chunk, std::uint16_t key) noexcept;
+
+// Adds the blocks that a value, a word or a root names, all the way down.
+void gather_value(const Arena& arena, Value value, std::vector<Block>& blocks);
+void gather_word(const Arena& arena, WideWord word, std::vector<Block>& blocks);
+void gather_root(const Arena& arena, const TableHead& head, std::vector<Block>& blocks);
+
+}  // namespace sekisho::lpm

@@ -1,0 +1,231 @@
+// Hostile input: every packet of a corpus cut at every length, and mutated some hundred thousand times.
+//
+// Nothing crashes (run it with AddressSanitizer: frames lie in buffers of exactly their length), every account balances
+// after every walk, and what leaves is what the oracle lets leave, with every checksum as right as it came. The seed is
+// printed; SEKISHO_TEST_SEED and SEKISHO_TEST_PACKETS set seed and number.
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
+#include <random>
+
+#include "tests/dataplane/support/ends.hpp"
+#include "tests/dataplane/support/exact_buffer.hpp"
+#include "tests/dataplane/support/oracle.hpp"
+#include "tests/dataplane/support/test_hub.hpp"
+
+using namespace sekisho;
+using namespace sekisho::test;
+
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr std::uint64_t kPackets = 50'000;
+#else
+constexpr std::uint64_t kPackets = 300'000;
+#endif
+constexpr std::chrono::seconds kAtMost{60};
+
+struct Specimen {
+    std::size_t line;
+    Bytes frame;
+};
+
+std::vector<Specimen> corpus(const Policy& policy) {
+    std::vector<Specimen> specimens;
+    const auto add = [&](std::string_view name, Frame frame) {
+        const std::size_t line = policy.line_index(name);
+        if (!frame.has_destination()) frame.to(policy.lines[line].mac_address);
+        if (policy.lines[line].vlan_id != 0) frame.vlan(policy.lines[line].vlan_id);
+        specimens.push_back({line, frame.bytes()});
+    };
+    for (const Ends& ends : {kEnds4, kEnds6}) {
+        const bool ipv4 = ends.family == Family::ipv4;
+        const Frame question = udp(at(ends.client, 4000), at(ends.portal_hub, 53));
+        const Frame segment = tcp(at(ends.client, 4000), at(ends.portal_hub, 443)).syn().payload(12);
+        for (const std::string_view line : {"kita", "kita-backup", "minami"}) {
+            add(line, question);
+            add(line, segment);
+        }
+        add("kita", Frame(question).checksum(0));
+        add("kita", ipv4 ? Frame(question).options({7, 7, 4, 0, 0, 0, 0, 1})
+                         : Frame(question).hop_by_hop().routing(4, 0).destination_options(1));
+        add("kita", echo_request(ends.client, ends.portal_hub));
+        add("kita", packet(ends.client, ends.archive, 50, Bytes(30, 7)));
+        add("center", udp(at(ends.portal, 53), at(ends.client_hub, 4000)));
+        add("center", tcp(at(ends.portal, 443), at(ends.client_hub, 4000)).syn().ack().data_offset(6).payload(9));
+        add("center", tcp(at(ends.archive, 9), at(ends.client_hub, 4000)).rst());
+        add("center", echo_reply(ends.portal, ends.client_hub));
+        const Bytes delivered = udp(at(ends.client_hub, 4000), at(ends.portal, 53)).ip();
+        const Bytes answered = tcp(at(ends.portal_hub, 443), at(ends.client, 4000)).ack().payload(5).ip();
+        for (const unsigned type : ipv4 ? std::vector<unsigned>{3, 4, 5, 11, 12} : std::vector<unsigned>{1, 2, 3, 4}) {
+            add("center", icmp_error(ends.portal, ends.client_hub, type, 0, delivered));
+            add("kita", icmp_error(ends.router, ends.portal_hub, type, 1, answered));
+        }
+        add("kita", echo_request(ends.client, ends.kita_hub));
+        add("kita", tcp(at(ends.client, 4000), at(ends.kita_hub, 179)).syn());
+        add("kita", Frame(question).ttl(1));
+        add("kita", ipv4 ? Frame(question).fragment(0, true) : Frame(question).fragment_header(0, true));
+    }
+    add("kita", arp(1, {.sender_mac = kKitaGateway, .sender = "10.255.0.2", .target = "10.255.0.1"}));
+    add("minami", arp(2, {.sender_mac = kMinamiGateway,
+                          .sender = "10.255.0.2",
+                          .target_mac = policy.line("minami").mac_address.text(),
+                          .target = "10.255.0.1"}));
+    add("kita", neighbour_solicitation("fd00:ffff::2", "ff02::1:ff00:1", "fd00:ffff::1", kKitaGateway));
+    add("kita", neighbour_advertisement("fd00:ffff::2", "fd00:ffff::1", "fd00:ffff::2", kKitaGateway, 0x6000'0000));
+    return specimens;
+}
+
+class Mutator {
+  public:
+    explicit Mutator(std::uint64_t seed) : random_(seed) {}
+    std::uint64_t below(std::uint64_t limit) { return random_() % limit; }
+
+    void mutate(Bytes& frame, const std::vector<Specimen>& specimens) {
+        for (std::uint64_t times = 1 + below(3); times > 0; --times) once(frame, specimens);
+        if (below(4) != 0) mend(frame);
+    }
+
+  private:
+    void once(Bytes& frame, const std::vector<Specimen>& specimens) {
+        if (frame.empty()) return;
+        // Mostly the headers, where every byte means something.
+        const std::size_t at = below(below(4) == 0 ? frame.size() : std::min<std::size_t>(frame.size(), 80));
+        static constexpr std::uint8_t kBytes[] = {0, 1, 2, 4, 5, 0x0f, 0x40, 0x7f, 0x80, 0xfe, 0xff, 6, 17, 58};
+        switch (below(8)) {
+            case 0: frame[at] = static_cast<std::uint8_t>(frame[at] ^ 1U << below(8)); break;
+            case 1: frame[at] = static_cast<std::uint8_t>(random_()); break;
+            case 2: frame[at] = kBytes[below(std::size(kBytes))]; break;
+            case 3: frame.resize(below(frame.size() + 1)); break;
+            case 4: frame.resize(frame.size() + below(64), static_cast<std::uint8_t>(random_())); break;
+            case 5: frame[at] = static_cast<std::uint8_t>(frame[at] + below(3) - 1); break;
+            case 6: {  // a stretch of another packet
+                const Bytes& other = specimens[below(specimens.size())].frame;
+                const std::size_t length =
+                    std::min({below(48), frame.size() - at, other.size() - std::min(at, other.size())});
+                std::copy_n(other.begin() + static_cast<std::ptrdiff_t>(std::min(at, other.size())), length,
+                            frame.begin() + static_cast<std::ptrdiff_t>(at));
+                break;
+            }
+            default: {  // bytes taken out
+                const std::size_t length = std::min(below(16), frame.size() - at);
+                frame.erase(frame.begin() + static_cast<std::ptrdiff_t>(at),
+                            frame.begin() + static_cast<std::ptrdiff_t>(at + length));
+            }
+        }
+    }
+    // Makes the IPv4 header's checksum right again, so that more gets past it.
+    static void mend(Bytes& frame) {
+        const std::size_t link = frame.size() >= 18 && get16(frame, 12) == 0x8100 ? 18 : 14;
+        if (frame.size() < link + 20 || get16(frame, link - 2) != 0x0800) return;
+        const std::size_t length = std::size_t{4} * (frame[link] & 15);
+        if (length < 20 || frame.size() < link + length) return;
+        set16(frame, link + 10, 0);
+        set16(frame, link + 10, 0xffffU & ~unsigned{sum_of_words({std::span(frame).subspan(link, length)})});
+    }
+
+    std::mt19937_64 random_;
+};
+
+// What the hub made itself is right in every checksum.
+void check_own(const Sent& sent) {
+    const Bytes ip = packet_in(sent.frame);
+    if (ip.empty()) return;  // ARP
+    const auto packet = read(ip);
+    REQUIRE(packet);
+    CHECK(header_sum(ip) == Sum::right);
+    CHECK(l4_sum(ip, *packet) == Sum::right);
+}
+
+// What was forwarded may have been, changed only where it must be, and is no more wrong than it came.
+void check_forwarded(const Policy& policy, const Line& line, const Bytes& before, const Sent& sent) {
+    const Bytes in = packet_in(before);
+    const Bytes out = packet_in(sent.frame);
+    const auto allowed = passage(policy, line, in);
+    REQUIRE(allowed);
+    const auto old_packet = read(in);
+    const auto new_packet = read(out);
+    REQUIRE(new_packet);
+    REQUIRE(out.size() == in.size());
+    CHECK(new_packet->source == allowed->source);
+    CHECK(new_packet->destination == allowed->destination);
+    CHECK(new_packet->ttl == old_packet->ttl - 1);
+    CHECK(header_sum(out) == Sum::right);
+    CHECK(l4_sum(out, *new_packet) == l4_sum(in, *old_packet));
+    const bool error = is_error(*old_packet);
+    for (std::size_t i = 0; i < in.size(); ++i) {
+        if (in[i] == out[i]) continue;
+        const bool ip_field = old_packet->ipv4 ? i == 8 || (i >= 10 && i < 20) : i == 7 || (i >= 8 && i < 40);
+        const std::size_t l4 = i - old_packet->l4;
+        const bool l4_field =
+            i >= old_packet->l4 && (error || l4 == 2 || l4 == 3 || l4 == 6 || l4 == 7 || l4 == 16 || l4 == 17);
+        CHECK((ip_field || l4_field));
+    }
+    if (!error) return;
+    const auto old_quote = read(std::span(in).subspan(old_packet->l4 + 8), true);
+    const auto new_quote = read(std::span(out).subspan(new_packet->l4 + 8), true);
+    REQUIRE(old_quote);
+    REQUIRE(new_quote);
+    CHECK(new_quote->source == new_packet->destination);
+    CHECK(header_sum(std::span(out).subspan(new_packet->l4 + 8)) ==
+          header_sum(std::span(in).subspan(old_packet->l4 + 8)));
+}
+
+}  // namespace
+
+TEST_CASE("hostile: a packet that is cut anywhere is dropped once, and nothing leaves", "[path][hostile]") {
+    StandardHub hub;
+    const Policy policy = standard_policy();
+    for (const Specimen& specimen : corpus(policy))
+        for (std::size_t length = 0; length < specimen.frame.size(); ++length) {
+            hub.send_bytes(policy.lines[specimen.line].port, {first(specimen.frame, length)}, kHeadroom);
+            REQUIRE(hub.left() == Frames{});
+            const Drops drops = hub.drops();
+            REQUIRE(drops.size() == 1);
+            REQUIRE(drops.begin()->second == 1);
+        }
+}
+
+TEST_CASE("hostile: mutated packets crash nothing, and leave only as the oracle lets them", "[path][hostile]") {
+    const char* const given = std::getenv("SEKISHO_TEST_SEED");
+    const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
+    const char* const number = std::getenv("SEKISHO_TEST_PACKETS");
+    const std::uint64_t packets = number != nullptr ? std::strtoull(number, nullptr, 10) : kPackets;
+    const auto until = std::chrono::steady_clock::now() + kAtMost;
+    Mutator mutator(seed);
+    const Policy policy = standard_policy();
+    const std::vector<Specimen> specimens = corpus(policy);
+    auto hub = std::make_unique<StandardHub>();
+    std::uint64_t done = 0, forwarded = 0, own = 0;
+    for (; done < packets && std::chrono::steady_clock::now() < until; ++done) {
+        if (done % 10'000 == 9'999) {  // as mutations teach it neighbours that are none
+            hub.reset();
+            hub = std::make_unique<StandardHub>();
+        }
+        if (done % 32 == 0) hub->wait(0.1);  // budgets fill, neighbours are given up
+        const Specimen& specimen = specimens[mutator.below(specimens.size())];
+        Bytes frame = specimen.frame;
+        mutator.mutate(frame, specimens);
+        hub->send_bytes(policy.lines[specimen.line].port, {frame}, mutator.below(64) == 0 ? 0 : kHeadroom);
+        if (hub->left().empty()) continue;
+        INFO("SEKISHO_TEST_SEED=" << seed << ", packet " << done << "\n" << hex_of(frame));
+        if (hub->made() != 0 || hub->consumed() != 0) {
+            ++own;
+            for (const Sent& sent : hub->left()) check_own(sent);
+            continue;
+        }
+        ++forwarded;
+        REQUIRE(hub->left().size() == 1);
+        // The line that it came by, after its tag was mutated, too.
+        const unsigned vlan = get16(frame, 12) == 0x8100 ? get16(frame, 14) & 0x0fffU : 0;
+        const auto line = std::find_if(policy.lines.begin(), policy.lines.end(), [&](const Line& candidate) {
+            return candidate.port == policy.lines[specimen.line].port && candidate.vlan_id == vlan;
+        });
+        REQUIRE(line != policy.lines.end());
+        check_forwarded(policy, *line, frame, hub->left().front());
+    }
+    std::cout << "hostile: SEKISHO_TEST_SEED=" << seed << ": " << done << " packets, " << forwarded << " forwarded, "
+              << own << " answered or refused with an error\n";
+    CHECK(done > 1000);
+    CHECK(forwarded > done / 100);
+}
