@@ -34,10 +34,10 @@ Client::Lost Client::lost(const std::string& words) const {
 }
 
 Client::Answer Client::call(const std::string& method, const json& params) {
-    return call_text(method, params.dump(-1, ' ', false, json::error_handler_t::replace));
+    return answer_to(ask(method, params.dump(-1, ' ', false, json::error_handler_t::replace)));
 }
 
-Client::Answer Client::call_text(const std::string& method, const std::string& params) {
+std::uint64_t Client::ask(const std::string& method, const std::string& params) {
     const std::uint64_t id = next_id_++;
     const std::string line =
         fmt::format(R"({{"jsonrpc":"2.0","id":{},"method":{},"params":{}}})", id, json(method).dump(), params) + "\n";
@@ -45,9 +45,13 @@ Client::Answer Client::call_text(const std::string& method, const std::string& p
     while (sent < line.size()) {
         const ssize_t step = ::send(socket_.number(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
         if (step < 0 && errno == EINTR) continue;
-        if (step < 0) break;  // the daemon may have said why before it closed
+        if (step < 0) break;  // the daemon may have said why before it closed: answer_to() finds out
         sent += static_cast<std::size_t>(step);
     }
+    return id;
+}
+
+Client::Answer Client::answer_to(std::uint64_t id) {
     std::array<char, 64 * 1024> bytes;
     for (;;) {
         while (auto answer = input_.next()) {
@@ -56,7 +60,7 @@ Client::Answer Client::call_text(const std::string& method, const std::string& p
             if (!message || !message->is_object()) return lost("an answer that is no JSON-RPC");
             const json answered = message->value("id", json());
             if (const auto error = message->find("error"); error != message->end() && error->is_object()) {
-                // A null id: the daemon could not read a request of ours, and there is but one.
+                // A null id: the daemon could not read a request of ours.
                 if (!answered.is_null() && answered != id) continue;
                 return RpcError{static_cast<RpcErrorCode>(error->value("code", 0)), error->value("message", ""),
                                 error->value("data", json::object())};

@@ -1,6 +1,6 @@
 // The other end of the control socket: connects, asks, waits for the answer.
 //
-// Blocking, one request at a time; sekishoctl's, and any tool's in this house. No thread of its own.
+// Blocking; requests may be sent ahead of the answers to earlier ones. sekishoctl's, and any tool's in this house.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,12 @@ class Client {
     static Expected<Client> connect(const std::string& path);
 
     Answer call(const std::string& method, const nlohmann::json& params = nlohmann::json::object());
-    // The same with parameters that are JSON text already; they are sent as they are.
-    Answer call_text(const std::string& method, const std::string& params);
+
+    // The two halves of call(), for requests that are answered in their order: ask() sends, with parameters that are
+    // JSON text already, and gives the request's id; answer_to() waits. Keep well under 16 unanswered: from there on
+    // the daemon reads no more.
+    std::uint64_t ask(const std::string& method, const std::string& params);
+    Answer answer_to(std::uint64_t id);
 
   private:
     Client(std::string path, FileDescriptor socket);

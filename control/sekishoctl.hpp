@@ -6,11 +6,11 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "control/client.hpp"
-#include "control/document.hpp"
 
 namespace sekisho::control::cli {
 
@@ -31,6 +31,7 @@ struct Options {
 int fail(const Options& options, const RpcError& error);
 int fail(const Options& options, const Client::Lost& lost);
 int fail(const Options& options, const Error& error);
+int print_errors(const Options& options, const std::string& file, const std::vector<Error>& errors);  // all of a file's
 void print(const nlohmann::json& result);  // for --json: two spaces a level
 
 // A connection that remembers how it failed: result() is empty then, and exit_code() says why it is.
@@ -41,7 +42,9 @@ class Daemon {
     // The result, or nullopt after the error was printed.
     std::optional<nlohmann::json> call(const std::string& method,
                                        const nlohmann::json& params = nlohmann::json::object());
-    std::optional<nlohmann::json> call_text(const std::string& method, const std::string& params);
+    // The two halves, as Client has them, for a connection that call() has made; nothing is printed.
+    std::uint64_t ask(const std::string& method, const std::string& params) { return client_->ask(method, params); }
+    Client::Answer answer_to(std::uint64_t id) { return client_->answer_to(id); }
     // All pages of a list, their `items_name` arrays joined. If the generation changes on the way, it starts again.
     std::optional<nlohmann::json> call_pages(const std::string& method, nlohmann::json params,
                                              const std::string& items_name);
@@ -52,9 +55,6 @@ class Daemon {
     std::optional<Client> client_;
     int exit_code_ = kOk;
 };
-
-// The file ("-": standard input) as a document; on errors they are printed and nullopt is returned.
-std::optional<Document> read_document(const Options& options, const std::string& file);
 
 // The commands.
 int check(const Options& options, const std::string& file);

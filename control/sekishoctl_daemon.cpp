@@ -49,10 +49,6 @@ void print(const json& result) {
 }
 
 std::optional<json> Daemon::call(const std::string& method, const json& params) {
-    return call_text(method, params.dump(-1, ' ', false, json::error_handler_t::replace));
-}
-
-std::optional<json> Daemon::call_text(const std::string& method, const std::string& params) {
     if (!client_) {
         auto connected = Client::connect(options_.socket);
         if (!connected) {
@@ -61,7 +57,7 @@ std::optional<json> Daemon::call_text(const std::string& method, const std::stri
         }
         client_.emplace(std::move(*connected));
     }
-    auto answer = client_->call_text(method, params);
+    auto answer = client_->call(method, params);
     if (auto* result = std::get_if<json>(&answer)) return std::move(*result);
     if (const auto* error = std::get_if<RpcError>(&answer))
         exit_code_ = fail(options_, *error);

@@ -1,14 +1,13 @@
 // The commands that take a policy file: check, diff, apply.
 #include <chrono>
 #include <cstdio>
-#include <fstream>
-#include <iostream>
-#include <iterator>
+#include <map>
 
 #include <fmt/format.h>
 
 #include "control/diff.hpp"
 #include "control/sekishoctl.hpp"
+#include "control/sekishoctl_stage.hpp"
 #include "control/validate.hpp"
 
 namespace sekisho::control::cli {
@@ -16,67 +15,6 @@ namespace sekisho::control::cli {
 using nlohmann::json;
 
 namespace {
-
-constexpr std::size_t kBatchBytes = std::size_t{256} << 10;  // of objects in one line
-
-Expected<std::string> read_file(const std::string& file) {
-    if (file == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
-    std::ifstream stream(file, std::ios::binary);
-    std::string text(std::istreambuf_iterator<char>(stream), {});
-    if (!stream) return Error{ErrorCode::unavailable, fmt::format("{}: cannot be read", file)};
-    return text;
-}
-
-// One request of a transaction: objects of a document as JSON text, grouped by kind.
-class Batch {
-  public:
-    explicit Batch(const json& transaction) : transaction_(transaction.dump()) {}
-    bool empty() const noexcept { return bytes_ == 0; }
-    std::size_t bytes() const noexcept { return bytes_; }
-
-    void add(Kind kind, const std::string& object) {
-        if (kind != kind_ || bytes_ == 0) {
-            if (bytes_ != 0) puts_ += kind_ == Kind::hub ? "," : "],";
-            puts_ += fmt::format("\"{}\":{}", name_of(kind), kind == Kind::hub ? "" : "[");
-            kind_ = kind;
-        } else {
-            puts_ += ",";
-        }
-        puts_ += object;
-        bytes_ += object.size();
-    }
-    std::string params() const {
-        return fmt::format(R"({{"transaction":{},"put":{{{}{}}}}})", transaction_, puts_,
-                           bytes_ == 0 || kind_ == Kind::hub ? "" : "]");
-    }
-
-  private:
-    std::string transaction_;
-    std::string puts_;
-    Kind kind_ = Kind::hub;
-    std::size_t bytes_ = 0;
-};
-
-// Begins a transaction and stages the whole document in it: its number, or nullopt after the error was printed.
-std::optional<json> stage(Daemon& daemon, const Document& document) {
-    const auto begun = daemon.call("begin", {{"replace", true}});
-    if (!begun) return std::nullopt;
-    const json transaction = (*begun)["transaction"];
-    Batch batch(transaction);
-    bool failed = false;
-    const auto send = [&] {
-        if (!batch.empty() && !failed) failed = !daemon.call_text("batch", batch.params());
-        batch = Batch(transaction);
-    };
-    for (const Kind kind : kKinds)
-        document.for_each(kind, [&](const ObjectPtr& object) {
-            if (batch.bytes() + object->text.size() > kBatchBytes) send();
-            batch.add(kind, object->text);
-        });
-    send();
-    if (failed) return std::nullopt;
-    return transaction;
-}
 
 void print_changes(const json& change) {
     static const std::map<std::string, char> kSigns = {{"added", '+'}, {"removed", '-'}, {"changed", '~'}};
@@ -112,6 +50,8 @@ json words_of(const std::vector<Error>& errors) {
     return words;
 }
 
+}  // namespace
+
 int print_errors(const Options& options, const std::string& file, const std::vector<Error>& errors) {
     RpcError error{RpcErrorCode::invalid,
                    fmt::format("{}: {} error{}", file, errors.size(), errors.size() == 1 ? "" : "s")};
@@ -119,22 +59,10 @@ int print_errors(const Options& options, const std::string& file, const std::vec
     return fail(options, error);
 }
 
-}  // namespace
-
-std::optional<Document> read_document(const Options& options, const std::string& file) {
-    const auto text = read_file(file);
-    if (!text) {
-        fail(options, text.error());
-        return std::nullopt;
-    }
-    std::vector<Error> errors;
-    auto document = Document::parse(*text, errors);
-    if (!document) print_errors(options, file, errors);
-    return document;
-}
-
 int check(const Options& options, const std::string& file) {
-    const auto document = read_document(options, file);
+    const auto text = read_file(file);
+    if (!text) return fail(options, text.error());
+    const auto document = parse_document(options, file, *text);
     if (!document) return kRefused;
     const Policy policy = policy_of(*document);
     const std::vector<Error> errors = validate(policy);
@@ -150,11 +78,9 @@ int check(const Options& options, const std::string& file) {
 }
 
 int diff(const Options& options, const std::string& file) {
-    const auto document = read_document(options, file);
-    if (!document) return kRefused;
     Daemon daemon(options);
-    const auto transaction = stage(daemon, *document);
-    if (!transaction) return daemon.exit_code();
+    const auto [transaction, exit_code] = stage(options, daemon, file);
+    if (!transaction) return exit_code;
     const auto result = daemon.call("diff", {{"transaction", *transaction}});
     if (!result || !daemon.call("abort", {{"transaction", *transaction}})) return daemon.exit_code();
 
@@ -172,11 +98,9 @@ int diff(const Options& options, const std::string& file) {
 }
 
 int apply(const Options& options, const std::string& file, bool dry_run) {
-    const auto document = read_document(options, file);
-    if (!document) return kRefused;
     Daemon daemon(options);
-    const auto transaction = stage(daemon, *document);
-    if (!transaction) return daemon.exit_code();
+    const auto [transaction, exit_code] = stage(options, daemon, file);
+    if (!transaction) return exit_code;
     const auto result = daemon.call("commit", {{"transaction", *transaction}, {"dry_run", dry_run}});
     if (!result) return daemon.exit_code();
     if (options.json) {

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "control/document.hpp"
 #include "control/sekishoctl.hpp"
 #include "control/text_table.hpp"
 

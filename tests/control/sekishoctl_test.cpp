@@ -137,6 +137,40 @@ TEST_CASE("sekishoctl: an apply that the daemon refuses is exit code 1 and chang
     CHECK(comes_true([&] { return asker.result("show.generation")["transactions"] == 0; }));
 }
 
+TEST_CASE("sekishoctl: a file that is no policy is refused with all that is wrong with it, and changes nothing",
+          "[control]") {
+    TestHub hub({}, as_document(a_document({"kita"})));
+    const std::string file = hub.directory / "policy.json";
+    json twice = a_document({"kita", "minami", "kita"});
+    json unknown = a_document({"kita"});
+    unknown["operatorz"] = json::array({an_operator("chuo")});
+    json no_hub = a_document({"kita"});
+    no_hub.erase("hub");
+    json two_bad = a_document({"kita", "minami"});
+    two_bad["operators"][0]["name"] = 1;
+    two_bad["operators"][1]["colour"] = "red";
+    const std::vector<std::pair<std::string, std::string>> files = {{twice.dump(), "kita"},
+                                                                    {unknown.dump(), "operatorz"},
+                                                                    {no_hub.dump(), "hub"},
+                                                                    {two_bad.dump(), "minami"},
+                                                                    {a_document({"kita"}).dump() + "}", "line 1"},
+                                                                    {"[]", "object"},
+                                                                    {"", "line 1"}};
+    for (const auto& [content, words] : files) {
+        write_file(file, content);
+        for (const char* command : {"apply", "diff"}) {
+            const Ran ran = ctl(hub, {command, file});
+            INFO(content << "\n" << ran.err);
+            CHECK(ran.exit_code == 1);
+            CHECK(ran.out.empty());
+            CHECK(ran.err.find(words) != std::string::npos);
+            CHECK(json::parse(ctl(hub, {command, file, "--json"}).err).contains("error"));  // one line
+        }
+    }
+    CHECK(ctl(hub, {"apply", hub.directory / "nowhere.json"}).exit_code == 1);
+    CHECK(hub.node.generations() == std::vector<std::uint64_t>{1});
+}
+
 TEST_CASE("sekishoctl: a policy of many batches and pages goes there and back whole", "[control]") {
     std::vector<std::string> ids;
     for (int i = 0; i < 5000; ++i) ids.push_back("operator-" + std::to_string(10000 + i));
