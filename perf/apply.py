@@ -85,20 +85,20 @@ def main():
         small.write_text(json.dumps(path.policy_of(case)))
         large.write_text(json.dumps(large_policy(case)))
         port.write_pcap(capture, path.packets_of(case))
-        hub = path.Sekishod(options.build, f"net_pcap0,rx_pcap={capture},infinite_rx=1", small, work, path.choose_memory())
-        time.sleep(1)
-        before, received = hub.ctl("show", "drops"), hub.packets()
-        for _ in range(options.runs):
-            begin = time.monotonic()
-            if hub.ctl("apply", str(large)) is None:
-                raise SystemExit("the large policy was refused")
-            seconds.append(time.monotonic() - begin)
-            if hub.ctl("apply", str(small)) is None:
-                raise SystemExit("the small policy was refused")
-        forwarded = hub.packets() - received
-        losses = lost(before, hub.ctl("show", "drops"))
-        node = hub.ctl("show", "counters")["node"]
-        hub.stop()
+        devargs = f"net_pcap0,rx_pcap={capture},infinite_rx=1"
+        with path.Sekishod(options.build, devargs, small, work, path.choose_memory()) as hub:
+            time.sleep(1)
+            before, received = hub.ctl("show", "drops"), hub.packets()
+            for _ in range(options.runs):
+                begin = time.monotonic()
+                if hub.ctl("apply", str(large)) is None:
+                    raise SystemExit("the large policy was refused")
+                seconds.append(time.monotonic() - begin)
+                if hub.ctl("apply", str(small)) is None:
+                    raise SystemExit("the small policy was refused")
+            forwarded = hub.packets() - received
+            losses = lost(before, hub.ctl("show", "drops"))
+            node = hub.ctl("show", "counters")["node"]
     if losses or node["unaccounted"]:
         raise SystemExit(f"packets were lost: {losses}, unaccounted {node['unaccounted']}")
     value = statistics.median(seconds)
