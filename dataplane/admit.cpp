@@ -127,9 +127,11 @@ void admit(Walk& walk, const Lane& in, Lane& admitted) noexcept {
     // 2. Who is asking. 3. Where it wants to go.
     family.who.find(vrfs.data(), sources.data(), who.data(), count);
     family.hub.find(lpm::TableId{0}, destinations.data(), hub.data(), count);
+    const WhoRow<Address>* const who_rows = family.who_rows.data();
+    const HubRow<Address>* const hub_rows = family.hub_rows.data();
     for (std::size_t n = 0; n < count; ++n) {
-        if (who[n] != lpm::kNoRow) prefetch(&family.who_rows[who[n]]);
-        if (hub[n] != lpm::kNoRow) prefetch(&family.hub_rows[hub[n]]);
+        if (who[n] != lpm::kNoRow) prefetch(who_rows + who[n]);
+        if (hub[n] != lpm::kNoRow) prefetch(hub_rows + hub[n]);
     }
 
     // 4. The cell and the gates.
@@ -140,7 +142,7 @@ void admit(Walk& walk, const Lane& in, Lane& admitted) noexcept {
             walk.drop(i, reason_of_unknown_source(family, address_of(header_of<Address>(packet).source)));
             continue;
         }
-        const WhoRow<Address>& source = family.who_rows[who[n]];
+        const WhoRow<Address>& source = who_rows[who[n]];
         if (!tables.may_use(source.attachments, packet.attachment)) {
             walk.drop(i, DropReason::source_elsewhere);
             continue;
@@ -155,7 +157,7 @@ void admit(Walk& walk, const Lane& in, Lane& admitted) noexcept {
                 walk.drop(i, reason);
             continue;
         }
-        const HubRow<Address>& destination = family.hub_rows[hub[n]];
+        const HubRow<Address>& destination = hub_rows[hub[n]];
         if (tables.is_closed(source.institution) || tables.is_closed(destination.institution)) {
             refuse(walk, i, DropReason::institution_closed, IcmpError::admin_prohibited);
             continue;
