@@ -30,6 +30,34 @@ Verdict judge_icmp(const Permissions& permissions, Permissions::Index permission
     return permissions.reverse(permission, kEchoClass) ? Verdict::passes : Verdict::no_agreement;
 }
 
+// judge() itself, for the loop below.
+[[gnu::always_inline]] inline Verdict verdict(const Tables& tables, Permissions::Index permission,
+                                              const Packet& packet) noexcept {
+    const Permissions& permissions = tables.permissions;
+    if (permission == Permissions::kNothing) return Verdict::no_agreement;
+    if (!packet.is(Packet::kL4Known)) {
+        const bool passes =
+            permissions.forward(permission, kOtherClass) || permissions.reverse(permission, kOtherClass);
+        return passes ? Verdict::passes : Verdict::no_agreement;
+    }
+    const std::uint16_t to = packet.destination_port.value();
+    const std::uint16_t from = packet.source_port.value();
+    switch (packet.protocol) {
+        case kProtocolTcp:
+            if (permissions.forward(permission, tables.tcp_classes.of(to))) return Verdict::passes;
+            if (!permissions.reverse(permission, tables.tcp_classes.of(from))) return Verdict::no_agreement;
+            return (packet.l4_type & (kTcpAck | kTcpRst)) != 0 ? Verdict::passes : Verdict::not_a_reply;
+        case kProtocolUdp: {
+            const bool passes = permissions.forward(permission, tables.udp_classes.of(to)) ||
+                                permissions.reverse(permission, tables.udp_classes.of(from));
+            return passes ? Verdict::passes : Verdict::no_agreement;
+        }
+        case kProtocolIcmp:
+            return judge_icmp(permissions, permission, packet.l4_type, kIcmpEchoRequest, kIcmpEchoReply);
+        default: return judge_icmp(permissions, permission, packet.l4_type, kIcmpv6EchoRequest, kIcmpv6EchoReply);
+    }
+}
+
 }  // namespace
 
 DropReason reason_of_unknown_source(const FamilyTables<Ipv4Address>& tables, Ipv4Address source) noexcept {
@@ -62,29 +90,7 @@ DropReason reason_of_unknown_destination(const Attachment&, const Ipv6Address& d
 }
 
 Verdict judge(const Tables& tables, Permissions::Index permission, const Packet& packet) noexcept {
-    const Permissions& permissions = tables.permissions;
-    if (permission == Permissions::kNothing) return Verdict::no_agreement;
-    if (!packet.is(Packet::kL4Known)) {
-        const bool passes =
-            permissions.forward(permission, kOtherClass) || permissions.reverse(permission, kOtherClass);
-        return passes ? Verdict::passes : Verdict::no_agreement;
-    }
-    const std::uint16_t to = packet.destination_port.value();
-    const std::uint16_t from = packet.source_port.value();
-    switch (packet.protocol) {
-        case kProtocolTcp:
-            if (permissions.forward(permission, tables.tcp_classes.of(to))) return Verdict::passes;
-            if (!permissions.reverse(permission, tables.tcp_classes.of(from))) return Verdict::no_agreement;
-            return (packet.l4_type & (kTcpAck | kTcpRst)) != 0 ? Verdict::passes : Verdict::not_a_reply;
-        case kProtocolUdp: {
-            const bool passes = permissions.forward(permission, tables.udp_classes.of(to)) ||
-                                permissions.reverse(permission, tables.udp_classes.of(from));
-            return passes ? Verdict::passes : Verdict::no_agreement;
-        }
-        case kProtocolIcmp:
-            return judge_icmp(permissions, permission, packet.l4_type, kIcmpEchoRequest, kIcmpEchoReply);
-        default: return judge_icmp(permissions, permission, packet.l4_type, kIcmpv6EchoRequest, kIcmpv6EchoReply);
-    }
+    return verdict(tables, permission, packet);
 }
 
 bool may_have_been_sent(const Tables& tables, Permissions::Index permission, const Packet& quoted) noexcept {
@@ -164,7 +170,7 @@ void admit(Walk& walk, const Lane& in, Lane& admitted) noexcept {
         }
         const Permissions::Index permission =
             tables.matrices[packet.vrf.index()].cell(source.matrix_row, destination.group);
-        switch (judge(tables, permission, packet)) {
+        switch (verdict(tables, permission, packet)) {
             case Verdict::passes:
                 packet.who_row = who[n];
                 packet.hub_row = hub[n];
