@@ -123,16 +123,16 @@ class Parser {
         if (destination.high() >> 57 == 0x7f || destination == attachment_->ipv6) return Way::unusual;
         return usual_l4(header.next_header, sizeof header, length, Packet::kIpv6) ? Way::ipv6 : Way::unusual;
     }
-    // Fills in the packet if its L4 header is TCP's or UDP's and there is a whole TCP header's room for it.
+    // Fills in the packet if its L4 header is TCP's or UDP's, and whole.
     bool usual_l4(std::uint8_t protocol, std::size_t offset, std::size_t length, std::uint16_t family) noexcept {
-        if (length < offset + sizeof(TcpHeader)) return false;
         const auto& tcp = *reinterpret_cast<const TcpHeader*>(packet_.l3 + offset);
         std::uint8_t type = 0;
         if (protocol == kProtocolTcp) {
-            const std::size_t words = tcp.data_offset >> 4U;
-            if (4 * words < sizeof tcp || 4 * words > length - offset) return false;
+            if (length < offset + sizeof(TcpHeader)) return false;
+            const std::size_t bytes = std::size_t{4} * (tcp.data_offset >> 4U);
+            if (bytes < sizeof(TcpHeader) || bytes > length - offset) return false;
             type = tcp.flags;
-        } else if (protocol != kProtocolUdp) {
+        } else if (protocol != kProtocolUdp || length < offset + sizeof(UdpHeader)) {
             return false;
         }
         packet_.l3_length = static_cast<std::uint16_t>(length);
