@@ -69,7 +69,7 @@ class Esp {
   private:
     // seal.cpp
     void seal_burst(std::span<SealPacket> packets) noexcept;
-    std::size_t seal_run(std::span<SealPacket> run, std::size_t jobs) noexcept;
+    std::size_t seal_run(std::span<SealPacket> packets, std::size_t first, std::size_t end, std::size_t jobs) noexcept;
     // open.cpp
     void open_burst(std::span<OpenPacket> packets) noexcept;
     std::size_t prepare_open(std::span<OpenPacket> packets) noexcept;

@@ -95,9 +95,7 @@ void Esp::seal_burst(std::span<SealPacket> packets) noexcept {
     for (std::size_t first = 0; first < packets.size();) {
         std::size_t end = first + 1;
         while (end < packets.size() && packets[end].sa == packets[first].sa) ++end;
-        const std::size_t before = jobs;
-        jobs = seal_run(packets.subspan(first, end - first), jobs);
-        for (std::size_t i = before; i < jobs; ++i) packet_of_[i] = static_cast<std::uint8_t>(packet_of_[i] + first);
+        jobs = seal_run(packets, first, end, jobs);
         first = end;
     }
     engine_->seal(std::span(jobs_).first(jobs));
@@ -106,8 +104,10 @@ void Esp::seal_burst(std::span<SealPacket> packets) noexcept {
             drop(packets[packet_of_[i]], DropReason::engine_failed);
 }
 
-// The packets of one SA. Fills jobs_ from `jobs` on; packet_of_ counts from the run's first packet.
-std::size_t Esp::seal_run(std::span<SealPacket> run, std::size_t jobs) noexcept {
+// The packets [first, end), all of one SA. Fills jobs_ from `jobs` on, and returns how many there are then.
+std::size_t Esp::seal_run(std::span<SealPacket> packets, std::size_t first, std::size_t end,
+                          std::size_t jobs) noexcept {
+    const std::span<SealPacket> run = packets.subspan(first, end - first);
     OutboundSa* const sa = run[0].sa;
     const auto drop_all = [](std::span<SealPacket> some, DropReason reason) {
         for (SealPacket& packet : some) drop(packet, reason);
@@ -177,7 +177,7 @@ std::size_t Esp::seal_run(std::span<SealPacket> run, std::size_t jobs) noexcept 
             job.aad = reinterpret_cast<const std::uint8_t*>(esp);
             job.aad_length = kPlainAad;
         }
-        packet_of_[jobs++] = static_cast<std::uint8_t>(i);
+        packet_of_[jobs++] = static_cast<std::uint8_t>(first + i);
         bytes += cipher_length;
         packet.data = outer;
         packet.length = outer_length;
