@@ -27,8 +27,9 @@ inline bool is_padding(const std::uint8_t* trailer, std::uint32_t length) noexce
     return (wrong & 0xff) == 0;
 }
 
-// RFC 6040 §4.2. False: the packet must be dropped.
+// RFC 6040 §4.2. False: the packet must be dropped. An outer Not-ECT changes nothing.
 inline bool restore_ecn_ipv4(Ipv4Header& ip, std::uint8_t outer) noexcept {
+    if ((outer & kEcnMask) == kNotEct) return true;
     const auto ecn = ecn_after_tunnel(ip.dscp_ecn, outer);
     if (!ecn) return false;
     const auto marks = static_cast<std::uint8_t>((ip.dscp_ecn & ~kEcnMask) | *ecn);
@@ -38,6 +39,7 @@ inline bool restore_ecn_ipv4(Ipv4Header& ip, std::uint8_t outer) noexcept {
     return true;
 }
 inline bool restore_ecn_ipv6(Ipv6Header& ip, std::uint8_t outer) noexcept {
+    if ((outer & kEcnMask) == kNotEct) return true;
     const std::uint32_t word = ip.version_class_flow.to_host();
     const auto ecn = ecn_after_tunnel(static_cast<std::uint8_t>(word >> 20), outer);
     if (!ecn) return false;

@@ -92,7 +92,7 @@ OutboundSa::OutboundSa(const OutboundConfig& config, AeadKey key) noexcept
         ip.destination = config.peer.ipv4().wire();
         std::memcpy(hot_.outer.data(), &ip, sizeof ip);
         hot_.outer_length = sizeof ip;
-        hot_.checksum_base = fold(sum_of(std::span(hot_.outer).first(sizeof ip)));
+        hot_.checksum_base = Be16::from_network(fold(sum_of(std::span(hot_.outer).first(sizeof ip)))).to_host();
     } else {
         Ipv6Header ip{};
         ip.version_class_flow = Be32::from_host(0x6000'0000);

@@ -68,7 +68,7 @@ class OutboundSa {
         const std::uint8_t* key = nullptr;
         std::array<std::uint8_t, kSaltLength> salt{};
         Be32 spi;
-        std::uint16_t checksum_base = 0;  // one's complement sum of the constant words of an IPv4 header
+        std::uint16_t checksum_base = 0;  // one's complement sum of an IPv4 header's constant words, host order
         std::uint8_t outer_length = 0;    // 20 or 40
         std::uint8_t copied_marks = 0;    // which bits of the inner TOS go out
         std::uint8_t set_marks = 0;       // and what is set besides

@@ -1,9 +1,9 @@
 // Sealing: numbers for a run of packets, then header, trailer and outer header of each, then the cipher over all.
+#include <cstddef>
 #include <cstring>
 
 #include "crypto/esp.hpp"
 #include "crypto/esp_header.hpp"
-#include "net/checksum.hpp"
 #include "net/headers.hpp"
 
 namespace sekisho::crypto {
@@ -46,20 +46,21 @@ inline bool outer_df(std::uint8_t mode, bool inner) noexcept {
 inline void write_ipv4(const OutboundSa::Hot& hot, std::uint8_t* at, std::uint32_t total_length, std::uint8_t marks,
                        bool dont_fragment, std::uint64_t sequence) noexcept {
     // RFC 6864 §4: what is never fragmented needs no identification; what may be must not repeat it soon.
-    const Be16 length = Be16::from_host(static_cast<std::uint16_t>(total_length));
-    const Be16 identification =
-        Be16::from_host(dont_fragment ? std::uint16_t{0} : static_cast<std::uint16_t>(sequence));
-    const Be16 flags = Be16::from_host(dont_fragment ? kIpv4DontFragment : std::uint16_t{0});
-    const Be16 type = Be16::from_host(marks);  // beside version and length, which are in the base
-    const std::uint16_t sum = fold(std::uint64_t{hot.checksum_base} + length.network_bits() +
-                                   identification.network_bits() + flags.network_bits() + type.network_bits());
-    std::memcpy(at, hot.outer.data(), sizeof(Ipv4Header));
-    auto* const ip = reinterpret_cast<Ipv4Header*>(at);
-    ip->dscp_ecn = marks;
-    ip->total_length = length;
-    ip->identification = identification;
-    ip->flags_offset = flags;
-    ip->checksum = Be16::from_network(static_cast<std::uint16_t>(~sum));
+    const std::uint32_t identification = dont_fragment ? 0 : static_cast<std::uint16_t>(sequence);
+    const std::uint32_t flags = dont_fragment ? kIpv4DontFragment : 0;
+    const std::uint32_t first = 0x4500'0000U | static_cast<std::uint32_t>(marks) << 16 | total_length;
+    const std::uint32_t second = identification << 16 | flags;
+    // Five words of at most 16 bits: two folds are enough. The base has the constant words, version and length too.
+    std::uint32_t sum = hot.checksum_base + marks + total_length + identification + flags;
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    // In whole words, from registers: bytes stored one by one would be waited for by whoever loads the header next.
+    const Be32 words[2] = {Be32::from_host(first), Be32::from_host(second)};
+    std::memcpy(at, words, sizeof words);
+    std::memcpy(at + sizeof words, hot.outer.data() + sizeof words, 2);
+    const Be16 checksum = Be16::from_host(static_cast<std::uint16_t>(~sum));
+    std::memcpy(at + offsetof(Ipv4Header, checksum), &checksum, sizeof checksum);
+    std::memcpy(at + offsetof(Ipv4Header, source), hot.outer.data() + offsetof(Ipv4Header, source), 8);
 }
 
 inline void write_ipv6(const OutboundSa::Hot& hot, std::uint8_t* at, std::uint32_t total_length,
