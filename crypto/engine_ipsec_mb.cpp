@@ -24,10 +24,9 @@ using Manager = std::unique_ptr<IMB_MGR, FreeManager>;
 const char* name_of(IMB_ARCH arch) noexcept {
     switch (arch) {
         case IMB_ARCH_SSE: return "SSE";
-        case IMB_ARCH_AVX: return "AVX";
         case IMB_ARCH_AVX2: return "AVX2";
         case IMB_ARCH_AVX512: return "AVX-512";
-        default: return "without acceleration";
+        default: return "another set of instructions";
     }
 }
 

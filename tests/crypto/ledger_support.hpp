@@ -1,8 +1,9 @@
-// A witness for tests, a directory that goes away, keys and requests.
+// A witness for tests, a directory that goes away, a node that survives its restarts, keys and requests.
 #pragma once
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <string>
 #include <unistd.h>
@@ -70,6 +71,71 @@ inline Fingerprint key_named(std::uint8_t name) {
 
 inline NumberRequest manual(std::uint8_t name, SequenceWord& word, std::uint64_t last = kLastExtendedSequence) {
     return {key_named(name), KeyOrigin::manual, kBirth + 1min, last, &word};
+}
+
+// A node: a directory and a witness that survive its restarts.
+struct Node {
+    Node() {
+        options.path = directory.file("ledger");
+        options.witness = &witness;
+        options.smallest_reserve = 100;
+    }
+    void make() {
+        const auto made = Ledger::make(options, kBirth);
+        INFO((made ? std::string() : made.error().words));
+        REQUIRE(made);
+    }
+    std::unique_ptr<Ledger> start() { return Ledger::open(options); }
+    std::unique_ptr<Ledger> sound() {
+        auto ledger = start();
+        INFO((ledger->standing() ? std::string() : ledger->standing().error().words));
+        REQUIRE(ledger->standing());
+        return ledger;
+    }
+    std::string refusal() {
+        const auto ledger = start();
+        REQUIRE_FALSE(ledger->standing());
+        // Whatever the reason: manual keys are refused by it, IKE's are not.
+        SequenceWord word;
+        const auto refused = admit(*ledger, manual(1, word));
+        REQUIRE_FALSE(refused);
+        CHECK(refused.error().code == ErrorCode::permission);
+        CHECK(word.take(1).count == 0);
+        NumberRequest ike = manual(2, word);
+        ike.origin = KeyOrigin::ike;
+        CHECK(admit(*ledger, ike));
+        CHECK(word.take(1).first == 1);
+        return ledger->standing().error().words;
+    }
+    Expected<void> admit(Ledger& ledger, const NumberRequest& request) {
+        return ledger.admit({&request, 1}, kNow, Ledger::Instant());
+    }
+    std::string contents() const {
+        std::ifstream file(options.path, std::ios::binary);
+        return {std::istreambuf_iterator<char>(file), {}};
+    }
+    void overwrite(const std::string& bytes) const {
+        std::fstream file(options.path, std::ios::binary | std::ios::in | std::ios::out);
+        file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+        file.close();
+        std::filesystem::resize_file(options.path, bytes.size());
+    }
+
+    Directory directory;
+    MemoryWitness witness;
+    LedgerOptions options;
+};
+
+inline std::uint64_t drain(SequenceWord& word) {
+    std::uint64_t count = 0;
+    while (const auto range = word.take(7).count) count += range;
+    return count;
+}
+
+inline bool says(const std::string& words, const std::string& part) {
+    INFO(words);
+    CHECK(words.find(part) != std::string::npos);
+    return words.find(part) != std::string::npos;
 }
 
 }  // namespace sekisho::test
