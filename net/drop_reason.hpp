@@ -55,6 +55,19 @@ namespace sekisho {
     X(local_checksum, "an ICMP message to the hub with a wrong checksum", "RFC 1122 3.2.2")                         \
     X(local_rate, "more packets to the hub itself than the attachment's budget", "2-8")                             \
     X(no_kernel_port, "for the hub's own address, and only a kernel could answer it", "hub")                        \
+    /* open */                                                                                                      \
+    X(esp_truncated, "the packet ends inside its ESP header, IV, trailer or ICV", "RFC 4303 2")                     \
+    X(esp_length, "the ESP ciphertext is not a multiple of 4 bytes long", "RFC 4303 2.4")                           \
+    X(sa_unknown, "no inbound SA has this SPI", "RFC 4303 3.4.2")                                                   \
+    X(sa_expired, "the SA's hard lifetime is over", "RFC 4301 4.4.2.1")                                             \
+    X(replay_stale, "the sequence number is 0, or left of the SA's replay window", "RFC 4303 3.4.3")                \
+    X(replay_duplicate, "the sequence number was accepted before", "RFC 4303 3.4.3")                                \
+    X(icv_wrong, "the ICV is wrong: forged, damaged, or sealed with another key", "RFC 4303 3.4.4.1")               \
+    X(esp_padding, "the padding of an ESP packet is longer than its payload, or not 1, 2, 3", "RFC 4303 2.4")       \
+    X(esp_next_header, "an ESP packet carries neither IPv4 nor IPv6: the hub's SAs are tunnels", "RFC 4303 2.6")    \
+    X(esp_inner_malformed, "the packet inside ESP is not the IP packet that its header says", "RFC 4303 3.4.4.1")   \
+    X(ecn_refused, "congestion was marked on the way, and the packet inside cannot say so", "RFC 6040 4.2")         \
+    X(selector_mismatch, "the packet inside ESP is none that its SA may carry", "RFC 4301 5.2")                     \
     /* admit */                                                                                                     \
     X(source_unknown, "the source address belongs to no institution of this operator", "2-8")                       \
     X(source_spoofed, "the source is a hub-space address that its sender does not own", "2-8")                      \
@@ -73,6 +86,11 @@ namespace sekisho {
     X(egress_family, "the attachment that the packet would leave by does not carry this IP version", "2-3(3)")      \
     X(packet_too_big, "larger than the MTU of its way out, and not to be fragmented", "RFC 1191 4")                 \
     X(fragmentation_needed, "larger than the MTU of its way out: this version does not fragment", "RFC 791 3.2")    \
+    /* seal */                                                                                                      \
+    X(sa_missing, "for a protected attachment, and there is no SA to seal it with", "2-2(2)")                       \
+    X(sequence_exhausted, "the SA has used its last sequence number", "RFC 4303 3.3.3")                             \
+    X(nonce_reserve_exhausted, "the SA has used the nonces that are on record for it", "RFC 4106 3.1")              \
+    X(engine_failed, "the cipher engine did not seal the packet", "hub")                                            \
     /* depart */                                                                                                    \
     X(neighbour_unresolved, "the next hop did not answer ARP or neighbour solicitation", "RFC 4861 7.2.2")          \
     X(neighbour_hold_full, "more packets wait for this next hop than may", "RFC 4861 7.2.2")                        \

@@ -1,0 +1,140 @@
+// AES-GCM by IPsec-MB: the direct call, once a packet; it beats the library's job interface at every size, and no
+// version has GCM over several buffers.
+//
+// One manager a worker. Works with 1.3 and newer alike: the direct calls kept their form. The prepared key is the
+// library's gcm_key_data, whose size and layout are its own.
+#include <cstring>
+#include <intel-ipsec-mb.h>
+
+#include "crypto/engines.hpp"
+#include "net/prefetch.hpp"
+
+namespace sekisho::crypto {
+
+namespace {
+
+// Without LINUX the library's header leaves gcm_key_data unaligned, and its own code does not.
+static_assert(alignof(gcm_key_data) == 64, "compile with -DLINUX");
+
+struct FreeManager {
+    void operator()(IMB_MGR* manager) const noexcept { free_mb_mgr(manager); }
+};
+using Manager = std::unique_ptr<IMB_MGR, FreeManager>;
+
+const char* name_of(IMB_ARCH arch) noexcept {
+    switch (arch) {
+        case IMB_ARCH_SSE: return "SSE";
+        case IMB_ARCH_AVX2: return "AVX2";
+        case IMB_ARCH_AVX512: return "AVX-512";
+        default: return "another set of instructions";
+    }
+}
+
+// Both 16 bytes long. No branch depends on where they differ.
+bool equal_tags(const std::uint8_t* a, const std::uint8_t* b) noexcept {
+    std::uint64_t left[2], right[2];
+    std::memcpy(left, a, sizeof left);
+    std::memcpy(right, b, sizeof right);
+    std::uint64_t difference = (left[0] ^ right[0]) | (left[1] ^ right[1]);
+    asm volatile("" : "+r"(difference));
+    return difference == 0;
+}
+
+// Keys of 100,000 SAs lie in memory: the lines that a call of this length reads are asked for a few packets ahead. The
+// round keys come first; the powers of the hash key behind them, the first ones needed at the end or at the beginning,
+// by the processor that the library chose its code for.
+void prefetch_key(const std::uint8_t* key, std::size_t length) noexcept {
+    constexpr std::size_t kHead = 384;
+    constexpr std::size_t kHashEnd = 1008;
+    constexpr std::size_t kMostPowers = 48;
+    for (std::size_t at = 0; at < kHead; at += 64) prefetch(key + at);
+    const std::size_t powers = std::min(length / 16 + 2, kMostPowers);
+    for (std::size_t at = std::max(kHead, (kHashEnd - 16 * powers) & ~std::size_t{63}); at < kHashEnd; at += 64)
+        prefetch(key + at);
+}
+
+class IpsecMbEngine final : public AeadEngine {
+  public:
+    IpsecMbEngine(Manager manager, IMB_ARCH arch) noexcept
+        : manager_(std::move(manager)),
+          arch_(arch),
+          seal_{manager_->gcm128_enc, manager_->gcm256_enc},
+          open_{manager_->gcm128_dec, manager_->gcm256_dec} {}
+    ~IpsecMbEngine() override { wipe({reinterpret_cast<std::uint8_t*>(&context_), sizeof context_}); }
+
+    EngineKind kind() const noexcept override { return EngineKind::ipsec_mb; }
+    std::string description() const override {
+        return std::string("IPsec-MB ") + imb_get_version_str() + ", " + name_of(arch_);
+    }
+
+    Expected<AeadKey> prepare(Suite suite, std::span<const std::uint8_t> key, KeyStore& store) override {
+        if (auto fine = check_key_length(suite, key.size()); !fine) return fine.error();
+        if (store.slot_bytes() < sizeof(gcm_key_data))
+            return Error{ErrorCode::invalid, "the key store's slots are too small for IPsec-MB"};
+        auto slot = store.take();
+        if (!slot) return slot.error();
+        auto* const prepared = reinterpret_cast<gcm_key_data*>(slot->data());
+        if (suite == Suite::aes_gcm_128)
+            IMB_AES128_GCM_PRE(manager_.get(), key.data(), prepared);
+        else
+            IMB_AES256_GCM_PRE(manager_.get(), key.data(), prepared);
+        return AeadKey(std::move(*slot), suite, EngineKind::ipsec_mb);
+    }
+
+    void seal(std::span<AeadJob> jobs) noexcept override {
+        for (std::size_t i = 0; i < jobs.size(); ++i) {
+            AeadJob& job = jobs[i];
+            look_ahead(jobs, i);
+            seal_[static_cast<std::size_t>(job.suite)](key_of(job), &context_, job.out, job.in, job.length,
+                                                       job.nonce.data(), job.aad, job.aad_length, job.tag, kIcvLength);
+            job.good = true;
+        }
+    }
+
+    void open(std::span<AeadJob> jobs) noexcept override {
+        alignas(16) std::uint8_t tag[kIcvLength];
+        for (std::size_t i = 0; i < jobs.size(); ++i) {
+            AeadJob& job = jobs[i];
+            look_ahead(jobs, i);
+            open_[static_cast<std::size_t>(job.suite)](key_of(job), &context_, job.out, job.in, job.length,
+                                                       job.nonce.data(), job.aad, job.aad_length, tag, kIcvLength);
+            job.good = equal_tags(tag, job.tag);
+        }
+    }
+
+  private:
+    static const gcm_key_data* key_of(const AeadJob& job) noexcept {
+        return reinterpret_cast<const gcm_key_data*>(job.key);
+    }
+    static void look_ahead(std::span<const AeadJob> jobs, std::size_t i) noexcept {
+        constexpr std::size_t kAhead = 4;
+        if (i + kAhead < jobs.size() && jobs[i + kAhead].key != jobs[i].key)
+            prefetch_key(jobs[i + kAhead].key, jobs[i + kAhead].length);
+    }
+
+    Manager manager_;
+    IMB_ARCH arch_;
+    std::array<aes_gcm_enc_dec_t, 2> seal_;  // by Suite
+    std::array<aes_gcm_enc_dec_t, 2> open_;
+    gcm_context_data context_{};
+};
+
+}  // namespace
+
+std::size_t ipsec_mb_prepared_bytes() noexcept {
+    // An odd number of lines: keys at distances of a power of two would meet in the same sets of the cache.
+    return (sizeof(gcm_key_data) + 63) / 64 % 2 == 0 ? sizeof(gcm_key_data) + 64 : sizeof(gcm_key_data);
+}
+
+Expected<std::unique_ptr<AeadEngine>> make_ipsec_mb_engine() {
+    Manager manager(alloc_mb_mgr(0));
+    if (manager == nullptr) return Error{ErrorCode::unavailable, "IPsec-MB gave no manager"};
+    IMB_ARCH arch = IMB_ARCH_NONE;
+    init_mb_mgr_auto(manager.get(), &arch);
+    // The library's own self-test runs in there.
+    if (const int code = imb_get_errno(manager.get()); code != 0)
+        return Error{ErrorCode::unavailable, std::string("IPsec-MB does not start: ") + imb_get_strerror(code)};
+    return std::unique_ptr<AeadEngine>(std::make_unique<IpsecMbEngine>(std::move(manager), arch));
+}
+
+}  // namespace sekisho::crypto

@@ -1,0 +1,16 @@
+// The engines as they are before their known-answer test: for aead.cpp alone.
+#pragma once
+
+#include <memory>
+
+#include "crypto/aead.hpp"
+
+namespace sekisho::crypto {
+
+Expected<std::unique_ptr<AeadEngine>> make_ipsec_mb_engine();
+std::size_t ipsec_mb_prepared_bytes() noexcept;
+
+Expected<std::unique_ptr<AeadEngine>> make_openssl_engine();
+std::size_t openssl_prepared_bytes() noexcept;
+
+}  // namespace sekisho::crypto

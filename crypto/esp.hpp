@@ -1,0 +1,91 @@
+// ESP in tunnel mode (RFC 4303): bursts of packets sealed and opened, for any mixture of SAs.
+//
+// One Esp belongs to one worker and holds its scratch memory and its engine. It works in place on spans that the caller
+// gives, with room before and behind; what is UDP around ESP, which SA a packet belongs to, and the inner packet's own
+// validity (dataplane/parse) are not its business. Packets of one SA should follow each other: SAs' shared words are
+// touched once for each run. A packet that fails is marked with its reason and never leaves as plain text: after open()
+// its bytes are undefined.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "crypto/aead.hpp"
+#include "crypto/sa.hpp"
+#include "net/address.hpp"
+#include "net/drop_reason.hpp"
+
+namespace sekisho::crypto {
+
+enum class EspOutcome : std::uint8_t {
+    done,
+    dummy,  // opened: authentic, and meant to be thrown away (RFC 4303 §2.6); consumed, not dropped
+    dropped,
+};
+
+struct SealPacket {
+    // In: the inner IP packet, `length` bytes and nothing behind it. Out, when done: the outer one.
+    std::uint8_t* data = nullptr;
+    std::uint32_t length = 0;
+    std::uint16_t headroom = 0;  // bytes that may be written before data, and behind its end; not changed
+    std::uint16_t tailroom = 0;
+    OutboundSa* sa = nullptr;  // nullptr: dropped as sa_missing
+    EspOutcome outcome = EspOutcome::dropped;
+    DropReason reason = DropReason::sa_missing;  // when dropped
+};
+
+struct OpenPacket {
+    std::uint8_t* esp = nullptr;   // the ESP header, behind the outer IP header
+    std::uint32_t length = 0;      // to the end of the ICV
+    std::uint8_t outer_marks = 0;  // TOS or traffic class of the outer header
+    InboundSa* sa = nullptr;       // of the packet's SPI; nullptr: dropped as sa_unknown
+    EspOutcome outcome = EspOutcome::dropped;
+    DropReason reason = DropReason::sa_unknown;  // when dropped
+    Family family = Family::ipv4;                // when done: of the inner packet
+    std::uint8_t* inner = nullptr;               // when done: the inner packet, without TFC padding
+    std::uint32_t inner_length = 0;
+};
+
+// The SPI of an ESP packet of which at least four bytes are there.
+Spi spi_of(std::span<const std::uint8_t> esp) noexcept;
+
+class Esp {
+  public:
+    static constexpr std::size_t kBurst = 64;  // longer spans are worked off in bursts of this many
+
+    // The engine is the worker's own and outlives this.
+    explicit Esp(AeadEngine& engine) noexcept : engine_(&engine) {}
+
+    // All packets get an outcome. Sequence numbers are taken in the order of the packets. A burst to an SA whose
+    // lifetime ended or whose reserve is spent is dropped from that packet on, with the reason. A packet that is
+    // refused for its own sake (malformed, no room) may leave a gap in the sequence numbers.
+    void seal(std::span<SealPacket> packets) noexcept;
+
+    // All packets get an outcome. RFC 4303 §3.4: the window is asked, the ICV checked, the window moved, and only then
+    // the payload looked at; lifetimes count what was authentic and no replay.
+    void open(std::span<OpenPacket> packets) noexcept;
+
+  private:
+    // seal.cpp
+    void seal_burst(std::span<SealPacket> packets) noexcept;
+    std::size_t seal_run(std::span<SealPacket> packets, std::size_t first, std::size_t end, std::size_t jobs) noexcept;
+    // open.cpp
+    void open_burst(std::span<OpenPacket> packets) noexcept;
+    std::size_t prepare_open(std::span<OpenPacket> packets) noexcept;
+    void accept_run(std::span<OpenPacket> packets, std::size_t first, std::size_t end) noexcept;
+
+    // An AAD with the high half of the sequence number, which the packet does not carry (RFC 4106 §5).
+    struct ExtendedAad {
+        Be32 spi, high, low;
+    };
+    static_assert(sizeof(ExtendedAad) == 12);
+
+    AeadEngine* engine_;
+    std::array<AeadJob, kBurst> jobs_;
+    std::array<ExtendedAad, kBurst> aads_;
+    std::array<std::uint8_t, kBurst> packet_of_;   // by job: its place in the burst
+    std::array<std::uint64_t, kBurst> sequences_;  // by job
+};
+
+}  // namespace sekisho::crypto

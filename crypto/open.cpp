@@ -1,0 +1,207 @@
+// Opening: the window asked, the cipher over all, the window moved, and only then a look at what came out.
+#include <cstring>
+
+#include "crypto/esp.hpp"
+#include "crypto/esp_header.hpp"
+#include "net/checksum.hpp"
+#include "net/headers.hpp"
+
+namespace sekisho::crypto {
+
+namespace {
+
+inline void drop(OpenPacket& packet, DropReason reason) noexcept {
+    packet.outcome = EspOutcome::dropped;
+    packet.reason = reason;
+}
+
+constexpr DropReason reason_of(ReplayWindow::Verdict verdict) noexcept {
+    return verdict == ReplayWindow::Verdict::stale ? DropReason::replay_stale : DropReason::replay_duplicate;
+}
+
+// RFC 4303 §2.4: 1, 2, 3 and so on. `trailer` is where pad length and next header lie.
+inline bool is_padding(const std::uint8_t* trailer, std::uint32_t length) noexcept {
+    const std::uint8_t* const padding = trailer - length;
+    std::uint32_t wrong = 0;
+    for (std::uint32_t i = 0; i < length; ++i) wrong |= padding[i] ^ (i + 1);
+    return (wrong & 0xff) == 0;
+}
+
+// RFC 6040 §4.2. False: the packet must be dropped. An outer Not-ECT changes nothing.
+inline bool restore_ecn_ipv4(Ipv4Header& ip, std::uint8_t outer) noexcept {
+    if ((outer & kEcnMask) == kNotEct) return true;
+    const auto ecn = ecn_after_tunnel(ip.dscp_ecn, outer);
+    if (!ecn) return false;
+    const auto marks = static_cast<std::uint8_t>((ip.dscp_ecn & ~kEcnMask) | *ecn);
+    if (marks == ip.dscp_ecn) return true;
+    ip.checksum = ChecksumDelta::replace(Be16::from_host(ip.dscp_ecn), Be16::from_host(marks)).apply(ip.checksum);
+    ip.dscp_ecn = marks;
+    return true;
+}
+inline bool restore_ecn_ipv6(Ipv6Header& ip, std::uint8_t outer) noexcept {
+    if ((outer & kEcnMask) == kNotEct) return true;
+    const std::uint32_t word = ip.version_class_flow.to_host();
+    const auto ecn = ecn_after_tunnel(static_cast<std::uint8_t>(word >> 20), outer);
+    if (!ecn) return false;
+    ip.version_class_flow =
+        Be32::from_host((word & ~(std::uint32_t{kEcnMask} << 20)) | static_cast<std::uint32_t>(*ecn) << 20);
+    return true;
+}
+
+// What is in an authentic packet: `plain` is payload, padding and trailer.
+void look_inside(OpenPacket& packet, std::uint8_t* plain, std::uint32_t length) noexcept {
+    // 1. The trailer.
+    const std::uint8_t* const trailer = plain + length - kTrailer;
+    const std::uint32_t padding = trailer[0];
+    const std::uint8_t next_header = trailer[1];
+    if (padding + kTrailer > length || !is_padding(trailer, padding)) return drop(packet, DropReason::esp_padding);
+    if (next_header == kNextDummy) {
+        packet.outcome = EspOutcome::dummy;
+        return;
+    }
+    // 2. The inner packet, by its own length: what lies behind is TFC padding (RFC 4303 §2.7).
+    const std::span payload(plain, length - kTrailer - padding);
+    std::uint32_t total = 0;
+    bool congestion_told = false;
+    if (next_header == kNextIpv4) {
+        auto* const ip = header_at<Ipv4Header>(payload, 0);
+        if (ip == nullptr || ip->version() != 4 || ip->header_length() < sizeof(Ipv4Header))
+            return drop(packet, DropReason::esp_inner_malformed);
+        total = ip->total_length.to_host();
+        if (total < ip->header_length() || total > payload.size()) return drop(packet, DropReason::esp_inner_malformed);
+        congestion_told = restore_ecn_ipv4(*ip, packet.outer_marks);
+        packet.family = Family::ipv4;
+    } else if (next_header == kNextIpv6) {
+        auto* const ip = header_at<Ipv6Header>(payload, 0);
+        if (ip == nullptr || ip->version() != 6) return drop(packet, DropReason::esp_inner_malformed);
+        total = static_cast<std::uint32_t>(ip->payload_length.to_host() + sizeof(Ipv6Header));
+        if (total > payload.size()) return drop(packet, DropReason::esp_inner_malformed);
+        congestion_told = restore_ecn_ipv6(*ip, packet.outer_marks);
+        packet.family = Family::ipv6;
+    } else {
+        return drop(packet, DropReason::esp_next_header);
+    }
+    if (!congestion_told) return drop(packet, DropReason::ecn_refused);
+    // 3. RFC 4301 §5.2: it must be what the SA was made for.
+    if (!packet.sa->selectors().match_inbound(payload.first(total))) return drop(packet, DropReason::selector_mismatch);
+    packet.inner = plain;
+    packet.inner_length = total;
+    packet.outcome = EspOutcome::done;
+}
+
+}  // namespace
+
+Spi spi_of(std::span<const std::uint8_t> esp) noexcept {
+    Be32 spi;
+    std::memcpy(&spi, esp.data(), sizeof spi);
+    return Spi(spi.to_host());
+}
+
+void Esp::open(std::span<OpenPacket> packets) noexcept {
+    for (; packets.size() > kBurst; packets = packets.subspan(kBurst)) open_burst(packets.first(kBurst));
+    open_burst(packets);
+}
+
+void Esp::open_burst(std::span<OpenPacket> packets) noexcept {
+    const std::size_t jobs = prepare_open(packets);
+    engine_->open(std::span(jobs_).first(jobs));
+    // The forged go first, so that what is left are runs of authentic packets.
+    std::size_t good = 0;
+    for (std::size_t i = 0; i < jobs; ++i) {
+        const std::uint8_t place = packet_of_[i];
+        if (!jobs_[i].good) [[unlikely]] {
+            drop(packets[place], DropReason::icv_wrong);
+            continue;
+        }
+        packet_of_[good] = place;
+        sequences_[good++] = sequences_[i];
+    }
+    for (std::size_t first = 0; first < good;) {
+        InboundSa* const sa = packets[packet_of_[first]].sa;
+        std::size_t end = first + 1;
+        while (end < good && packets[packet_of_[end]].sa == sa) ++end;
+        accept_run(packets, first, end);
+        first = end;
+    }
+}
+
+// Everything that can be refused without the cipher is; the rest becomes jobs. Returns how many.
+std::size_t Esp::prepare_open(std::span<OpenPacket> packets) noexcept {
+    std::size_t jobs = 0;
+    for (std::size_t i = 0; i < packets.size(); ++i) {
+        OpenPacket& packet = packets[i];
+        InboundSa* const sa = packet.sa;
+        // 1. No SA: drop (RFC 4303 §3.4.2); too short or not aligned: no sender makes that.
+        if (sa == nullptr) {
+            drop(packet, DropReason::sa_unknown);
+            continue;
+        }
+        if (sa->lifetime().is_over()) {
+            drop(packet, DropReason::sa_expired);
+            continue;
+        }
+        if (packet.length < kShortestEsp) {
+            drop(packet, DropReason::esp_truncated);
+            continue;
+        }
+        const auto cipher_length = static_cast<std::uint32_t>(packet.length - sizeof(EspHeader) - kIcvLength);
+        if (cipher_length % kEspAlignment != 0) {
+            drop(packet, DropReason::esp_length);
+            continue;
+        }
+        // 2. The whole sequence number, and whether the window would have it. Changes nothing yet.
+        const auto* const esp = reinterpret_cast<const EspHeader*>(packet.esp);
+        const std::uint32_t low = esp->sequence.to_host();
+        const ReplayWindow& window = sa->window();
+        const std::uint64_t sequence = sa->esn() ? infer_sequence(low, window.top(), window.size()) : low;
+        if (const auto verdict = window.look(sequence); verdict != ReplayWindow::Verdict::fresh) {
+            drop(packet, reason_of(verdict));
+            continue;
+        }
+        // 3. The cipher's work.
+        std::uint8_t* const cipher = packet.esp + sizeof(EspHeader);
+        AeadJob& job = jobs_[jobs];
+        job.key = sa->key();
+        job.in = cipher;
+        job.out = cipher;
+        job.tag = cipher + cipher_length;
+        job.length = cipher_length;
+        job.suite = sa->suite();
+        std::memcpy(job.nonce.data(), sa->salt().data(), kSaltLength);
+        std::memcpy(job.nonce.data() + kSaltLength, &esp->iv, kIvLength);
+        if (sa->esn()) {
+            aads_[jobs] = {esp->spi, Be32::from_host(static_cast<std::uint32_t>(sequence >> 32)), esp->sequence};
+            job.aad = reinterpret_cast<const std::uint8_t*>(&aads_[jobs]);
+            job.aad_length = kExtendedAad;
+        } else {
+            job.aad = packet.esp;
+            job.aad_length = kPlainAad;
+        }
+        sequences_[jobs] = sequence;
+        packet_of_[jobs++] = static_cast<std::uint8_t>(i);
+    }
+    return jobs;
+}
+
+// Authentic packets of one SA, the places [first, end) of packet_of_ and sequences_.
+void Esp::accept_run(std::span<OpenPacket> packets, std::size_t first, std::size_t end) noexcept {
+    InboundSa& sa = *packets[packet_of_[first]].sa;
+    std::array<ReplayWindow::Verdict, kBurst> verdicts;
+    // RFC 4303 §3.4.3: the window moves only after the ICV is good. Of copies in one burst the first is accepted.
+    sa.window().accept(std::span(sequences_).subspan(first, end - first), verdicts.data());
+    std::uint64_t bytes = 0, accepted = 0;
+    for (std::size_t i = first; i < end; ++i) {
+        OpenPacket& packet = packets[packet_of_[i]];
+        if (const auto verdict = verdicts[i - first]; verdict != ReplayWindow::Verdict::fresh) [[unlikely]] {
+            drop(packet, reason_of(verdict));
+            continue;
+        }
+        const auto length = static_cast<std::uint32_t>(packet.length - sizeof(EspHeader) - kIcvLength);
+        bytes += length;
+        ++accepted;
+        look_inside(packet, packet.esp + sizeof(EspHeader), length);
+    }
+    if (accepted != 0) sa.lifetime().count(bytes, accepted);
+}
+
+}  // namespace sekisho::crypto

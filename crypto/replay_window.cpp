@@ -1,0 +1,71 @@
+// Taking a burst's numbers: block by block, then the top.
+#include "crypto/replay_window.hpp"
+
+#include <algorithm>
+#include <string>
+
+namespace sekisho::crypto {
+
+ReplayWindow::ReplayWindow(std::uint32_t size)
+    : size_(size),
+      slot_mask_(2 * size / kBits - 1),
+      lap_shift_(std::countr_zero(2 * size / kBits)),
+      slots_(std::make_unique<std::atomic<std::uint64_t>[]>(slot_mask_ + 1)) {}
+
+Expected<std::unique_ptr<ReplayWindow>> ReplayWindow::make(std::uint32_t size) {
+    if (size < kSmallest || size > kLargest || !std::has_single_bit(size))
+        return Error{ErrorCode::invalid, "a replay window of " + std::to_string(size) +
+                                             " packets: it must be a power of two from " + std::to_string(kSmallest) +
+                                             " to " + std::to_string(kLargest)};
+    return std::unique_ptr<ReplayWindow>(new ReplayWindow(size));
+}
+
+std::uint32_t ReplayWindow::claim(std::uint64_t block, std::uint32_t mask, bool& passed_by) noexcept {
+    std::atomic<std::uint64_t>& slot = slots_[slot_of(block)];
+    const std::uint32_t lap = lap_of(block);
+    std::uint64_t before = slot.load(std::memory_order_relaxed);
+    std::uint64_t after;
+    do {
+        passed_by = is_newer(lap_in(before), lap);
+        if (passed_by) return 0;
+        const std::uint64_t bits = lap_in(before) == lap ? before & kBitMask : 0;
+        if ((mask & ~bits) == 0) return 0;
+        after = std::uint64_t{lap} << 32 | bits | mask;
+    } while (!slot.compare_exchange_weak(before, after, std::memory_order_relaxed));
+    const auto bits = static_cast<std::uint32_t>(lap_in(before) == lap ? before : 0);
+    return mask & ~bits;
+}
+
+void ReplayWindow::accept(std::span<const std::uint64_t> sequences, Verdict* verdicts) noexcept {
+    const std::uint64_t top_before = top();
+    std::uint64_t top_now = top_before;
+    for (std::size_t first = 0; first < sequences.size();) {
+        // 1. What follows each other in one block is taken together.
+        const std::uint64_t block = sequences[first] / kBits;
+        std::uint32_t mask = 0;
+        std::size_t end = first;
+        for (; end < sequences.size() && sequences[end] / kBits == block; ++end) {
+            const std::uint32_t bit = std::uint32_t{1} << (sequences[end] % kBits);
+            verdicts[end] = is_stale(sequences[end], top_now) ? Verdict::stale
+                            : (mask & bit) != 0               ? Verdict::duplicate
+                                                              : Verdict::fresh;
+            if (verdicts[end] != Verdict::fresh) continue;
+            mask |= bit;
+            top_now = std::max(top_now, sequences[end]);
+        }
+        // 2. Whoever sets a bit first has the number.
+        bool passed_by = false;
+        const std::uint32_t ours = mask == 0 ? 0 : claim(block, mask, passed_by);
+        if (ours != mask)
+            for (std::size_t i = first; i < end; ++i)
+                if (verdicts[i] == Verdict::fresh && (ours >> (sequences[i] % kBits) & 1) == 0)
+                    verdicts[i] = passed_by ? Verdict::stale : Verdict::duplicate;
+        first = end;
+    }
+    // 3. The top only rises.
+    std::uint64_t top_seen = top_before;
+    while (top_seen < top_now && !top_.compare_exchange_weak(top_seen, top_now, std::memory_order_relaxed)) {
+    }
+}
+
+}  // namespace sekisho::crypto

@@ -1,0 +1,128 @@
+// A security association, outbound or inbound: what control installs and workers use (RFC 4301 §4.1, §4.4.2).
+//
+// Tunnel mode, AES-GCM. Control makes them, and frees them when no worker can hold one any more; any number of workers
+// use one at a time. What workers write of an SA are three things, each on lines of their own and once a burst: the
+// sequence word or the replay window, and the lifetime. The rest never changes. Keys lie in the key store; nothing here
+// can be printed that would show them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "crypto/aead.hpp"
+#include "crypto/lifetime.hpp"
+#include "crypto/marks.hpp"
+#include "crypto/replay_window.hpp"
+#include "crypto/selectors.hpp"
+#include "crypto/sequence.hpp"
+#include "net/address.hpp"
+#include "net/ids.hpp"
+
+namespace sekisho::crypto {
+
+inline constexpr std::uint32_t kLastReservedSpi = 255;  // RFC 4303 §2.1
+
+struct OutboundConfig {
+    Spi spi;
+    Suite suite = Suite::aes_gcm_128;
+    bool esn = true;
+    IpAddress local{Ipv4Address()};  // the outer source: ours
+    IpAddress peer{Ipv4Address()};   // the outer destination
+    OuterMarks marks = {};
+    LifetimeLimits lifetime = {};
+};
+
+struct InboundConfig {
+    Spi spi;
+    Suite suite = Suite::aes_gcm_128;
+    bool esn = true;
+    std::uint32_t replay_window = kDefaultReplayWindow;
+    std::vector<Selector> selectors = {};
+    AttachmentId attachment;  // where its packets come to; not looked at here
+    LifetimeLimits lifetime = {};
+};
+
+class OutboundSa {
+  public:
+    // `keying_material`: the AES key and then the salt (RFC 4106 §8.1). Nothing can be sealed before sequence().begin()
+    // and extend(), which is the ledger's to do. Errors: invalid (a reserved SPI, a wrong length of key, addresses of
+    // two families, marks or lifetimes that cannot be), and those of the key store.
+    static Expected<std::unique_ptr<OutboundSa>> make(const OutboundConfig& config, const Secret& keying_material,
+                                                      AeadEngine& engine, KeyStore& store);
+
+    Spi spi() const noexcept { return spi_; }
+    Suite suite() const noexcept { return key_.suite(); }
+    bool esn() const noexcept { return hot_.esn; }
+    SequenceWord& sequence() noexcept { return sequence_; }
+    Lifetime& lifetime() noexcept { return lifetime_; }
+    std::uint64_t last_sequence() const noexcept { return hot_.esn ? kLastExtendedSequence : kLastSequence; }
+    // Bytes that sealing puts before the inner packet, and the most that it puts behind it.
+    std::size_t headroom() const noexcept { return hot_.outer_length + kEspHeader; }
+    static constexpr std::size_t kTailroom = 3 + 2 + kIcvLength;
+    static constexpr std::size_t kEspHeader = 8 + kIvLength;  // SPI, sequence number, IV
+
+    // What sealing reads, in one cache line. For seal.cpp.
+    struct alignas(64) Hot {
+        const std::uint8_t* key = nullptr;
+        std::array<std::uint8_t, kSaltLength> salt{};
+        Be32 spi;
+        std::uint16_t checksum_base = 0;  // one's complement sum of an IPv4 header's constant words, host order
+        std::uint8_t outer_length = 0;    // 20 or 40
+        std::uint8_t copied_marks = 0;    // which bits of the inner TOS go out
+        std::uint8_t set_marks = 0;       // and what is set besides
+        std::uint8_t df = 0;              // of a DfMode
+        bool esn = false;
+        Suite suite = Suite::aes_gcm_128;
+        std::array<std::uint8_t, 40> outer{};  // the outer header but for lengths, marks, identification and checksum
+    };
+    static_assert(sizeof(Hot) == 64);
+    const Hot& hot() const noexcept { return hot_; }
+    // The number whose use raises soft_sequence.
+    std::uint64_t soft_sequence() const noexcept { return last_sequence() - last_sequence() / 8; }
+
+  private:
+    OutboundSa(const OutboundConfig& config, AeadKey key) noexcept;
+
+    Hot hot_;
+    SequenceWord sequence_;
+    Lifetime lifetime_;
+    Spi spi_;
+    AeadKey key_;
+};
+
+class InboundSa {
+  public:
+    // As OutboundSa::make(); also invalid: a replay window or selectors that cannot be.
+    static Expected<std::unique_ptr<InboundSa>> make(const InboundConfig& config, const Secret& keying_material,
+                                                     AeadEngine& engine, KeyStore& store);
+
+    Spi spi() const noexcept { return spi_; }
+    AttachmentId attachment() const noexcept { return attachment_; }
+    Suite suite() const noexcept { return key_.suite(); }
+    bool esn() const noexcept { return esn_; }
+    ReplayWindow& window() noexcept { return *window_; }
+    const ReplayWindow& window() const noexcept { return *window_; }
+    Lifetime& lifetime() noexcept { return lifetime_; }
+    const Selectors& selectors() const noexcept { return selectors_; }
+
+    const std::uint8_t* key() const noexcept { return prepared_; }
+    const std::array<std::uint8_t, kSaltLength>& salt() const noexcept { return salt_; }
+
+  private:
+    InboundSa(const InboundConfig& config, AeadKey key, Selectors selectors,
+              std::unique_ptr<ReplayWindow> window) noexcept;
+
+    alignas(64) const std::uint8_t* prepared_;
+    std::array<std::uint8_t, kSaltLength> salt_{};
+    bool esn_;
+    Spi spi_;
+    AttachmentId attachment_;
+    AeadKey key_;
+    std::unique_ptr<ReplayWindow> window_;
+    Selectors selectors_;
+    Lifetime lifetime_;
+};
+
+}  // namespace sekisho::crypto

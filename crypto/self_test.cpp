@@ -1,0 +1,104 @@
+// Runs the known answers through an engine.
+#include "crypto/self_test.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "crypto/known_answers.hpp"
+
+namespace sekisho::crypto {
+
+namespace {
+
+using Bytes = std::vector<std::uint8_t>;
+
+Bytes bytes_of(std::string_view hex) {
+    const auto digit = [](char c) { return static_cast<std::uint8_t>(c <= '9' ? c - '0' : c - 'a' + 10); };
+    Bytes bytes;
+    for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
+        bytes.push_back(static_cast<std::uint8_t>(digit(hex[i]) << 4 | digit(hex[i + 1])));
+    return bytes;
+}
+
+struct Case {
+    const KnownAnswer* answer;
+    AeadKey key;
+    Bytes nonce, aad, plain, cipher, tag;
+    Bytes sealed, opened, made_tag;
+
+    AeadJob job(const Bytes& in, Bytes& out, Bytes& job_tag) const {
+        AeadJob job{};
+        job.key = key.prepared();
+        job.in = in.data();
+        job.out = out.data();
+        job.aad = aad.data();
+        job.tag = job_tag.data();
+        job.length = static_cast<std::uint32_t>(in.size());
+        job.aad_length = static_cast<std::uint16_t>(aad.size());
+        job.suite = answer->suite;
+        std::copy(nonce.begin(), nonce.end(), job.nonce.begin());
+        return job;
+    }
+};
+
+Error wrong(const Case& one, const std::string& what) {
+    return {ErrorCode::unavailable, "known answer \"" + std::string(one.answer->name) + "\": " + what};
+}
+
+Expected<std::vector<Case>> prepare(AeadEngine& engine, KeyStore& store) {
+    std::vector<Case> cases;
+    for (const KnownAnswer& answer : kKnownAnswers) {
+        auto key = engine.prepare(answer.suite, bytes_of(answer.key), store);
+        if (!key) return key.error();
+        const Bytes plain = bytes_of(answer.plain);
+        cases.push_back({&answer, std::move(*key), bytes_of(answer.nonce), bytes_of(answer.aad), plain,
+                         bytes_of(answer.cipher), bytes_of(answer.tag), Bytes(plain.size()), Bytes(plain.size()),
+                         Bytes(kIcvLength)});
+    }
+    return cases;
+}
+
+// The jobs in batches of this many.
+template <class Do>
+void in_batches(std::vector<AeadJob>& jobs, std::size_t size, Do run) {
+    for (std::size_t i = 0; i < jobs.size(); i += size)
+        run(std::span(jobs).subspan(i, std::min(size, jobs.size() - i)));
+}
+
+Expected<void> try_all(AeadEngine& engine, std::vector<Case>& cases, std::size_t batch) {
+    std::vector<AeadJob> jobs;
+    for (Case& one : cases) jobs.push_back(one.job(one.plain, one.sealed, one.made_tag));
+    in_batches(jobs, batch, [&](std::span<AeadJob> some) { engine.seal(some); });
+    for (std::size_t i = 0; i < cases.size(); ++i) {
+        if (!jobs[i].good) return wrong(cases[i], "was not sealed");
+        if (cases[i].sealed != cases[i].cipher) return wrong(cases[i], "wrong cipher text");
+        if (cases[i].made_tag != cases[i].tag) return wrong(cases[i], "wrong tag");
+    }
+    jobs.clear();
+    for (Case& one : cases) jobs.push_back(one.job(one.cipher, one.opened, one.tag));
+    in_batches(jobs, batch, [&](std::span<AeadJob> some) { engine.open(some); });
+    for (std::size_t i = 0; i < cases.size(); ++i) {
+        if (!jobs[i].good) return wrong(cases[i], "its tag was refused");
+        if (cases[i].opened != cases[i].plain) return wrong(cases[i], "wrong plain text");
+    }
+    // One wrong bit, in another byte of the tag for each case.
+    for (std::size_t i = 0; i < cases.size(); ++i) cases[i].made_tag[i % kIcvLength] ^= 0x10;
+    jobs.clear();
+    for (Case& one : cases) jobs.push_back(one.job(one.cipher, one.opened, one.made_tag));
+    in_batches(jobs, batch, [&](std::span<AeadJob> some) { engine.open(some); });
+    for (std::size_t i = 0; i < cases.size(); ++i)
+        if (jobs[i].good) return wrong(cases[i], "a wrong tag was accepted");
+    return {};
+}
+
+}  // namespace
+
+Expected<void> self_test(AeadEngine& engine, KeyStore& store) {
+    auto cases = prepare(engine, store);
+    if (!cases) return cases.error();
+    for (const std::size_t batch : {std::size_t{1}, kKnownAnswers.size()})
+        if (auto fine = try_all(engine, *cases, batch); !fine) return fine;
+    return {};
+}
+
+}  // namespace sekisho::crypto

@@ -1,0 +1,108 @@
+// A process that works with keys dies and leaves a core dump: no key is in it.
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/crypto/esp_support.hpp"
+#include "tests/crypto/ledger_support.hpp"
+#include "tests/support/skip.hpp"
+
+using namespace sekisho;
+using namespace sekisho::test;
+
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;  // their shadow memory makes dumps of terabytes
+#else
+constexpr bool kSanitized = false;
+#endif
+
+constexpr std::size_t kKeyLength = 32;
+
+// The key number `which`, made anew each time so that nobody has to keep it.
+void make_key(std::uint64_t seed, std::uint64_t which, std::uint8_t* key) {
+    std::uint64_t state = seed + which * 0x9e37'79b9'7f4a'7c15;
+    for (std::size_t i = 0; i < kKeyLength; ++i) {
+        state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+        key[i] = static_cast<std::uint8_t>(state >> 56);
+    }
+}
+
+Secret material_of(std::uint64_t seed, std::uint64_t which) {
+    std::uint8_t bytes[kKeyLength + kSaltLength] = {1, 2, 3, 4};
+    make_key(seed, which, bytes);
+    Secret secret{std::span(bytes)};
+    wipe(bytes);
+    return secret;
+}
+
+// Both engines, both directions, and the ledger's fingerprint; then the end. Key 2 is left lying about, to see that the
+// search would find one.
+[[noreturn]] void work_and_die(std::uint64_t seed, const std::string& directory) {
+    const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+    if (setrlimit(RLIMIT_CORE, &unlimited) != 0 || chdir(directory.c_str()) != 0) _exit(1);
+    static std::uint8_t careless[kKeyLength];
+    make_key(seed, 2, careless);
+    for (const EngineKind kind : {EngineKind::ipsec_mb, EngineKind::openssl}) {
+        auto* const engine = make_engine(kind)->release();
+        auto* const store = new KeyStore(prepared_bytes(kind));
+        const std::uint64_t which = kind == EngineKind::ipsec_mb ? 0 : 1;
+        OutboundConfig outbound{Spi(1000), Suite::aes_gcm_256};
+        outbound.local = *IpAddress::parse("192.0.2.1");
+        outbound.peer = *IpAddress::parse("198.51.100.2");
+        InboundConfig inbound{Spi(1000), Suite::aes_gcm_256};
+        inbound.selectors = both_families();
+        auto* const out = OutboundSa::make(outbound, material_of(seed, which), *engine, *store)->release();
+        auto* const in = InboundSa::make(inbound, material_of(seed, which), *engine, *store)->release();
+        (void)fingerprint_of(Suite::aes_gcm_256, material_of(seed, which));
+        out->sequence().begin(1, 100);
+        out->sequence().extend(100);
+        Esp esp(*engine);
+        ToSeal one(out, InnerPacket{}.bytes(), 64);
+        esp.seal({&one.packet, 1});
+        OpenPacket packet;
+        packet.esp = one.packet.data + 20;
+        packet.length = one.packet.length - 20;
+        packet.sa = in;
+        esp.open({&packet, 1});
+        if (packet.outcome != EspOutcome::done) _exit(1);
+    }
+    std::signal(SIGABRT, SIG_DFL);
+    std::abort();
+}
+
+}  // namespace
+
+TEST_CASE("keys: a core dump of a process that sealed and opened holds none", "[crypto]") {
+    if (kSanitized) return test::skip("no core dumps under the sanitizers");
+    test::Random random("core dump");
+    const std::uint64_t seed = random.word();
+    const Directory directory;
+    const pid_t child = fork();
+    if (child == 0) work_and_die(seed, directory.file(""));
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    REQUIRE(WIFSIGNALED(status));
+    std::string core;
+    for (const auto& entry : std::filesystem::directory_iterator(directory.file("")))
+        if (entry.path().filename().string().starts_with("core")) {
+            std::ifstream file(entry.path(), std::ios::binary);
+            core.assign(std::istreambuf_iterator<char>(file), {});
+        }
+    if (core.empty()) return test::skip("the system writes core dumps elsewhere, or none");
+    // A round key is half of it: both halves of a key of 256 bits begin the prepared key.
+    const auto holds = [&](std::uint64_t which) {
+        std::uint8_t key[kKeyLength];
+        make_key(seed, which, key);
+        const std::string_view all(reinterpret_cast<const char*>(key), kKeyLength);
+        return core.find(all.substr(0, 16)) != std::string::npos || core.find(all.substr(16)) != std::string::npos;
+    };
+    CHECK(holds(2));
+    CHECK_FALSE(holds(0));
+    CHECK_FALSE(holds(1));
+}
