@@ -6,11 +6,12 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <string_view>
 #include <vector>
+
+#include "control/copy_on_write.hpp"
 
 namespace sekisho::control {
 
@@ -30,9 +31,9 @@ class ObjectMap {
 
     // Adds the object or replaces the one of its id; returns the one that was replaced, or nullptr.
     Pointer put(Pointer object) {
-        if (chunks_.empty()) chunks_.push_back(std::make_shared<Chunk>());
+        if (chunks_.empty()) chunks_.emplace_back();
         const std::size_t index = chunk_of(object->id);
-        Chunk& chunk = own(index);
+        Chunk& chunk = chunks_[index].own();
         const auto at = chunk.begin() + (lower_bound(chunk, object->id) - chunk.cbegin());
         if (at != chunk.end() && (*at)->id == object->id) {
             std::swap(*at, object);
@@ -48,7 +49,7 @@ class ObjectMap {
     Pointer erase(std::string_view id) {
         if (find(id) == nullptr) return nullptr;
         const std::size_t index = chunk_of(id);
-        Chunk& chunk = own(index);
+        Chunk& chunk = chunks_[index].own();
         const auto at = chunk.begin() + (lower_bound(chunk, id) - chunk.cbegin());
         Pointer removed = std::move(*at);
         chunk.erase(at);
@@ -110,7 +111,7 @@ class ObjectMap {
         }
         bool at_same_chunk(const Cursor& other) const {
             return !done() && !other.done() && entry_ == 0 && other.entry_ == 0 &&
-                   map_.chunks_[chunk_] == other.map_.chunks_[other.chunk_];
+                   map_.chunks_[chunk_].same(other.map_.chunks_[other.chunk_]);
         }
 
       private:
@@ -127,32 +128,24 @@ class ObjectMap {
     // The last chunk that starts at or before `id`, or the first.
     std::size_t chunk_of(std::string_view id) const {
         const auto after = std::upper_bound(chunks_.begin(), chunks_.end(), id,
-                                            [](std::string_view key, const std::shared_ptr<Chunk>& chunk) {
+                                            [](std::string_view key, const CopyOnWrite<Chunk>& chunk) {
                                                 return !chunk->empty() && key < chunk->front()->id;
                                             });
         return after == chunks_.begin() ? 0 : static_cast<std::size_t>(after - chunks_.begin()) - 1;
     }
 
-    Chunk& own(std::size_t index) {
-        // A count of one cannot rise: only a map that shares the chunk could raise it. The fence orders what another
-        // thread read, before it let go of its copy, before what is written here.
-        if (chunks_[index].use_count() > 1) chunks_[index] = std::make_shared<Chunk>(*chunks_[index]);
-        std::atomic_thread_fence(std::memory_order_acquire);
-        return *chunks_[index];
-    }
-
     void split(std::size_t index) {
-        Chunk& chunk = own(index);
+        Chunk& chunk = chunks_[index].own();
         const auto middle =
             chunk.begin() + static_cast<std::ptrdiff_t>(index + 1 == chunks_.size()
                                                             ? chunk.size() - 1
                                                             : chunk.size() / 2);  // ascending loads fill chunks whole
-        auto rest = std::make_shared<Chunk>(middle, chunk.end());
+        Chunk rest(middle, chunk.end());
         chunk.erase(middle, chunk.end());
-        chunks_.insert(chunks_.begin() + static_cast<std::ptrdiff_t>(index) + 1, std::move(rest));
+        chunks_.insert(chunks_.begin() + static_cast<std::ptrdiff_t>(index) + 1, CopyOnWrite(std::move(rest)));
     }
 
-    std::vector<std::shared_ptr<Chunk>> chunks_;
+    std::vector<CopyOnWrite<Chunk>> chunks_;
     std::size_t size_ = 0;
 };
 

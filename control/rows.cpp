@@ -28,19 +28,19 @@ void side_by_side(const std::vector<lpm::Route<Address>>& before, const std::vec
 template <class Address>
 Expected<void> change_table(lpm::Fib<Address>& fib, lpm::TableId table, const std::vector<lpm::Route<Address>>& before,
                             const std::vector<lpm::Route<Address>>& after) {
-    using Route = lpm::Route<Address>;
-    std::vector<const Route*> gone;
-    std::vector<const Route*> fresh;
-    side_by_side(before, after, [&](const Route* was, const Route* is) {
+    using TableRoute = lpm::Route<Address>;
+    std::vector<const TableRoute*> gone;
+    std::vector<const TableRoute*> fresh;
+    side_by_side(before, after, [&](const TableRoute* was, const TableRoute* is) {
         if (is == nullptr)
             gone.push_back(was);
         else if (was == nullptr || was->row != is->row)
             fresh.push_back(is);
     });
     if ((gone.size() + fresh.size()) * kLoadFraction > after.size()) return fib.load(table, after);
-    for (const Route* route : gone)
+    for (const TableRoute* route : gone)
         if (auto erased = fib.erase(table, route->prefix); !erased) return erased;
-    for (const Route* route : fresh)
+    for (const TableRoute* route : fresh)
         if (auto inserted = fib.insert(table, route->prefix, route->row); !inserted) return inserted;
     return {};
 }
@@ -60,13 +60,13 @@ TableRoutes<Address> routes_in(const lpm::Fib<Address>& fib) {
 
 template <class Address>
 RowNumbers number_rows(const TableRoutes<Address>& installed, const TableRoutes<Address>& wanted) {
-    using Route = lpm::Route<Address>;
+    using TableRoute = lpm::Route<Address>;
     RowNumbers numbers;
     std::vector<bool> taken;
     for (std::size_t table = 0; table < wanted.size(); ++table) {
         std::vector<lpm::Row>& of = numbers.of.emplace_back();
         of.reserve(wanted[table].size());
-        side_by_side(installed[table], wanted[table], [&](const Route* was, const Route* is) {
+        side_by_side(installed[table], wanted[table], [&](const TableRoute* was, const TableRoute* is) {
             if (is == nullptr) return;
             of.push_back(was == nullptr ? lpm::kNoRow : was->row);
             if (was == nullptr) return;

@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kPage = 1000;                         // objects
+constexpr std::size_t kPageObjects = 1000;
 constexpr std::size_t kPageBytes = std::size_t{256} << 10;  // of their text; the last object may go over it
 
 struct Page {
@@ -68,7 +68,7 @@ json show_generation(const Generation& generation) {
 
 Result show_objects(const Generation& generation, Kind kind, Params params, WallTime now) {
     const auto after = params.text("after");
-    const std::uint64_t limit = params.number("limit", kPage, kPage);
+    const std::uint64_t limit = params.number("limit", kPageObjects, kPageObjects);
     if (limit == 0) params.refuse("limit", "must be at least 1");
     if (auto error = params.error()) return *error;
     const Page page = page_of(generation.document, kind, after, limit);
@@ -89,7 +89,7 @@ Result show_policy(const Generation& generation, Params params) {
     const std::string kind = params.required_text("kind");
     if (!kind_named(kind)) params.refuse("kind", "there is no kind " + in_quotes(kind));
     const auto after = params.text("after");
-    const std::uint64_t limit = params.number("limit", kPage, kPage);
+    const std::uint64_t limit = params.number("limit", kPageObjects, kPageObjects);
     if (limit == 0) params.refuse("limit", "must be at least 1");
     if (auto error = params.error()) return *error;
 

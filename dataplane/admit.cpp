@@ -30,6 +30,34 @@ Verdict judge_icmp(const Permissions& permissions, Permissions::Index permission
     return permissions.reverse(permission, kEchoClass) ? Verdict::passes : Verdict::no_agreement;
 }
 
+// judge() itself, for the loop below.
+[[gnu::always_inline]] inline Verdict verdict(const Tables& tables, Permissions::Index permission,
+                                              const Packet& packet) noexcept {
+    const Permissions& permissions = tables.permissions;
+    if (permission == Permissions::kNothing) return Verdict::no_agreement;
+    if (!packet.is(Packet::kL4Known)) {
+        const bool passes =
+            permissions.forward(permission, kOtherClass) || permissions.reverse(permission, kOtherClass);
+        return passes ? Verdict::passes : Verdict::no_agreement;
+    }
+    const std::uint16_t to = packet.destination_port.value();
+    const std::uint16_t from = packet.source_port.value();
+    switch (packet.protocol) {
+        case kProtocolTcp:
+            if (permissions.forward(permission, tables.tcp_classes.of(to))) return Verdict::passes;
+            if (!permissions.reverse(permission, tables.tcp_classes.of(from))) return Verdict::no_agreement;
+            return (packet.l4_type & (kTcpAck | kTcpRst)) != 0 ? Verdict::passes : Verdict::not_a_reply;
+        case kProtocolUdp: {
+            const bool passes = permissions.forward(permission, tables.udp_classes.of(to)) ||
+                                permissions.reverse(permission, tables.udp_classes.of(from));
+            return passes ? Verdict::passes : Verdict::no_agreement;
+        }
+        case kProtocolIcmp:
+            return judge_icmp(permissions, permission, packet.l4_type, kIcmpEchoRequest, kIcmpEchoReply);
+        default: return judge_icmp(permissions, permission, packet.l4_type, kIcmpv6EchoRequest, kIcmpv6EchoReply);
+    }
+}
+
 }  // namespace
 
 DropReason reason_of_unknown_source(const FamilyTables<Ipv4Address>& tables, Ipv4Address source) noexcept {
@@ -62,29 +90,7 @@ DropReason reason_of_unknown_destination(const Attachment&, const Ipv6Address& d
 }
 
 Verdict judge(const Tables& tables, Permissions::Index permission, const Packet& packet) noexcept {
-    const Permissions& permissions = tables.permissions;
-    if (permission == Permissions::kNothing) return Verdict::no_agreement;
-    if (!packet.is(Packet::kL4Known)) {
-        const bool passes =
-            permissions.forward(permission, kOtherClass) || permissions.reverse(permission, kOtherClass);
-        return passes ? Verdict::passes : Verdict::no_agreement;
-    }
-    const std::uint16_t to = packet.destination_port.value();
-    const std::uint16_t from = packet.source_port.value();
-    switch (packet.protocol) {
-        case kProtocolTcp:
-            if (permissions.forward(permission, tables.tcp_classes.of(to))) return Verdict::passes;
-            if (!permissions.reverse(permission, tables.tcp_classes.of(from))) return Verdict::no_agreement;
-            return (packet.l4_type & (kTcpAck | kTcpRst)) != 0 ? Verdict::passes : Verdict::not_a_reply;
-        case kProtocolUdp: {
-            const bool passes = permissions.forward(permission, tables.udp_classes.of(to)) ||
-                                permissions.reverse(permission, tables.udp_classes.of(from));
-            return passes ? Verdict::passes : Verdict::no_agreement;
-        }
-        case kProtocolIcmp:
-            return judge_icmp(permissions, permission, packet.l4_type, kIcmpEchoRequest, kIcmpEchoReply);
-        default: return judge_icmp(permissions, permission, packet.l4_type, kIcmpv6EchoRequest, kIcmpv6EchoReply);
-    }
+    return verdict(tables, permission, packet);
 }
 
 bool may_have_been_sent(const Tables& tables, Permissions::Index permission, const Packet& quoted) noexcept {
@@ -127,9 +133,11 @@ void admit(Walk& walk, const Lane& in, Lane& admitted) noexcept {
     // 2. Who is asking. 3. Where it wants to go.
     family.who.find(vrfs.data(), sources.data(), who.data(), count);
     family.hub.find(lpm::TableId{0}, destinations.data(), hub.data(), count);
+    const WhoRow<Address>* const who_rows = family.who_rows.data();
+    const HubRow<Address>* const hub_rows = family.hub_rows.data();
     for (std::size_t n = 0; n < count; ++n) {
-        if (who[n] != lpm::kNoRow) prefetch(&family.who_rows[who[n]]);
-        if (hub[n] != lpm::kNoRow) prefetch(&family.hub_rows[hub[n]]);
+        if (who[n] != lpm::kNoRow) prefetch(who_rows + who[n]);
+        if (hub[n] != lpm::kNoRow) prefetch(hub_rows + hub[n]);
     }
 
     // 4. The cell and the gates.
@@ -140,7 +148,7 @@ void admit(Walk& walk, const Lane& in, Lane& admitted) noexcept {
             walk.drop(i, reason_of_unknown_source(family, address_of(header_of<Address>(packet).source)));
             continue;
         }
-        const WhoRow<Address>& source = family.who_rows[who[n]];
+        const WhoRow<Address>& source = who_rows[who[n]];
         if (!tables.may_use(source.attachments, packet.attachment)) {
             walk.drop(i, DropReason::source_elsewhere);
             continue;
@@ -155,14 +163,14 @@ void admit(Walk& walk, const Lane& in, Lane& admitted) noexcept {
                 walk.drop(i, reason);
             continue;
         }
-        const HubRow<Address>& destination = family.hub_rows[hub[n]];
+        const HubRow<Address>& destination = hub_rows[hub[n]];
         if (tables.is_closed(source.institution) || tables.is_closed(destination.institution)) {
             refuse(walk, i, DropReason::institution_closed, IcmpError::admin_prohibited);
             continue;
         }
         const Permissions::Index permission =
             tables.matrices[packet.vrf.index()].cell(source.matrix_row, destination.group);
-        switch (judge(tables, permission, packet)) {
+        switch (verdict(tables, permission, packet)) {
             case Verdict::passes:
                 packet.who_row = who[n];
                 packet.hub_row = hub[n];

@@ -48,6 +48,16 @@ void hold(Walk& walk, std::size_t i) noexcept {
     }
 }
 
+// Marks of packets that did not come here by fit, in this walk.
+constexpr std::uint16_t kNotFromFit = Packet::kLinkReady | Packet::kResolved | Packet::kOwn | Packet::kWaited;
+
+// A packet that waited is of an earlier generation: its attachment may be closed or gone by now, or its agreement.
+std::optional<DropReason> reason_not_to_leave(const Tables& tables, const Packet& packet) noexcept {
+    if (packet.egress.index() >= tables.attachments.size() || !tables.attachments[packet.egress.index()].open)
+        return DropReason::egress_closed;
+    return packet.is(Packet::kWaited) ? reason_to_stay(tables, packet) : std::nullopt;
+}
+
 // `where` of the VRF says the way; it must be by the attachment that the packet belongs to. kNoRow: there is none.
 template <class Address>
 lpm::Row way_back(const Walk& walk, const Packet& packet) noexcept {
@@ -96,19 +106,13 @@ void route_back(Walk& walk, const Lane& in, Lane& routed) noexcept {
 void depart(Walk& walk, const Lane& in) noexcept {
     for (const std::size_t i : in) {
         Packet& packet = walk.packets[i];
-        // A packet that waited is of an earlier generation: its attachment may be closed or gone by now.
-        if (packet.egress.index() >= walk.tables.attachments.size() ||
-            !walk.tables.attachments[packet.egress.index()].open) {
-            walk.drop(i, DropReason::egress_closed);
-            continue;
-        }
-        const Attachment& egress = walk.tables.attachments[packet.egress.index()];
-        if (packet.is(Packet::kWaited)) {
-            if (const auto reason = reason_to_stay(walk.tables, packet)) {
+        if (packet.is(kNotFromFit)) {
+            if (const auto reason = reason_not_to_leave(walk.tables, packet)) {
                 walk.drop(i, *reason);
                 continue;
             }
         }
+        const Attachment& egress = walk.tables.attachments[packet.egress.index()];
         if (packet.is(Packet::kLinkReady)) {
             to_outbox(walk, packet, egress.port);
             continue;

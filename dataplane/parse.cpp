@@ -3,6 +3,7 @@
 // Ethernet and 802.1Q; IPv4 (RFC 791, checks of RFC 1812 §5.2.2) and IPv6 (RFC 8200) with a bounded chain of extension
 // headers; the ports, flags or type of L4. Finds the attachment. It judges form only: who may go where is admit's
 // business. Nothing is read past the end of a frame; nothing past the IP packet's own length is looked at again.
+#include <array>
 #include <cstring>
 
 #include "dataplane/stages.hpp"
@@ -19,15 +20,46 @@ constexpr std::uint8_t kOptionNop = 1;
 constexpr std::uint8_t kOptionLooseSourceRoute = 131;
 constexpr std::uint8_t kOptionStrictSourceRoute = 137;
 
-enum class Way : std::uint8_t { local, ipv4, ipv6, errors4, errors6, dropped };
+// A frame at least this long has room for a tag, IPv4 or IPv6 without options, and the first bytes of TCP or UDP.
+constexpr std::size_t kUsualLength = sizeof(EthernetHeader) + sizeof(VlanTag) + sizeof(Ipv4Header) + sizeof(TcpHeader);
+constexpr std::uint8_t kUsualIpv4 = 0x45;  // version and header length of IPv4 without options
+
+enum class Way : std::uint8_t { local, ipv4, ipv6, errors4, errors6, dropped, unusual };
 
 class Parser {
   public:
-    Parser(Walk& walk, std::size_t index) noexcept : walk_(walk), index_(index), packet_(walk.packets[index]) {
-        packet_ = Packet(packet_.mbuf);
+    Parser(Walk& walk, std::size_t index) noexcept : walk_(walk), index_(index), packet_(walk.packets[index]) {}
+
+    // Nearly every frame: whole and right, to the hub's MAC, TCP or UDP, without options, not a fragment, to be
+    // forwarded. Whatever is not like that is `unusual`, and run() says what it is.
+    Way usual() noexcept {
+        const std::span<std::uint8_t> bytes = packet_.frame();
+        if (packet_.mbuf->nb_segs != 1 || bytes.size() < kUsualLength) return Way::unusual;
+        const auto& ethernet = *reinterpret_cast<const EthernetHeader*>(bytes.data());
+        Be16 ether_type = ethernet.ether_type;
+        std::size_t l3_offset = sizeof(EthernetHeader);
+        std::size_t vlan = Attachment::kUntagged;
+        if (ether_type == wire(EtherType::vlan)) {
+            const auto& tag = *reinterpret_cast<const VlanTag*>(bytes.data() + l3_offset);
+            vlan = tag.vlan().index();
+            ether_type = tag.ether_type;
+            l3_offset += sizeof(VlanTag);
+        }
+        const std::uint16_t attachment = walk_.tables.attachment_on(walk_.origin, vlan);
+        if (attachment == Tables::kNoAttachment) return Way::unusual;
+        attachment_ = &walk_.tables.attachments[attachment];
+        if (!attachment_->open || ethernet.destination != attachment_->mac) return Way::unusual;
+        packet_.attachment = AttachmentId(attachment);
+        packet_.vrf = attachment_->vrf;
+        packet_.l3 = bytes.data() + l3_offset;
+        const std::size_t room = bytes.size() - l3_offset;
+        if (ether_type == wire(EtherType::ipv4) && attachment_->serves_ipv4) return usual_ipv4(room);
+        if (ether_type == wire(EtherType::ipv6) && attachment_->serves_ipv6) return usual_ipv6(room);
+        return Way::unusual;
     }
 
-    Way run() noexcept {
+    [[gnu::noinline]] Way run() noexcept {
+        packet_ = Packet(packet_.mbuf);
         if (packet_.mbuf->nb_segs != 1) return drop(DropReason::frame_segmented);
         const std::span<std::uint8_t> bytes = packet_.frame();
         const auto* const ethernet = header_at<EthernetHeader>(bytes, 0);
@@ -71,6 +103,48 @@ class Parser {
         return Way::dropped;
     }
 
+    static constexpr Be16 wire(EtherType type) noexcept { return Be16::from_host(static_cast<std::uint16_t>(type)); }
+
+    Way usual_ipv4(std::size_t room) noexcept {
+        const auto& header = *reinterpret_cast<const Ipv4Header*>(packet_.l3);
+        const std::size_t length = header.total_length.to_host();
+        if (header.version_ihl != kUsualIpv4 || length > room ||
+            (header.flags_offset.to_host() & (kIpv4MoreFragments | kIpv4OffsetMask)) != 0 ||
+            !checksum_is_good(header_sum(header)) || Ipv4Address(header.destination) == attachment_->ipv4)
+            return Way::unusual;
+        return usual_l4(header.protocol, sizeof header, length, 0) ? Way::ipv4 : Way::unusual;
+    }
+    Way usual_ipv6(std::size_t room) noexcept {
+        const auto& header = *reinterpret_cast<const Ipv6Header*>(packet_.l3);
+        const std::size_t length = sizeof header + header.payload_length.to_host();
+        if (room < sizeof header || header.version() != 6 || length > room) return Way::unusual;
+        const Ipv6Address destination = header.destination.address();
+        // fe80::/10 and ff00::/8 are in fe00::/7.
+        if (destination.high() >> 57 == 0x7f || destination == attachment_->ipv6) return Way::unusual;
+        return usual_l4(header.next_header, sizeof header, length, Packet::kIpv6) ? Way::ipv6 : Way::unusual;
+    }
+    // Fills in the packet if its L4 header is TCP's or UDP's, and whole.
+    bool usual_l4(std::uint8_t protocol, std::size_t offset, std::size_t length, std::uint16_t family) noexcept {
+        const auto& tcp = *reinterpret_cast<const TcpHeader*>(packet_.l3 + offset);
+        std::uint8_t type = 0;
+        if (protocol == kProtocolTcp) {
+            if (length < offset + sizeof(TcpHeader)) return false;
+            const std::size_t bytes = std::size_t{4} * (tcp.data_offset >> 4U);
+            if (bytes < sizeof(TcpHeader) || bytes > length - offset) return false;
+            type = tcp.flags;
+        } else if (protocol != kProtocolUdp || length < offset + sizeof(UdpHeader)) {
+            return false;
+        }
+        packet_.l3_length = static_cast<std::uint16_t>(length);
+        packet_.l4_offset = static_cast<std::uint16_t>(offset);
+        packet_.source_port = L4Port(tcp.source_port.to_host());  // UDP's lie there too
+        packet_.destination_port = L4Port(tcp.destination_port.to_host());
+        packet_.protocol = protocol;
+        packet_.l4_type = type;
+        packet_.marks = static_cast<std::uint16_t>(family | Packet::kL4Known);
+        return true;
+    }
+
     Way ipv4(std::span<std::uint8_t> bytes) noexcept {
         const auto* const header = header_at<Ipv4Header>(bytes, 0);
         if (header == nullptr) return drop(DropReason::ipv4_truncated);
@@ -80,7 +154,7 @@ class Parser {
         if (header_length < sizeof(Ipv4Header)) return drop(DropReason::ipv4_header_length);
         if (total_length > bytes.size()) return drop(DropReason::ipv4_total_length);
         if (total_length < header_length) return drop(DropReason::ipv4_header_length);
-        if (!checksum_is_good(header_sum(*header, bytes.first(header_length)))) return drop(DropReason::ipv4_checksum);
+        if (!checksum_is_good(sum_of(bytes.first(header_length)))) return drop(DropReason::ipv4_checksum);
         packet_.l3_length = static_cast<std::uint16_t>(total_length);
         packet_.l4_offset = static_cast<std::uint16_t>(header_length);
         packet_.protocol = header->protocol;
@@ -96,15 +170,12 @@ class Parser {
         return packet_.is(Packet::kIcmpError) ? Way::errors4 : Way::ipv4;
     }
 
-    // The usual header, without options, in three loads.
-    static std::uint64_t header_sum(const Ipv4Header& header, std::span<const std::uint8_t> bytes) noexcept {
-        if (bytes.size() != sizeof(Ipv4Header)) return sum_of(bytes);
-        std::uint64_t words[2];
-        std::uint32_t last;
-        std::memcpy(words, &header, sizeof words);
-        std::memcpy(&last, bytes.data() + sizeof words, sizeof last);
-        const auto halves = [](std::uint64_t word) { return (word & 0xffff'ffff) + (word >> 32); };
-        return halves(words[0]) + halves(words[1]) + last;
+    // Of a header without options, in five loads.
+    static std::uint64_t header_sum(const Ipv4Header& header) noexcept {
+        std::array<std::uint32_t, 5> words;
+        static_assert(sizeof words == sizeof header);
+        std::memcpy(&words, &header, sizeof words);
+        return std::uint64_t{words[0]} + words[1] + words[2] + words[3] + words[4];
     }
 
     // A frame to a group address that is not for the hub: RFC 1812 §5.3.4 forbids forwarding it, whatever it carries.
@@ -228,13 +299,17 @@ void parse(Walk& walk, ParseOut out) noexcept {
     constexpr std::size_t kAhead = 4;
     for (std::size_t i = 0; i < walk.received; ++i) {
         if (i + kAhead < walk.received) prefetch(rte_pktmbuf_mtod(walk.packets[i + kAhead].mbuf, const void*));
-        switch (Parser(walk, i).run()) {
+        Parser parser(walk, i);
+        Way way = parser.usual();
+        if (way == Way::unusual) way = parser.run();
+        switch (way) {
             case Way::ipv4: out.ipv4.add(i); break;
             case Way::ipv6: out.ipv6.add(i); break;
             case Way::local: out.local.add(i); break;
             case Way::errors4: out.errors4.add(i); break;
             case Way::errors6: out.errors6.add(i); break;
-            case Way::dropped: break;
+            case Way::dropped:
+            case Way::unusual: break;
         }
     }
 }

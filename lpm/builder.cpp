@@ -2,6 +2,7 @@
 #include "lpm/builder.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -9,9 +10,21 @@ namespace sekisho::lpm {
 
 namespace {
 
+constexpr std::size_t kFewestDense = 8;  // cuts
+constexpr std::size_t kDenseSlots = 2;   // that a cut may take: 8 bytes, where a chunk takes 6
+constexpr unsigned kMostRootStride = 17;
+
 // The last address of the block that starts at `first` with `position` bits decided.
 constexpr Bits last_of(Bits first, unsigned position) noexcept {
     return position >= 128 ? first : first | (~Bits{0} >> position);
+}
+
+// How many bits from the first on decide an address that has only zeros after them.
+constexpr unsigned last_bit(Bits first) noexcept {
+    const auto low = static_cast<std::uint64_t>(first);
+    const auto high = static_cast<std::uint64_t>(first >> 64);
+    return low != 0 ? 128U - static_cast<unsigned>(std::countr_zero(low))
+                    : 64U - static_cast<unsigned>(std::countr_zero(high));
 }
 
 // How many of the cuts after the first begin a range of their own in a chunk, if the block is split by `stride` bits.
@@ -45,6 +58,24 @@ unsigned stride_for(Cuts cuts, unsigned position, unsigned most, unsigned cheap)
     unsigned stride = std::clamp(log < 5 ? 1 : log - 4, 1U, longest);
     while (stride < longest && served_by(cuts, position, stride) * 10 < inner * 9) ++stride;
     return stride;
+}
+
+// The shortest stride by which nine in ten of the cuts begin a slot, so that their addresses need no other node; 0 if
+// that takes more than `slots`, 2^`most`, or there are too few to bother. What is numbered evenly is like that.
+unsigned dense_stride(Cuts cuts, unsigned position, unsigned most, std::size_t slots) {
+    const std::size_t inner = cuts.size() - 1;
+    if (inner < kFewestDense) return 0;
+    std::array<std::size_t, kMostRootStride + 1> begin{};  // by the stride that they need
+    for (const Cut& cut : cuts.subspan(1)) {
+        const unsigned needed = last_bit(cut.first) > position ? last_bit(cut.first) - position : 0;
+        if (needed <= most) ++begin[needed];
+    }
+    std::size_t found = begin[0];
+    for (unsigned stride = 1; stride <= most && std::size_t{1} << stride <= slots; ++stride) {
+        found += begin[stride];
+        if (found * 10 >= inner * 9) return stride;
+    }
+    return 0;
 }
 
 // Calls with the cuts and the first address of each of 2^stride slots of the block.
@@ -91,9 +122,12 @@ Value Builder::value_of_row(Row row) {
 Value Builder::value(Cuts cuts, Bits first, unsigned position) {
     if (failed_) return 0;
     if (cuts.size() == 1) return value_of_row(cuts[0].row);
+    const unsigned most = std::min(kMostStride, 128 - position);
+    if (const unsigned stride = dense_stride(cuts, position, most, kDenseSlots * cuts.size()); stride != 0)
+        return direct(cuts, first, position, stride);
     std::vector<Range> ranges;
     if (ranges_of(cuts, first, position, ranges)) return chunk(cuts, ranges, position);
-    return direct(cuts, first, position);
+    return direct(cuts, first, position, stride_for(cuts, position, most, 1));
 }
 
 // Cuts the block into ranges of whole 16-bit windows; a window with more than one cut in it is a range of its own.
@@ -139,8 +173,7 @@ Value Builder::chunk(Cuts cuts, const std::vector<Range>& ranges, unsigned posit
     return chunk_value(block.unit);
 }
 
-Value Builder::direct(Cuts cuts, Bits first, unsigned position) {
-    const unsigned stride = stride_for(cuts, position, std::min(kMostStride, 128 - position), 1);
+Value Builder::direct(Cuts cuts, Bits first, unsigned position, unsigned stride) {
     // Named by line, so it takes whole lines.
     const Block block = allocate(std::max(kLineBytes, sizeof(Value) << stride));
     if (failed_) return 0;
@@ -151,12 +184,20 @@ Value Builder::direct(Cuts cuts, Bits first, unsigned position) {
     return direct_value(block.unit, stride);
 }
 
+// How many bits of the address index the root.
+unsigned Builder::root_stride(Cuts cuts, unsigned position, unsigned address_bits) const {
+    if (cuts.size() == 1) return 1;
+    const unsigned most = std::min(kMostRootStride, (address_bits == 32 ? 32U : 64U) - position);
+    if (const unsigned stride = dense_stride(cuts, position, most, std::max(root_slots_, kDenseSlots * cuts.size())))
+        return stride;
+    // The first 16 bits of a global IPv6 address hardly tell routes apart; the 16 after them do.
+    if (address_bits == 128 && cuts.size() > 1024 && position < 16) return 16 - position;
+    return stride_for(cuts, position, most, 8);
+}
+
 TableHead Builder::root(Cuts cuts, Bits region, unsigned position, Row outside, unsigned address_bits) {
     TableHead head;
-    const unsigned room = (address_bits == 32 ? 32U : 64U) - position;
-    unsigned stride = cuts.size() > 1 ? stride_for(cuts, position, std::min(17U, room), 8) : 1;
-    // The first 16 bits of a global IPv6 address hardly tell routes apart; the 16 after them do.
-    if (address_bits == 128 && cuts.size() > 1024 && position < 16) stride = 16 - position;
+    const unsigned stride = root_stride(cuts, position, address_bits);
     head.first = static_cast<std::uint64_t>(region >> 64);
     head.bits = static_cast<std::uint8_t>(stride);
     head.shift = static_cast<std::uint8_t>(64 - position - stride);

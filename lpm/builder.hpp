@@ -31,7 +31,8 @@ using Cuts = std::span<const Cut>;
 
 class Builder {
   public:
-    explicit Builder(Arena& arena) noexcept : arena_(arena) {}
+    // A root may have `root_slots` slots, however few the routes, if nearly all addresses are then found in it.
+    Builder(Arena& arena, std::size_t root_slots) noexcept : arena_(arena), root_slots_(root_slots) {}
 
     void set_epoch(std::uint32_t epoch) noexcept { epoch_ = epoch; }
 
@@ -63,9 +64,11 @@ class Builder {
     Value value_of_row(Row row);
     bool ranges_of(Cuts cuts, Bits first, unsigned position, std::vector<Range>& ranges) const;
     Value chunk(Cuts cuts, const std::vector<Range>& ranges, unsigned position);
-    Value direct(Cuts cuts, Bits first, unsigned position);
+    Value direct(Cuts cuts, Bits first, unsigned position, unsigned stride);
+    unsigned root_stride(Cuts cuts, unsigned position, unsigned address_bits) const;
 
     Arena& arena_;
+    std::size_t root_slots_;
     std::uint32_t epoch_ = 0;
     bool failed_ = false;
     std::vector<Block> built_;

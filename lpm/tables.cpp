@@ -27,7 +27,7 @@ Ipv6Address address_of(Bits bits, const Ipv6Address&) noexcept {
 template <class Address>
 Tables<Address>::Tables(std::size_t count, std::size_t limit_bytes)
     : arena_(std::make_shared<Arena>(limit_bytes)),
-      builder_(*arena_),
+      builder_(*arena_, kRootSlots / std::max(count, std::size_t{1})),
       tables_(count),
       limbo_(std::make_shared<Limbo>(arena_)) {
     builder_.set_epoch(epoch_);

@@ -71,6 +71,8 @@ class Tables {
     // A root's first bits must lie in the first 32 or 64, eight of them at least after the region's.
     static constexpr int kMostRegion = kIpv4 ? 24 : 56;
     static constexpr std::size_t kLimboBlocks = 64;
+    // Of all tables together, for routes that are evenly numbered: half a megabyte, most of it never read.
+    static constexpr std::size_t kRootSlots = std::size_t{1} << 17;
 
     TableHead& head_of(TableId table) const noexcept {
         return *(reinterpret_cast<TableHead*>(arena_->at(heads_.unit)) + table);

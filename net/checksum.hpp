@@ -23,6 +23,12 @@ constexpr std::uint16_t fold(std::uint64_t sum) noexcept {
     return static_cast<std::uint16_t>(sum);
 }
 
+// The same of a few words only.
+constexpr std::uint16_t fold_few(std::uint32_t sum) noexcept {
+    sum = (sum & 0xffff) + (sum >> 16);
+    return static_cast<std::uint16_t>(sum + (sum >> 16));
+}
+
 // The unfolded one's complement sum of `bytes`; an odd last byte counts as padded with zero (RFC 1071 §1).
 inline std::uint64_t sum_of(std::span<const std::uint8_t> bytes) noexcept {
     std::uint64_t sum = 0;
@@ -76,7 +82,7 @@ inline Be16 checksum_of(std::span<const std::uint8_t> bytes) noexcept {
 
 // True when bytes that include their checksum field sum to all ones.
 inline bool checksum_is_good(std::uint64_t sum) noexcept {
-    return fold(sum) == 0xffff;
+    return sum != 0 && sum % 0xffff == 0;  // the same as fold(sum) == 0xffff, in fewer instructions
 }
 
 // What replacing some covered words adds to their one's complement sum: m' + ~m for each (RFC 1624 §3).
@@ -85,7 +91,7 @@ class ChecksumDelta {
     constexpr ChecksumDelta() noexcept = default;
 
     static constexpr ChecksumDelta replace(std::uint16_t old_bits, std::uint16_t new_bits) noexcept {
-        return ChecksumDelta(fold(std::uint64_t{new_bits} + static_cast<std::uint16_t>(~old_bits)));
+        return ChecksumDelta(fold_few(std::uint32_t{new_bits} + static_cast<std::uint16_t>(~old_bits)));
     }
     static constexpr ChecksumDelta replace(Be16 before, Be16 after) noexcept {
         return replace(before.network_bits(), after.network_bits());
@@ -101,18 +107,18 @@ class ChecksumDelta {
 
     // Both rewrites together.
     friend constexpr ChecksumDelta operator+(ChecksumDelta a, ChecksumDelta b) noexcept {
-        return ChecksumDelta(fold(std::uint64_t{a.sum_} + b.sum_));
+        return ChecksumDelta(a.sum_ + b.sum_);
     }
-    constexpr std::uint16_t bits() const noexcept { return sum_; }
+    constexpr std::uint16_t bits() const noexcept { return fold_few(sum_); }
 
     // RFC 1624 §3, equation 3: HC' = ~(~HC + ~m + m'). Right for 0x0000 and 0xffff where RFC 1141's was not.
     constexpr Be16 apply(Be16 checksum) const noexcept {
         const std::uint16_t old_sum = static_cast<std::uint16_t>(~checksum.network_bits());
-        return Be16::from_network(static_cast<std::uint16_t>(~fold(std::uint64_t{old_sum} + sum_)));
+        return Be16::from_network(static_cast<std::uint16_t>(~fold_few(old_sum + sum_)));
     }
 
   private:
-    constexpr explicit ChecksumDelta(std::uint16_t sum) noexcept : sum_(sum) {}
+    constexpr explicit ChecksumDelta(std::uint32_t sum) noexcept : sum_(sum) {}
     static constexpr std::uint64_t halves(Be64 word) noexcept {
         return (word.network_bits() & 0xffff'ffff) + (word.network_bits() >> 32);
     }
@@ -120,7 +126,7 @@ class ChecksumDelta {
         return halves(Be64::from_network(~word.network_bits()));
     }
 
-    std::uint16_t sum_ = 0;
+    std::uint32_t sum_ = 0;  // of a few words, not folded: that is apply()'s
 };
 
 }  // namespace sekisho

@@ -47,7 +47,7 @@ def prefixes(case, side):
     """Operator-space and hub-space network of each institution of a side; both sides use one operator space."""
     each = case.rows // 2
     if case.family == 4:
-        length, base = 26, int(ipaddress.ip_address("10.0.0.0"))
+        length, base = 27, int(ipaddress.ip_address("10.0.0.0"))  # 50,000 of them fit into a side's /11
         hub = int(ipaddress.ip_address("100.64.0.0")) + side * (1 << 21)
         step = 1 << (32 - length)
     else:

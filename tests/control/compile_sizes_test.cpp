@@ -1,5 +1,6 @@
 // The sizes that one node is made for, and what is refused beyond them. Times are printed, never asserted: machines
-// differ, and scripts/bench is where they are compared.
+// differ, and scripts/bench is where they are compared. What has the tag [sizes] differs from the other tests in its
+// size only, and under the sanitizers waits for scripts/test --long.
 #include <chrono>
 #include <iostream>
 #include <random>
@@ -81,7 +82,7 @@ void print(const char* what, const CompileReport& report) {
 
 }  // namespace
 
-TEST_CASE("compile: 256 operators, 1,024 attachments, 100,000 rows and 10,000 agreements", "[compile]") {
+TEST_CASE("compile: 256 operators, 1,024 attachments, 100,000 rows and 10,000 agreements", "[compile][sizes]") {
     Policy policy = large();
     std::mt19937 random(1);
     for (std::uint32_t n = 0; n < kAgreements; ++n) {
@@ -121,7 +122,7 @@ TEST_CASE("compile: 256 operators, 1,024 attachments, 100,000 rows and 10,000 ag
     }
 }
 
-TEST_CASE("compile: ten thousand agreements of one kind cost as much as one", "[compile]") {
+TEST_CASE("compile: ten thousand agreements of one kind cost as much as one", "[compile][sizes]") {
     Policy policy = large();
     for (std::uint32_t n = 0; n < kAgreements; ++n) {
         Agreement& added = add_agreement(policy, fmt::format("agreement-{:05}", n), Protocol::tcp, {{443, 443}});

@@ -1,7 +1,10 @@
 // ObjectMap beside std::map: random puts, erases and copies; every copy keeps what it had.
 #include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <catch2/catch.hpp>
@@ -103,4 +106,40 @@ TEST_CASE("object map: ascending and descending loads of thousands are whole", "
         CHECK(map.find("10000") != nullptr);
         CHECK(map.find("15000") == nullptr);
     }
+}
+
+TEST_CASE("object map: copies are read and let go of on one thread while another changes the original",
+          "[control][threads]") {
+    constexpr int kObjects = 1500;
+    Map map;
+    for (int i = 0; i < kObjects; ++i) map.put(thing(std::to_string(10000 + i), 0));
+    std::mutex mutex;
+    std::optional<Map> handed = map;
+    bool done = false;
+    int uneven = 0;  // of which every object should have had one value
+    std::thread reader([&] {
+        for (;;) {
+            std::optional<Map> mine;
+            {
+                const std::lock_guard lock(mutex);
+                if (done) return;
+                std::swap(mine, handed);
+            }
+            if (!mine) continue;
+            const int first = mine->find("10000")->value;
+            mine->for_each([&](const Map::Pointer& one) { uneven += one->value != first; });
+        }
+    });
+    for (int round = 1; round <= 30; ++round) {
+        for (int i = 0; i < kObjects; ++i) map.put(thing(std::to_string(10000 + i), round));
+        const std::lock_guard lock(mutex);
+        handed = map;
+    }
+    {
+        const std::lock_guard lock(mutex);
+        done = true;
+    }
+    reader.join();
+    CHECK(uneven == 0);
+    CHECK(map.find("11499")->value == 30);
 }

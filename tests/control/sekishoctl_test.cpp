@@ -22,7 +22,7 @@ Ran ctl(const TestHub& hub, std::vector<std::string> arguments) {
 
 }  // namespace
 
-TEST_CASE("sekishoctl: a wrong command line is exit code 2, with words on standard error", "[control]") {
+TEST_CASE("sekishoctl: a wrong command line is exit code 2, with words on standard error", "[control][sekishoctl]") {
     for (const std::vector<std::string>& arguments :
          std::vector<std::vector<std::string>>{{},
                                                {"shwo"},
@@ -42,7 +42,7 @@ TEST_CASE("sekishoctl: a wrong command line is exit code 2, with words on standa
     }
 }
 
-TEST_CASE("sekishoctl: without a daemon it is exit code 3, and says which socket", "[control]") {
+TEST_CASE("sekishoctl: without a daemon it is exit code 3, and says which socket", "[control][sekishoctl]") {
     TemporaryDirectory directory;
     write_file(directory / "policy.json", a_document({"kita"}).dump());
     const std::string socket = directory / "none";
@@ -63,7 +63,7 @@ TEST_CASE("sekishoctl: without a daemon it is exit code 3, and says which socket
     CHECK(ctl({"version", "--socket", socket}).exit_code == 0);
 }
 
-TEST_CASE("sekishoctl: check needs no daemon and names everything that is wrong", "[control]") {
+TEST_CASE("sekishoctl: check needs no daemon and names everything that is wrong", "[control][sekishoctl]") {
     TemporaryDirectory directory;
     const std::string file = directory / "policy.json";
     write_file(file, a_document({"kita"}).dump());
@@ -88,7 +88,7 @@ TEST_CASE("sekishoctl: check needs no daemon and names everything that is wrong"
     CHECK(ctl({"check", directory / "nowhere.json"}).exit_code == 1);
 }
 
-TEST_CASE("sekishoctl: diff is exit code 4 when the file differs and 0 when it does not", "[control]") {
+TEST_CASE("sekishoctl: diff is exit code 4 when the file differs and 0 when it does not", "[control][sekishoctl]") {
     TestHub hub({}, as_document(a_document({"kita"})));
     const std::string file = hub.directory / "policy.json";
     write_file(file, a_document({"kita"}).dump());
@@ -106,7 +106,8 @@ TEST_CASE("sekishoctl: diff is exit code 4 when the file differs and 0 when it d
     CHECK(hub.node.generations() == std::vector<std::uint64_t>{1});
 }
 
-TEST_CASE("sekishoctl: apply makes a generation, says which, and what is applied is what is shown", "[control]") {
+TEST_CASE("sekishoctl: apply makes a generation, says which, and what is applied is what is shown",
+          "[control][sekishoctl]") {
     TestHub hub;
     const std::string file = hub.directory / "policy.json";
     write_file(file, a_document({"kita", "minami"}).dump());
@@ -122,7 +123,7 @@ TEST_CASE("sekishoctl: apply makes a generation, says which, and what is applied
     CHECK(json::parse(shown.out) == a_document({"kita", "minami"}));
 }
 
-TEST_CASE("sekishoctl: an apply that the daemon refuses is exit code 1 and changes nothing", "[control]") {
+TEST_CASE("sekishoctl: an apply that the daemon refuses is exit code 1 and changes nothing", "[control][sekishoctl]") {
     TestHub hub({}, as_document(a_document({"kita"})));
     const std::string file = hub.directory / "policy.json";
     write_file(file, a_document({"uncompilable"}).dump());
@@ -138,7 +139,7 @@ TEST_CASE("sekishoctl: an apply that the daemon refuses is exit code 1 and chang
 }
 
 TEST_CASE("sekishoctl: a file that is no policy is refused with all that is wrong with it, and changes nothing",
-          "[control]") {
+          "[control][sekishoctl]") {
     TestHub hub({}, as_document(a_document({"kita"})));
     const std::string file = hub.directory / "policy.json";
     json twice = a_document({"kita", "minami", "kita"});
@@ -171,7 +172,7 @@ TEST_CASE("sekishoctl: a file that is no policy is refused with all that is wron
     CHECK(hub.node.generations() == std::vector<std::uint64_t>{1});
 }
 
-TEST_CASE("sekishoctl: a policy of many batches and pages goes there and back whole", "[control]") {
+TEST_CASE("sekishoctl: a policy of many batches and pages goes there and back whole", "[control][sekishoctl]") {
     std::vector<std::string> ids;
     for (int i = 0; i < 5000; ++i) ids.push_back("operator-" + std::to_string(10000 + i));
     const json document = a_document(ids);
@@ -186,7 +187,7 @@ TEST_CASE("sekishoctl: a policy of many batches and pages goes there and back wh
     CHECK(json::parse(ctl(hub, {"show", "neighbours", "--json"}).out)["items"].size() == 2500);
 }
 
-TEST_CASE("sekishoctl: every show prints a table for people and JSON for programs", "[control]") {
+TEST_CASE("sekishoctl: every show prints a table for people and JSON for programs", "[control][sekishoctl]") {
     TestHub hub({}, as_document(a_document({"kita"})));
     for (const char* what :
          {"generation", "operators", "attachments", "institutions", "translations", "agreements", "routes", "gates",
@@ -202,7 +203,7 @@ TEST_CASE("sekishoctl: every show prints a table for people and JSON for program
     }
 }
 
-TEST_CASE("sekishoctl: show drops prints reason, count, rule and sentence", "[control]") {
+TEST_CASE("sekishoctl: show drops prints reason, count, rule and sentence", "[control][sekishoctl]") {
     TestHub hub;
     const Ran ran = ctl(hub, {"show", "drops"});
     CHECK(
@@ -214,7 +215,7 @@ TEST_CASE("sekishoctl: show drops prints reason, count, rule and sentence", "[co
     CHECK(json::parse(ctl(hub, {"show", "drops", "--all", "--json"}).out)["items"].size() == kDropReasonCount);
 }
 
-TEST_CASE("sekishoctl: explain prints each decision, and what is wrong with the question", "[control]") {
+TEST_CASE("sekishoctl: explain prints each decision, and what is wrong with the question", "[control][sekishoctl]") {
     TestHub hub;
     std::vector<std::string> packet = {"explain",  "--attachment",       "kita-1",     "--source",
                                        "10.0.0.1", "--destination",      "100.64.0.1", "--protocol",
@@ -233,7 +234,7 @@ TEST_CASE("sekishoctl: explain prints each decision, and what is wrong with the 
     CHECK(refused.err.find("kita-2") != std::string::npos);
 }
 
-TEST_CASE("sekishoctl: schema, version and wait-ready answer", "[control]") {
+TEST_CASE("sekishoctl: schema, version and wait-ready answer", "[control][sekishoctl]") {
     TestHub hub;
     CHECK(json::parse(ctl({"schema"}).out).contains("$schema"));
     const json version = json::parse(ctl(hub, {"version", "--json"}).out);
@@ -242,7 +243,7 @@ TEST_CASE("sekishoctl: schema, version and wait-ready answer", "[control]") {
     CHECK(ctl(hub, {"wait-ready", "--timeout", "5"}).exit_code == 0);
 }
 
-TEST_CASE("text table: Japanese names take two columns a character", "[control]") {
+TEST_CASE("text table: Japanese names take two columns a character", "[control][sekishoctl]") {
     CHECK(shown_width("関所") == 4);
     CHECK(shown_width("ｾｷｼｮ") == 4);
     CHECK(shown_width("é") == 1);

@@ -41,7 +41,7 @@ Ran daemon(const std::vector<std::string>& arguments) {
 
 }  // namespace
 
-TEST_CASE("sekishod: a wrong flag or configuration is exit code 2 and is named", "[control]") {
+TEST_CASE("sekishod: a wrong flag or configuration is exit code 2 and is named", "[control][sekishod]") {
     TemporaryDirectory directory;
     const auto refuses = [](const std::vector<std::string>& arguments, const std::string& words) {
         const Ran ran = daemon(arguments);
@@ -63,7 +63,7 @@ TEST_CASE("sekishod: a wrong flag or configuration is exit code 2 and is named",
     refuses({"--config", file}, file + " line 1");
 }
 
-TEST_CASE("sekishod: --check says in words what is missing", "[control]") {
+TEST_CASE("sekishod: --check says in words what is missing", "[control][sekishod]") {
     TemporaryDirectory directory;
     const Ran missing = daemon({"--check", "--socket", "/no/where/s", "--state-dir", "/no/where/state"});
     CHECK(missing.exit_code == 1);
@@ -73,7 +73,8 @@ TEST_CASE("sekishod: --check says in words what is missing", "[control]") {
     CHECK_FALSE(std::filesystem::exists("/no/where"));
 }
 
-TEST_CASE("sekishod: starts, forwards nothing yet, takes a policy, stops clean, and restarts with it", "[control]") {
+TEST_CASE("sekishod: starts, forwards nothing yet, takes a policy, stops clean, and restarts with it",
+          "[control][sekishod]") {
     Place place;
     const std::string policy = place.directory / "policy.json";
     write_file(policy, a_document({"kita", "minami"}).dump());
@@ -110,7 +111,7 @@ TEST_CASE("sekishod: starts, forwards nothing yet, takes a policy, stops clean, 
     CHECK(place.leaves_nothing());
 }
 
-TEST_CASE("sekishod: what cannot start says why and leaves nothing behind", "[control]") {
+TEST_CASE("sekishod: what cannot start says why and leaves nothing behind", "[control][sekishod]") {
     Place place;
     const Ran no_device = daemon(place.arguments({"--port", "port1=net_nothing0"}));
     CHECK(no_device.exit_code == 1);

@@ -3,25 +3,10 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/lpm/text.hpp"
+
 using namespace sekisho;
 using namespace sekisho::lpm;
-
-namespace {
-
-Prefix4 prefix4(const char* text) {
-    return Prefix4::parse(text).value();
-}
-Prefix6 prefix6(const char* text) {
-    return Prefix6::parse(text).value();
-}
-Ipv4Address ipv4(const char* text) {
-    return Ipv4Address::parse(text).value();
-}
-Ipv6Address ipv6(const char* text) {
-    return Ipv6Address::parse(text).value();
-}
-
-}  // namespace
 
 TEST_CASE("fib: a view that was never made has no rows", "[lpm]") {
     const FibView4 view;

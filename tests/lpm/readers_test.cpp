@@ -22,6 +22,11 @@ constexpr bool kSanitized = true;
 #else
 constexpr bool kSanitized = false;
 #endif
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr int kChanges = 3'000;
+#else
+constexpr int kChanges = 20'000;
+#endif
 
 // What rte_rcu_qsbr is in the hub: readers say when they hold nothing; what was let go waits for all of them.
 class Grace {
@@ -84,7 +89,7 @@ void follow_under_churn(const char* name) {
     }
     std::map<Prefix<Address>, bool> there;
     // Short prefixes touch most of the table each: few of them.
-    for (int i = 0; i < (kSanitized ? 3'000 : 20'000); ++i) {
+    for (int i = 0; i < kChanges; ++i) {
         const Prefix<Address> prefix = near_prefix(random, centres);
         if (prefix.length() == 0 || (prefix.length() < 16 && i % 16 != 0)) continue;
         bool& here = there[prefix];

@@ -3,17 +3,13 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/lpm/text.hpp"
+
 using namespace sekisho;
 using namespace sekisho::lpm;
 
 namespace {
 
-Prefix4 prefix4(const char* text) {
-    return Prefix4::parse(text).value();
-}
-Ipv4Address ipv4(const char* text) {
-    return Ipv4Address::parse(text).value();
-}
 using Pieces4 = std::vector<Piece<Ipv4Address>>;
 
 }  // namespace
