@@ -19,7 +19,31 @@ Ipv4Header outer4(const Bytes& sealed) {
     return *ip;
 }
 
+// Does nothing, and says so.
+class Refusing final : public AeadEngine {
+  public:
+    EngineKind kind() const noexcept override { return EngineKind::ipsec_mb; }
+    std::string description() const override { return "refuses"; }
+    Expected<AeadKey> prepare(Suite, std::span<const std::uint8_t>, KeyStore&) override {
+        return Error{ErrorCode::unavailable, "refuses"};
+    }
+    void seal(std::span<AeadJob> jobs) noexcept override {
+        for (AeadJob& job : jobs) job.good = false;
+    }
+    void open(std::span<AeadJob> jobs) noexcept override { seal(jobs); }
+};
+
 }  // namespace
+
+TEST_CASE("seal: what the engine did not seal is dropped, not sent plain", "[crypto]") {
+    Pair pair;
+    Refusing refusing;
+    Esp esp(refusing);
+    ToSeal one(pair.out.get(), InnerPacket{}.bytes(), pair.out->headroom());
+    esp.seal({&one.packet, 1});
+    CHECK(one.packet.outcome == EspOutcome::dropped);
+    CHECK(one.packet.reason == DropReason::engine_failed);
+}
 
 TEST_CASE("seal: without an SA nothing is sealed and nothing goes out", "[crypto]") {
     Pair pair;
