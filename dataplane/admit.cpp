@@ -19,6 +19,9 @@ bool in_hub_space(const FamilyTables<Address>& tables, const Address& address) n
                        [&](const auto& pool) { return pool.contains(address); });
 }
 
+// What a permission says to a packet.
+enum class Verdict : std::uint8_t { passes, no_agreement, not_a_reply, icmp_refused };
+
 // The class of an ICMP message: echo has one, nothing else passes here.
 Verdict judge_icmp(const Permissions& permissions, Permissions::Index permission, std::uint8_t type,
                    std::uint8_t request, std::uint8_t reply) noexcept {
@@ -30,9 +33,8 @@ Verdict judge_icmp(const Permissions& permissions, Permissions::Index permission
     return permissions.reverse(permission, kEchoClass) ? Verdict::passes : Verdict::no_agreement;
 }
 
-// judge() itself, for the loop below.
-[[gnu::always_inline]] inline Verdict verdict(const Tables& tables, Permissions::Index permission,
-                                              const Packet& packet) noexcept {
+[[gnu::always_inline]] inline Verdict judge(const Tables& tables, Permissions::Index permission,
+                                            const Packet& packet) noexcept {
     const Permissions& permissions = tables.permissions;
     if (permission == Permissions::kNothing) return Verdict::no_agreement;
     if (!packet.is(Packet::kL4Known)) {
@@ -87,10 +89,6 @@ DropReason reason_of_unknown_destination(const Attachment&, const Ipv6Address& d
     if (destination.is_unspecified() || destination.is_loopback() || destination.is_mapped_ipv4())
         return DropReason::martian_destination;
     return destination.is_link_local() ? DropReason::link_local : DropReason::no_agreement;
-}
-
-Verdict judge(const Tables& tables, Permissions::Index permission, const Packet& packet) noexcept {
-    return verdict(tables, permission, packet);
 }
 
 bool may_have_been_sent(const Tables& tables, Permissions::Index permission, const Packet& quoted) noexcept {
@@ -170,7 +168,7 @@ void admit(Walk& walk, const Lane& in, Lane& admitted) noexcept {
         }
         const Permissions::Index permission =
             tables.matrices[packet.vrf.index()].cell(source.matrix_row, destination.group);
-        switch (verdict(tables, permission, packet)) {
+        switch (judge(tables, permission, packet)) {
             case Verdict::passes:
                 packet.who_row = who[n];
                 packet.hub_row = hub[n];

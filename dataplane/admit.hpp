@@ -60,11 +60,8 @@ DropReason reason_of_unknown_source(const FamilyTables<Ipv6Address>& tables, con
 DropReason reason_of_unknown_destination(const Attachment& attachment, Ipv4Address destination) noexcept;
 DropReason reason_of_unknown_destination(const Attachment& attachment, const Ipv6Address& destination) noexcept;
 
-// What a permission says to a packet.
-enum class Verdict : std::uint8_t { passes, no_agreement, not_a_reply, icmp_refused };
-Verdict judge(const Tables& tables, Permissions::Index permission, const Packet& packet) noexcept;
-
-// The same for the packet that an ICMP error is about, turned round: the tests of flags and replies are left out.
+// Whether a permission lets a packet pass that an ICMP error is about, turned round: the tests of flags and replies are
+// left out.
 bool may_have_been_sent(const Tables& tables, Permissions::Index permission, const Packet& quoted) noexcept;
 
 // The answer that a packet would have: ports swapped.

@@ -206,7 +206,7 @@ TEST_CASE("generations: a client that vanishes takes its transaction with it", "
         staged(gone, {"kita"});
     }
     Asker asker(hub);
-    CHECK(comes_true([&] { return hub.service->clients() == 1; }));
+    CHECK(comes_true([&] { return hub.clients() == 1; }));
     CHECK(asker.result("show.generation")["transactions"] == 0);
     CHECK(running_operators(asker).empty());
 }

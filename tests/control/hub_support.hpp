@@ -6,6 +6,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <fstream>
+#include <future>
 #include <iterator>
 #include <mutex>
 #include <vector>
@@ -145,6 +146,12 @@ class TestHub {
     }
 
     std::string socket() const { return directory / "s"; }
+    // Counted by the loop's thread: the service is its own.
+    std::size_t clients() const {
+        std::promise<std::size_t> counted;
+        loop->post([&] { counted.set_value(service->clients()); });
+        return counted.get_future().get();
+    }
     std::vector<nlohmann::json> audit_lines() const {
         std::ifstream stream(directory_of_state + "/audit.jsonl");
         std::vector<nlohmann::json> lines;

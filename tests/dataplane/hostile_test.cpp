@@ -19,9 +19,9 @@ using namespace sekisho::test;
 namespace {
 
 #if defined(__SANITIZE_ADDRESS__)
-constexpr std::uint64_t kPackets = 20'000;
+constexpr std::uint64_t kPackets = 50'000;
 #else
-constexpr std::uint64_t kPackets = 100'000;
+constexpr std::uint64_t kPackets = 300'000;
 #endif
 constexpr std::chrono::seconds kAtMost{60};  // unless a number was asked for
 
