@@ -145,15 +145,24 @@ class Classes {
 
   private:
     std::vector<PortClass> classify(Agreement::What what) {
-        std::vector<PortClass> result(65536, dataplane::kOtherClass);
-        for (std::size_t port = 0; port < result.size(); ++port) {
+        std::vector<PortClass> result;
+        result.reserve(65536);
+        while (result.size() < 65536) {
+            // The ports from here to `end` have the same agreements.
+            const std::size_t port = result.size();
+            std::size_t end = 65536;
             std::uint64_t mask = 0;
             for (std::size_t i = 0; i < policy_.agreements.size(); ++i) {
                 const Agreement& agreement = policy_.agreements[i];
-                if (agreement.what == what && agreement.low <= port && port <= agreement.high)
+                if (agreement.what != what) continue;
+                if (agreement.low <= port && port <= agreement.high) {
                     mask |= std::uint64_t{1} << i;
+                    end = std::min(end, std::size_t{agreement.high} + 1);
+                } else if (agreement.low > port) {
+                    end = std::min(end, std::size_t{agreement.low});
+                }
             }
-            if (mask != 0) result[port] = number_of({mask, what});
+            result.resize(end, mask == 0 ? dataplane::kOtherClass : number_of({mask, what}));
         }
         return result;
     }
