@@ -98,7 +98,7 @@ TEST_CASE("aead: an engine with any one fault does not pass the known answers", 
     }
 }
 
-TEST_CASE("aead: a key of the wrong length is refused, and the words do not hold it", "[crypto]") {
+TEST_CASE("aead: a key of the wrong length is refused, and the words do not hold it", "[crypto][conformance-37]") {
     for (const EngineKind kind : {EngineKind::ipsec_mb, EngineKind::openssl}) {
         const auto made = engine(kind);
         KeyStore store(prepared_bytes(kind));

@@ -88,7 +88,7 @@ TEST_CASE("ledger: all keys of a request are admitted or none", "[crypto]") {
     for (SequenceWord& word : words) CHECK(drain(word) == 100);
 }
 
-TEST_CASE("ledger: a restart starts behind what was reserved, used or not", "[crypto]") {
+TEST_CASE("ledger: a restart starts behind what was reserved, used or not", "[crypto][conformance-36]") {
     Node node;
     node.make();
     std::uint64_t expected = 1;

@@ -31,7 +31,7 @@ std::size_t sealed(Pair& pair, std::size_t count, std::size_t burst) {
 
 }  // namespace
 
-TEST_CASE("lifetime: the hard limit by packets stops sealing, exact to one burst", "[crypto]") {
+TEST_CASE("lifetime: the hard limit by packets stops sealing, exact to one burst", "[crypto][conformance-32]") {
     for (const std::size_t burst : {1U, 7U, 64U}) {
         PairOptions options;
         options.lifetime = {.soft_packets = 50, .hard_packets = 100};
@@ -81,7 +81,7 @@ TEST_CASE("lifetime: time is told by control, once, and ends the SA", "[crypto]"
     CHECK(lifetime.take_events() == 1U << static_cast<unsigned>(LifetimeEvent::hard_time));
 }
 
-TEST_CASE("lifetime: many threads cross a limit, one event comes of it", "[crypto][threads]") {
+TEST_CASE("lifetime: many threads cross a limit, one event comes of it", "[crypto][threads][conformance-32]") {
     Lifetime lifetime({.soft_bytes = 1'000'000, .hard_bytes = 2'000'000});
     std::atomic<int> soft = 0, hard = 0;
     std::vector<std::thread> threads;

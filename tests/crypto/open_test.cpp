@@ -17,7 +17,7 @@ Bytes inner_of(const OpenPacket& packet) {
 
 }  // namespace
 
-TEST_CASE("open: without an SA the packet is dropped", "[crypto]") {
+TEST_CASE("open: without an SA the packet is dropped", "[crypto][conformance-28]") {
     Pair pair;
     Bytes bytes = without_outer(pair, seal_one(pair, InnerPacket{}.bytes()));
     OpenPacket packet;
@@ -44,7 +44,8 @@ TEST_CASE("open: any cut of a packet is refused, and reads nothing beyond", "[cr
     CHECK(open_one(pair, fine).outcome == EspOutcome::done);
 }
 
-TEST_CASE("open: any wrong bit is refused, and leaves window and lifetime alone", "[crypto]") {
+TEST_CASE("open: any wrong bit is refused, and leaves window and lifetime alone",
+          "[crypto][conformance-19][conformance-31]") {
     for (const bool esn : {false, true}) {
         PairOptions options;
         options.esn = esn;
@@ -66,7 +67,7 @@ TEST_CASE("open: any wrong bit is refused, and leaves window and lifetime alone"
     }
 }
 
-TEST_CASE("open: a packet passes once, in this burst or a later one", "[crypto]") {
+TEST_CASE("open: a packet passes once, in this burst or a later one", "[crypto][conformance-20]") {
     Pair pair;
     const Bytes whole = without_outer(pair, seal_one(pair, InnerPacket{}.bytes()));
     std::vector<Bytes> copies(5, whole);
@@ -86,7 +87,7 @@ TEST_CASE("open: a packet passes once, in this burst or a later one", "[crypto]"
     CHECK(open_dropped(pair, whole) == DropReason::replay_duplicate);
 }
 
-TEST_CASE("open: number 0 is refused; with ESN only the whole number counts", "[crypto]") {
+TEST_CASE("open: number 0 is refused; with ESN only the whole number counts", "[crypto][conformance-17]") {
     PairOptions options;
     options.esn = false;
     Pair plain(options);
@@ -137,7 +138,7 @@ TEST_CASE("open: ESN goes on over 2^32, in order and out of it", "[crypto]") {
     CHECK(pair.in->window().top() == start + 999);
 }
 
-TEST_CASE("open: padding that is too long, or not 1, 2, 3, is refused", "[crypto]") {
+TEST_CASE("open: padding that is too long, or not 1, 2, 3, is refused", "[crypto][conformance-24]") {
     Pair pair;
     std::uint64_t number = 1;
     const Bytes inner = InnerPacket{Family::ipv4, 40}.bytes();
@@ -156,7 +157,7 @@ TEST_CASE("open: padding that is too long, or not 1, 2, 3, is refused", "[crypto
     }
 }
 
-TEST_CASE("open: a dummy packet is consumed, whatever it holds", "[crypto]") {
+TEST_CASE("open: a dummy packet is consumed, whatever it holds", "[crypto][conformance-25]") {
     Pair pair;
     std::uint64_t number = 1;
     for (const std::size_t length : {0U, 2U, 38U, 1398U}) {
@@ -206,7 +207,7 @@ TEST_CASE("open: an inner packet that is not what its header says is refused", "
     CHECK(refused(bad, kNextIpv6));
 }
 
-TEST_CASE("open: what lies behind the inner packet is TFC padding and is cut off", "[crypto]") {
+TEST_CASE("open: what lies behind the inner packet is TFC padding and is cut off", "[crypto][conformance-26]") {
     Pair pair;
     std::uint64_t number = 1;
     for (const Family family : {Family::ipv4, Family::ipv6}) {
@@ -222,7 +223,7 @@ TEST_CASE("open: what lies behind the inner packet is TFC padding and is cut off
     }
 }
 
-TEST_CASE("open: ECN comes out as RFC 6040 figure 4 has it, checksum included", "[crypto]") {
+TEST_CASE("open: ECN comes out as RFC 6040 figure 4 has it, checksum included", "[crypto][conformance-38]") {
     // Rows: inner Not-ECT, ECT(1), ECT(0), CE; columns: outer the same; -1 is drop.
     constexpr int kFigure4[4][4] = {{0, 0, 0, -1}, {1, 1, 1, 3}, {2, 1, 2, 3}, {3, 3, 3, 3}};
     Pair pair;
@@ -250,7 +251,8 @@ TEST_CASE("open: ECN comes out as RFC 6040 figure 4 has it, checksum included", 
     }
 }
 
-TEST_CASE("open: an inner packet that the SA was not made for is refused, though it is authentic", "[crypto]") {
+TEST_CASE("open: an inner packet that the SA was not made for is refused, though it is authentic",
+          "[crypto][conformance-27]") {
     Pair pair;
     std::uint64_t number = 1;
     const auto outcome = [&](const InnerPacket& inner) {
@@ -271,7 +273,8 @@ TEST_CASE("open: an inner packet that the SA was not made for is refused, though
     CHECK(pair.in->lifetime().packets() == number - 1);
 }
 
-TEST_CASE("open: what was sealed comes back, for every suite, family pair, engine, with ESN and without", "[crypto]") {
+TEST_CASE("open: what was sealed comes back, for every suite, family pair, engine, with ESN and without",
+          "[crypto][conformance-22]") {
     test::Random random("esp round trip");
     for (const EngineKind kind : {EngineKind::ipsec_mb, EngineKind::openssl}) {
         for (const SuiteText& suite : kSuites) {

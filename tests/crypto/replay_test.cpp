@@ -45,7 +45,8 @@ class Rule {
 
 }  // namespace
 
-TEST_CASE("replay window: a size that is no power of two, or too small or large, is refused", "[crypto]") {
+TEST_CASE("replay window: a size that is no power of two, or too small or large, is refused",
+          "[crypto][conformance-21]") {
     for (const std::uint32_t size : {0U, 1U, 32U, 63U, 65U, 96U, 4095U, 1U << 21, 0x8000'0000U}) {
         const auto made = ReplayWindow::make(size);
         REQUIRE_FALSE(made);
@@ -72,14 +73,14 @@ TEST_CASE("replay window: a number passes once", "[crypto]") {
     CHECK(window->top() == 1);
 }
 
-TEST_CASE("replay window: a look changes nothing", "[crypto]") {
+TEST_CASE("replay window: a look changes nothing", "[crypto][conformance-19]") {
     const auto window = window_of(64);
     for (const std::uint64_t sequence : {1ULL, 100ULL, 1ULL << 40}) CHECK(window->look(sequence) == Verdict::fresh);
     CHECK(window->top() == 0);
     CHECK(accept(*window, 1) == Verdict::fresh);
 }
 
-TEST_CASE("replay window: the leftmost number passes, the one left of it does not", "[crypto]") {
+TEST_CASE("replay window: the leftmost number passes, the one left of it does not", "[crypto][conformance-21]") {
     for (const std::uint32_t size : {64U, 128U, 4096U}) {
         for (const std::uint64_t top : {std::uint64_t{size}, std::uint64_t{size} + 1, std::uint64_t{size} * 2 + 31,
                                         std::uint64_t{1} << 32, (std::uint64_t{1} << 33) + 7}) {
@@ -93,7 +94,8 @@ TEST_CASE("replay window: the leftmost number passes, the one left of it does no
     }
 }
 
-TEST_CASE("replay window: after a jump beyond the window nothing old passes, and what is in it does", "[crypto]") {
+TEST_CASE("replay window: after a jump beyond the window nothing old passes, and what is in it does",
+          "[crypto][conformance-21]") {
     const auto window = window_of(64);
     for (std::uint64_t sequence = 1; sequence <= 64; ++sequence) REQUIRE(accept(*window, sequence) == Verdict::fresh);
     for (const std::uint64_t jump : {129ULL, 1ULL << 20, 1ULL << 31, (1ULL << 32) - 64, 4096ULL}) {
@@ -106,7 +108,7 @@ TEST_CASE("replay window: after a jump beyond the window nothing old passes, and
     }
 }
 
-TEST_CASE("replay window: of two copies in one burst one passes", "[crypto]") {
+TEST_CASE("replay window: of two copies in one burst one passes", "[crypto][conformance-20]") {
     const auto window = window_of(64);
     const std::vector<std::uint64_t> burst = {5, 6, 5, 40, 6, 5, 7};
     std::vector<Verdict> verdicts(burst.size());
@@ -164,7 +166,7 @@ TEST_CASE("ESN: a window within one turn (RFC 4303 appendix A2.2, case A)", "[cr
     CHECK(infer_sequence(0xffff'ffff, top, 64) == 5 * turn + 0xffff'ffff);
 }
 
-TEST_CASE("ESN: a window that straddles a turn (RFC 4303 appendix A2.2, case B)", "[crypto]") {
+TEST_CASE("ESN: a window that straddles a turn (RFC 4303 appendix A2.2, case B)", "[crypto][conformance-23]") {
     const std::uint64_t turn = std::uint64_t{1} << 32;
     const std::uint64_t top = 5 * turn + 10;
     CHECK(infer_sequence(10, top, 64) == top);

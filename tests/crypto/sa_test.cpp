@@ -38,7 +38,7 @@ struct Install {
 
 }  // namespace
 
-TEST_CASE("SA: reserved SPIs are refused both ways, the first free one is not", "[crypto]") {
+TEST_CASE("SA: reserved SPIs are refused both ways, the first free one is not", "[crypto][conformance-30]") {
     for (const std::uint32_t spi : {0U, 1U, 255U}) {
         Install install;
         install.out.spi = install.in.spi = Spi(spi);
@@ -51,7 +51,7 @@ TEST_CASE("SA: reserved SPIs are refused both ways, the first free one is not", 
     CHECK(install.inbound().empty());
 }
 
-TEST_CASE("SA: keying material of a wrong length is refused", "[crypto]") {
+TEST_CASE("SA: keying material of a wrong length is refused", "[crypto][conformance-37]") {
     for (const SuiteText& suite : kSuites) {
         for (std::size_t length = 0; length <= 64; ++length) {
             Install install;

@@ -45,7 +45,7 @@ TEST_CASE("seal: what the engine did not seal is dropped, not sent plain", "[cry
     CHECK(one.packet.reason == DropReason::engine_failed);
 }
 
-TEST_CASE("seal: without an SA nothing is sealed and nothing goes out", "[crypto]") {
+TEST_CASE("seal: without an SA nothing is sealed and nothing goes out", "[crypto][conformance-28]") {
     Pair pair;
     ToSeal one(nullptr, InnerPacket{}.bytes(), 64);
     CHECK(seal_dropped(pair, one) == DropReason::sa_missing);
@@ -104,7 +104,8 @@ TEST_CASE("seal: what would be longer than an IP packet can be is refused", "[cr
     CHECK(seal_dropped(pair, longer) == DropReason::packet_too_big);
 }
 
-TEST_CASE("seal: sequence numbers start at 1, follow each other, and the IV is the number", "[crypto]") {
+TEST_CASE("seal: sequence numbers start at 1, follow each other, and the IV is the number",
+          "[crypto][conformance-17]") {
     for (const bool esn : {false, true}) {
         PairOptions options;
         options.esn = esn;
@@ -119,7 +120,7 @@ TEST_CASE("seal: sequence numbers start at 1, follow each other, and the IV is t
     }
 }
 
-TEST_CASE("seal: without ESN the SA stops at 2^32 - 1; with ESN it goes on", "[crypto]") {
+TEST_CASE("seal: without ESN the SA stops at 2^32 - 1; with ESN it goes on", "[crypto][conformance-18]") {
     for (const bool esn : {false, true}) {
         PairOptions options;
         options.esn = esn;
@@ -209,7 +210,7 @@ TEST_CASE("seal: the outer IPv6 header has the right length, marks and hop limit
     }
 }
 
-TEST_CASE("seal: DSCP and ECN go out as the SA says", "[crypto]") {
+TEST_CASE("seal: DSCP and ECN go out as the SA says", "[crypto][conformance-39][conformance-40]") {
     struct Row {
         std::optional<std::uint8_t> dscp;
         EcnMode ecn;
@@ -226,7 +227,7 @@ TEST_CASE("seal: DSCP and ECN go out as the SA says", "[crypto]") {
     }
 }
 
-TEST_CASE("seal: DF goes out as the SA says, and an inner IPv6 packet counts as DF", "[crypto]") {
+TEST_CASE("seal: DF goes out as the SA says, and an inner IPv6 packet counts as DF", "[crypto][conformance-41]") {
     for (const DfMode mode : {DfMode::copy, DfMode::set, DfMode::clear}) {
         PairOptions options;
         options.marks.df = mode;

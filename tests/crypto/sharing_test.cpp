@@ -123,7 +123,8 @@ TEST_CASE("replay window, shared: far apart, numbers grow stale but none passes 
     }
 }
 
-TEST_CASE("sequence word, shared: every number is taken once, and none beyond the end", "[crypto][threads]") {
+TEST_CASE("sequence word, shared: every number is taken once, and none beyond the end",
+          "[crypto][threads][conformance-35]") {
     test::Random random("sequence threads");
     SequenceWord word;
     constexpr std::uint64_t kStart = 1000;
