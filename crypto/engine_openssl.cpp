@@ -26,7 +26,7 @@ constexpr std::array<std::uint8_t, kLongestKey> kNoKey{};
 
 class OpensslEngine final : public AeadEngine {
   public:
-    enum Direction : int { kOpen = 0, kSeal = 1 };  // as EVP_CipherInit_ex2 takes it
+    enum Direction : std::uint8_t { kOpen = 0, kSeal = 1 };  // as EVP_CipherInit_ex2 takes it
 
     bool start() {
         constexpr std::array<const char*, 2> kNames = {"AES-128-GCM", "AES-256-GCM"};  // by Suite
