@@ -102,8 +102,8 @@ class Journey {
     Walk& walk() noexcept { return walk_; }
 
     Explanation run() {
-        Lane to_hub, ipv4, ipv6, errors4, errors6;
-        parse(walk_, {to_hub, ipv4, ipv6, errors4, errors6});
+        Lane to_hub, ipv4, ipv6, errors4, errors6, fragments;  // none is imagined: that lane stays empty
+        parse(walk_, {to_hub, ipv4, ipv6, errors4, errors6, fragments, fragments});
         if (!to_hub.empty()) {
             say("parse", "for the hub itself");
             local(walk_, to_hub);

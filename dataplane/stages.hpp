@@ -15,11 +15,17 @@ struct ParseOut {
     Lane& ipv6;
     Lane& errors4;  // ICMP errors to be forwarded
     Lane& errors6;
+    Lane& fragments4;  // fragments to be forwarded
+    Lane& fragments6;
 };
 void parse(Walk& walk, ParseOut out) noexcept;
 
 // 2. What is for the hub itself: ARP, neighbour discovery and echo are answered; the rest is for a kernel.
 void local(Walk& walk, const Lane& in) noexcept;
+
+// 3. A datagram's first fragment says what its later ones belong to; before it came, they wait.
+template <class Address>
+void follow(Walk& walk, const Lane& in, Lane& known) noexcept;
 
 // 4. Who is asking (`who`), where to (`hub`), may they (matrix and gates).
 template <class Address>
@@ -44,5 +50,7 @@ void depart(Walk& walk, const Lane& in) noexcept;
 // Sends questions again and gives up on neighbours that do not answer. About ten times a second, between walks: `walk`
 // has no packets of its own.
 void retry_neighbours(Walk& walk) noexcept;
+// Gives up on first fragments that did not come, and forgets old datagrams; as often, in the same way.
+void expire_fragments(Walk& walk) noexcept;
 
 }  // namespace sekisho::dataplane

@@ -100,6 +100,8 @@ void translate(Walk& walk, const Lane& in) noexcept {
         auto& header = header_of<Address>(packet);
         nat::forward_header(header, to_hub.apply(address_of(header.source)),
                             to_operator.apply(address_of(header.destination)), delta);
+        // RFC 3022 §6.3: a datagram's checksum is in its first fragment, and covers the addresses once.
+        if (packet.is(Packet::kLaterFragment)) continue;
         nat::adjust_l4_checksum(packet.ip().subspan(packet.l4_offset), packet.protocol, kIpv6, delta);
     }
 }

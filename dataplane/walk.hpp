@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "dataplane/fragments.hpp"
 #include "dataplane/neighbours.hpp"
 #include "dataplane/packet.hpp"
 #include "dataplane/rate_limit.hpp"
@@ -62,9 +63,11 @@ struct Budgets {
 struct WorkerState {
     WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t tsc_hz);
 
-    std::array<Packet, kWalkPackets> packets;  // of the walk that goes on; parse makes each anew from its buffer
+    std::array<Packet, kWalkPackets> packets;        // of the walk that goes on; parse makes each anew from its buffer
+    std::array<FragmentPlace, kWalkPackets> places;  // by packet, of those that parse found to be fragments
     Counters counters;
     Neighbours neighbours;
+    Fragments fragments;
     std::vector<ResumeQueue> resume;  // by PortId
     std::vector<Outbox> outbox;       // by PortId
     rte_mempool* pool;
