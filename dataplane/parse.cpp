@@ -129,11 +129,13 @@ class Parser {
     bool usual_l4(std::uint8_t protocol, std::size_t offset, std::size_t length, std::uint16_t family) noexcept {
         const auto& tcp = *reinterpret_cast<const TcpHeader*>(packet_.l3 + offset);
         std::uint8_t type = 0;
+        std::uint16_t syn = 0;
         if (protocol == kProtocolTcp) {
             if (length < offset + sizeof(TcpHeader)) return false;
             const std::size_t bytes = std::size_t{4} * (tcp.data_offset >> 4U);
             if (bytes < sizeof(TcpHeader) || bytes > length - offset) return false;
             type = tcp.flags;
+            syn = static_cast<std::uint16_t>((tcp.flags & kTcpSyn) * (Packet::kSyn / kTcpSyn));
         } else if (protocol != kProtocolUdp || length < offset + sizeof(UdpHeader)) {
             return false;
         }
@@ -143,7 +145,7 @@ class Parser {
         packet_.destination_port = L4Port(tcp.destination_port.to_host());
         packet_.protocol = protocol;
         packet_.l4_type = type;
-        packet_.marks = static_cast<std::uint16_t>(family | Packet::kL4Known);
+        packet_.marks = static_cast<std::uint16_t>(family | Packet::kL4Known | syn);
         return true;
     }
 
@@ -327,6 +329,7 @@ class Parser {
             packet_.destination_port = L4Port(tcp->destination_port.to_host());
             packet_.l4_type = tcp->flags;
             packet_.mark(Packet::kL4Known);
+            if ((tcp->flags & kTcpSyn) != 0) packet_.mark(Packet::kSyn);
         } else if (packet_.protocol == kProtocolUdp) {
             const auto* const udp = header_at<UdpHeader>(bytes, packet_.l4_offset);
             if (udp == nullptr) return false;

@@ -34,10 +34,14 @@ template <class Address>
 void admit_errors(Walk& walk, const Lane& in, Lane& admitted) noexcept;
 
 // 5. TTL, the way out (`where`, if the hub row does not name it), MTU.
+struct FitOut {
+    Lane& fitting;
+    Lane& too_long;  // leave in fragments (IPv4)
+};
 template <class Address>
-void fit(Walk& walk, const Lane& in, Lane& fitting) noexcept;
+void fit(Walk& walk, const Lane& in, FitOut out) noexcept;
 
-// 6. Addresses by their rows' prefix maps, TTL, and every checksum that covers them.
+// 6. Addresses by their rows' prefix maps, TTL, TCP's MSS option, and every checksum that covers them.
 template <class Address>
 void translate(Walk& walk, const Lane& in) noexcept;
 
@@ -46,6 +50,8 @@ void route_back(Walk& walk, const Lane& in, Lane& routed) noexcept;
 
 // 8. The next hop's Ethernet header. An unknown next hop holds a few packets and is asked.
 void depart(Walk& walk, const Lane& in) noexcept;
+// The same for those that are too long for their way.
+void depart_in_fragments(Walk& walk, const Lane& in) noexcept;
 
 // Sends questions again and gives up on neighbours that do not answer. About ten times a second, between walks: `walk`
 // has no packets of its own.

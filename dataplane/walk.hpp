@@ -5,6 +5,7 @@
 // and join its next walk, past admit and translate. Worker thread only; nothing here is shared.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -43,10 +44,16 @@ class ResumeQueue {
     std::array<Packet, kCapacity> ring_;
 };
 
-// Frames that this walk sends by one port.
+// Frames that this walk sends by one port: one for each of its packets at most, and fragments while there is room.
 struct Outbox {
+    static constexpr std::size_t kFragments = 1024;
+
     std::size_t count = 0;
-    std::array<rte_mbuf*, kWalkPackets> frames;
+    std::array<rte_mbuf*, kWalkPackets + kFragments> frames;
+    // How many fragments may still be put here.
+    std::size_t room_for_fragments() const noexcept {
+        return frames.size() - kWalkPackets - std::min(count, kFragments);
+    }
 };
 
 // What the hub makes or answers, per second and at once.

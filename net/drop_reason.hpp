@@ -98,7 +98,6 @@ namespace sekisho {
     X(egress_closed, "a gate closes the attachment that the packet would leave by", "6-1")                          \
     X(egress_family, "the attachment that the packet would leave by does not carry this IP version", "2-3(3)")      \
     X(packet_too_big, "larger than the MTU of its way out, and not to be fragmented", "RFC 1191 4")                 \
-    X(fragmentation_needed, "larger than the MTU of its way out: this version does not fragment", "RFC 791 3.2")    \
     /* seal */                                                                                                      \
     X(sa_missing, "for a protected attachment, and there is no SA to seal it with", "2-2(2)")                       \
     X(sequence_exhausted, "the SA has used its last sequence number", "RFC 4303 3.3.3")                             \
@@ -109,6 +108,8 @@ namespace sekisho {
     X(neighbour_hold_full, "more packets wait for this next hop than may", "RFC 4861 7.2.2")                        \
     X(neighbour_table_full, "the attachment has as many neighbours as it may", "2-8")                               \
     X(no_return_path, "a reply of the hub's own has no route back by the attachment it belongs to", "2-6")          \
+    X(fragmentation_no_buffer, "larger than the MTU of its way out, and no room for all of its fragments",          \
+      "RFC 791 3.2")                                                                                                \
     X(no_room, "no room in the buffer for a longer header", "hub")                                                  \
     X(transmit_full, "the port did not take the packet", "hub")                                                     \
     X(stopped, "the hub stopped while it held the packet", "hub")

@@ -145,6 +145,11 @@ void check_own(const Sent& sent) {
     CHECK(l4_sum(ip, *packet) == Sum::right);
 }
 
+// Where the MSS of a SYN may be clamped.
+bool in_options_of_syn(const Reading& packet, std::size_t l4) {
+    return packet.protocol == 6 && (packet.flags_or_type & 2) != 0 && l4 >= 20 && l4 < 60;
+}
+
 // The fragments that came in lately, by line: one that leaves is one of them, whose first one was among them too.
 class Fragments {
   public:
@@ -181,7 +186,8 @@ class Fragments {
             const bool ip_field = packet.ipv4 ? i == 8 || (i >= 10 && i < 20) : i == 7 || (i >= 8 && i < 40);
             const std::size_t l4 = i - packet.l4;
             const bool sum = l4 == 2 || l4 == 3 || l4 == 6 || l4 == 7 || l4 == 16 || l4 == 17;
-            if (!ip_field && (packet.later || i < packet.l4 || !sum)) return false;
+            const bool l4_field = !packet.later && i >= packet.l4 && (sum || in_options_of_syn(packet, l4));
+            if (!ip_field && !l4_field) return false;
         }
         return true;
     }
@@ -208,8 +214,8 @@ void check_forwarded(const Policy& policy, const Line& line, const Bytes& before
         if (in[i] == out[i]) continue;
         const bool ip_field = old_packet->ipv4 ? i == 8 || (i >= 10 && i < 20) : i == 7 || (i >= 8 && i < 40);
         const std::size_t l4 = i - old_packet->l4;
-        const bool l4_field =
-            i >= old_packet->l4 && (error || l4 == 2 || l4 == 3 || l4 == 6 || l4 == 7 || l4 == 16 || l4 == 17);
+        const bool l4_field = i >= old_packet->l4 && (error || in_options_of_syn(*old_packet, l4) || l4 == 2 ||
+                                                      l4 == 3 || l4 == 6 || l4 == 7 || l4 == 16 || l4 == 17);
         CHECK((ip_field || l4_field));
     }
     if (!error) return;

@@ -307,6 +307,4 @@ TEST_CASE("icmp error: one that runs out of hops, or does not fit, dies silently
     const Frame late = error(ends.portal, ends.client_hub, unreachable(ends), delivered.ip());
     expect_silence(hub, "center", Frame(late).ttl(1), DropReason::ttl_expired);
     expect_silence(hub, "center", late, DropReason::packet_too_big);
-    if (ends.family == Family::ipv4)
-        expect_silence(hub, "center", Frame(late).dont_fragment(false), DropReason::fragmentation_needed);
 }
