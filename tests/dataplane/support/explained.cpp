@@ -69,8 +69,8 @@ std::optional<ImaginedPacket> imagine(const Line& line, std::size_t number, cons
     return imagined;
 }
 
-// What explain does not know of: neighbours, budgets, buffers, the way back of an answer, and checksums that are wrong on
-// purpose.
+// What explain does not know of: neighbours, budgets, buffers, the way back of an answer, and checksums that are wrong
+// on purpose.
 bool depends_on_state(DropReason reason) {
     switch (reason) {
         case DropReason::local_rate:
