@@ -15,7 +15,7 @@ for tool in ip jq ping python3; do have $tool || { say "SKIPPED: needs $tool"; e
 
 kita=sk-frag-kita minami=sk-frag-minami
 work=$(mktemp -d "${TMPDIR:-/tmp}/sekisho-fragments.XXXXXX")
-daemon= server=
+daemon='' server=''
 
 clean_up() {
     local pid
@@ -127,10 +127,10 @@ ctl apply "$(policy 1400)" >/dev/null
 for size in 1400 4000 20000; do
     check "$size bytes of IPv4, cut again by the hub" all_answered -s $size -M dont 100.65.1.10
 done
-check "1,472 bytes that may not be cut" no pings -s 1472 -M do 100.65.1.10
+check "1,472 bytes that may not be cut" no pings -s 1472 -M "do" 100.65.1.10
 told() { ip -n $kita route get 100.65.1.10 | grep -q 'mtu 1400'; }
 check "and kita was told 1,400" told
-check "what fits" all_answered -s 1372 -M do 100.65.1.10
+check "what fits" all_answered -s 1372 -M "do" 100.65.1.10
 check "4,000 bytes of IPv6: the first ones are told, the next ones fit" pings -s 4000 2001:db8:8002:1::10
 check "and then all of them" all_answered -s 4000 2001:db8:8002:1::10
 ip -n $kita route flush cache  # so that it is the SYN that tells them, not what was told before
