@@ -26,6 +26,9 @@ Expected<dataplane::Attachment> attachment_of(const Attachment& told, const Numb
     const auto port = ports.find ? ports.find(told.port) : std::nullopt;
     if (!port || port->index() >= ports.count)
         return Error{ErrorCode::not_found, "this node has no port " + in_quotes(told.port)};
+    if (ports.mtu && told.mtu > ports.mtu(*port))
+        return Error{ErrorCode::limit, fmt::format("MTU {}: its port {} carries {} bytes", told.mtu,
+                                                   in_quotes(told.port), ports.mtu(*port))};
     if (told.vlan > kMaxVlan)
         return Error{ErrorCode::invalid, fmt::format("VLAN {}: must be 0 (untagged) to {}", told.vlan, kMaxVlan)};
 

@@ -24,6 +24,8 @@ struct NodePorts {
     // The number of the port with this name, or nullopt when the node has none.
     std::function<std::optional<PortId>(std::string_view name)> find;
     std::size_t count = 0;
+    // The largest IP packet that a port carries, in bytes; empty when the node does not say.
+    std::function<std::uint16_t(PortId port)> mtu = {};
 };
 
 // How many of each a generation may have; numbers of names that left count until they are given again.

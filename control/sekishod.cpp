@@ -69,7 +69,7 @@ NodePorts names_of(const std::vector<dataplane::PortSpec>& ports) {
                     if (ports[i].name == name) return PortId(static_cast<std::uint16_t>(i));
                 return std::nullopt;
             },
-            ports.size()};
+            ports.size(), [&ports](PortId port) { return ports[port.index()].mtu; }};
 }
 
 void log_final(const dataplane::Counters& counters) {

@@ -4,6 +4,7 @@
 // into the outbox of its port. While a neighbour is unknown it holds a few packets and asks (RFC 1122 §2.3.2.2, RFC
 // 4861 §7.2.2).
 #include "dataplane/admit.hpp"
+#include "dataplane/cut.hpp"
 #include "dataplane/link.hpp"
 #include "dataplane/local.hpp"
 #include "dataplane/stages.hpp"
@@ -103,7 +104,10 @@ void route_back(Walk& walk, const Lane& in, Lane& routed) noexcept {
     }
 }
 
-void depart(Walk& walk, const Lane& in) noexcept {
+namespace {
+
+template <bool kInFragments>
+void leave(Walk& walk, const Lane& in) noexcept {
     for (const std::size_t i : in) {
         Packet& packet = walk.packets[i];
         if (packet.is(kNotFromFit)) {
@@ -134,8 +138,21 @@ void depart(Walk& walk, const Lane& in) noexcept {
             walk.drop(i, DropReason::no_room);
             continue;
         }
+        if (kInFragments && packet.l3_length > egress.mtu) {  // while it waited, the MTU may have grown
+            if (const auto reason = send_in_fragments(walk, packet, egress.port, egress.mtu)) walk.drop(i, *reason);
+            continue;
+        }
         to_outbox(walk, packet, egress.port);
     }
+}
+
+}  // namespace
+
+void depart(Walk& walk, const Lane& in) noexcept {
+    leave<false>(walk, in);
+}
+void depart_in_fragments(Walk& walk, const Lane& in) noexcept {
+    leave<true>(walk, in);
 }
 
 void retry_neighbours(Walk& walk) noexcept {

@@ -102,8 +102,8 @@ class Journey {
     Walk& walk() noexcept { return walk_; }
 
     Explanation run() {
-        Lane to_hub, ipv4, ipv6, errors4, errors6;
-        parse(walk_, {to_hub, ipv4, ipv6, errors4, errors6});
+        Lane to_hub, ipv4, ipv6, errors4, errors6, fragments;  // none is imagined: that lane stays empty
+        parse(walk_, {to_hub, ipv4, ipv6, errors4, errors6, fragments, fragments});
         if (!to_hub.empty()) {
             say("parse", "for the hub itself");
             local(walk_, to_hub);
@@ -138,15 +138,16 @@ class Journey {
         admit_errors<Address>(walk_, errors, admitted);
         if (admitted.empty()) return;
         say("admit", "an agreement lets it pass");
-        Lane fitting;
-        fit<Address>(walk_, admitted, fitting);
-        if (fitting.empty()) return;
+        Lane fitting, too_long;
+        fit<Address>(walk_, admitted, {fitting, too_long});
+        if (fitting.empty() && too_long.empty()) return;
         const Nexthop& nexthop = tables_.nexthops[packet.nexthop.index()];
         const Attachment& egress = tables_.attachments[packet.egress.index()];
         say("fit",
             fmt::format("TTL {} is enough; leaves by attachment {}, MTU {}, {}", ttl_, names_.attachment(packet.egress),
                         egress.mtu, nexthop.kind == Nexthop::Kind::gateway ? "by a gateway" : "to a neighbour"));
-        translate<Address>(walk_, fitting);
+        if (!too_long.empty()) say("fit", "longer than that: leaves in fragments");
+        translate<Address>(walk_, fitting.empty() ? too_long : fitting);
         result_.source = address_of(header_of<Address>(packet).source).text();
         result_.destination = address_of(header_of<Address>(packet).destination).text();
         result_.egress = packet.egress;

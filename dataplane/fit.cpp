@@ -33,7 +33,7 @@ bool serves(const Attachment& attachment, const Ipv6Address&) noexcept {
 
 // The packet's nexthop is known: may it leave by it?
 template <class Address>
-void check_way_out(Walk& walk, std::size_t i, Lane& fitting) noexcept {
+void check_way_out(Walk& walk, std::size_t i, FitOut out) noexcept {
     const Tables& tables = walk.tables;
     Packet& packet = walk.packets[i];
     const Nexthop& nexthop = tables.nexthops[packet.nexthop.index()];
@@ -49,16 +49,19 @@ void check_way_out(Walk& walk, std::size_t i, Lane& fitting) noexcept {
         if (is_own(egress, target)) return walk.drop(i, DropReason::no_kernel_port);
     }
     if (packet.l3_length > egress.mtu) {
-        if (may_fragment(header_of<Address>(packet))) return walk.drop(i, DropReason::fragmentation_needed);
+        if (may_fragment(header_of<Address>(packet))) {
+            packet.mark(Packet::kTooLong);
+            return out.too_long.add(i);
+        }
         return refuse(walk, i, DropReason::packet_too_big, IcmpError::too_big, egress.mtu);
     }
-    fitting.add(i);
+    out.fitting.add(i);
 }
 
 }  // namespace
 
 template <class Address>
-void fit(Walk& walk, const Lane& in, Lane& fitting) noexcept {
+void fit(Walk& walk, const Lane& in, FitOut out) noexcept {
     using Key = typename lpm::KeyOf<Address>::type;
     const FamilyTables<Address>& family = walk.tables.family<Address>();
     Lane unresolved;
@@ -72,7 +75,7 @@ void fit(Walk& walk, const Lane& in, Lane& fitting) noexcept {
         if (packet.nexthop == kResolve)
             unresolved.add(i);
         else
-            check_way_out<Address>(walk, i, fitting);
+            check_way_out<Address>(walk, i, out);
     }
     if (unresolved.empty()) return;
 
@@ -94,11 +97,11 @@ void fit(Walk& walk, const Lane& in, Lane& fitting) noexcept {
             continue;
         }
         walk.packets[i].nexthop = NexthopId(where[n]);
-        check_way_out<Address>(walk, i, fitting);
+        check_way_out<Address>(walk, i, out);
     }
 }
 
-template void fit<Ipv4Address>(Walk&, const Lane&, Lane&) noexcept;
-template void fit<Ipv6Address>(Walk&, const Lane&, Lane&) noexcept;
+template void fit<Ipv4Address>(Walk&, const Lane&, FitOut) noexcept;
+template void fit<Ipv6Address>(Walk&, const Lane&, FitOut) noexcept;
 
 }  // namespace sekisho::dataplane

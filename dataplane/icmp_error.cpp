@@ -15,9 +15,11 @@ constexpr std::size_t kMaxError6 = 1280;  // RFC 4443 §2.4(c)
 constexpr std::uint8_t kErrorTtl = 64;
 constexpr std::uint8_t kErrorDscp = 0xc0;  // RFC 1812 §4.3.2.5: precedence 6
 
-// RFC 1812 §4.3.2.7, RFC 4443 §2.4(e): whether this packet may cause an error at all.
-bool may_cause(const Packet& packet) noexcept {
+// RFC 1812 §4.3.2.7, RFC 4443 §2.4(e): whether this packet may cause this error. Of a later fragment's sender only
+// IPv6 wants to know that it was too big (RFC 8201 §4); all else it was told of the first one.
+bool may_cause(const Packet& packet, IcmpError error) noexcept {
     if (packet.is(Packet::kIcmpError | Packet::kGroupFrame)) return false;
+    if (packet.is(Packet::kLaterFragment) && !(packet.is(Packet::kIpv6) && error == IcmpError::too_big)) return false;
     if (packet.is(Packet::kIpv6)) {
         const auto& header = *reinterpret_cast<const Ipv6Header*>(packet.l3);
         const Ipv6Address source = header.source.address();
@@ -101,7 +103,7 @@ void write_ipv6(Packet& error, const Packet& about, const Attachment& from, Type
 }
 
 void send_error(Walk& walk, const Packet& about, IcmpError kind, std::uint16_t mtu) noexcept {
-    if (!may_cause(about)) return;
+    if (!may_cause(about, kind)) return;
     if (!walk.worker.error_tokens[about.vrf.index()].take(walk.worker.budgets.errors, walk.now)) {
         ++walk.account.not_made_rate;
         return;

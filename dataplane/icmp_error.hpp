@@ -1,8 +1,8 @@
 // ICMP errors that the hub sends: made from the packet as its sender sent it, before any byte of it is rewritten.
 //
-// RFC 792, 1191, 1812 §4.3.2 and RFC 4443 §2.4: never about an ICMP error, a redirect, a multicast or broadcast, or a
-// source that is no single host; at most 576 (IPv4) or 1,280 (IPv6) bytes in all; limited per VRF; from an address of
-// the attachment that it came by.
+// RFC 792, 1191, 1812 §4.3.2 and RFC 4443 §2.4: never about an ICMP error, a redirect, a multicast or broadcast, a
+// source that is no single host, or a fragment that is not the first (but for IPv6's packet too big); at most 576
+// (IPv4) or 1,280 (IPv6) bytes in all; limited per VRF; from an address of the attachment that it came by.
 #pragma once
 
 #include "dataplane/walk.hpp"

@@ -1,10 +1,12 @@
 // Stage 1, parse: reads the headers of every received frame, once, and sorts it.
 //
 // Ethernet and 802.1Q; IPv4 (RFC 791, checks of RFC 1812 §5.2.2) and IPv6 (RFC 8200) with a bounded chain of extension
-// headers; the ports, flags or type of L4. Finds the attachment. It judges form only: who may go where is admit's
-// business. Nothing is read past the end of a frame; nothing past the IP packet's own length is looked at again.
+// headers; the ports, flags or type of L4, or where a fragment lies. Finds the attachment. It judges form only: who may
+// go where is admit's business. Nothing is read past the end of a frame; nothing past the IP packet's own length is
+// looked at again.
 #include <array>
 #include <cstring>
+#include <optional>
 
 #include "dataplane/stages.hpp"
 #include "net/checksum.hpp"
@@ -24,7 +26,7 @@ constexpr std::uint8_t kOptionStrictSourceRoute = 137;
 constexpr std::size_t kUsualLength = sizeof(EthernetHeader) + sizeof(VlanTag) + sizeof(Ipv4Header) + sizeof(TcpHeader);
 constexpr std::uint8_t kUsualIpv4 = 0x45;  // version and header length of IPv4 without options
 
-enum class Way : std::uint8_t { local, ipv4, ipv6, errors4, errors6, dropped, unusual };
+enum class Way : std::uint8_t { local, ipv4, ipv6, errors4, errors6, fragments4, fragments6, dropped, unusual };
 
 class Parser {
   public:
@@ -127,11 +129,13 @@ class Parser {
     bool usual_l4(std::uint8_t protocol, std::size_t offset, std::size_t length, std::uint16_t family) noexcept {
         const auto& tcp = *reinterpret_cast<const TcpHeader*>(packet_.l3 + offset);
         std::uint8_t type = 0;
+        std::uint16_t syn = 0;
         if (protocol == kProtocolTcp) {
             if (length < offset + sizeof(TcpHeader)) return false;
             const std::size_t bytes = std::size_t{4} * (tcp.data_offset >> 4U);
             if (bytes < sizeof(TcpHeader) || bytes > length - offset) return false;
             type = tcp.flags;
+            syn = static_cast<std::uint16_t>((tcp.flags & kTcpSyn) * (Packet::kSyn / kTcpSyn));
         } else if (protocol != kProtocolUdp || length < offset + sizeof(UdpHeader)) {
             return false;
         }
@@ -141,7 +145,7 @@ class Parser {
         packet_.destination_port = L4Port(tcp.destination_port.to_host());
         packet_.protocol = protocol;
         packet_.l4_type = type;
-        packet_.marks = static_cast<std::uint16_t>(family | Packet::kL4Known);
+        packet_.marks = static_cast<std::uint16_t>(family | Packet::kL4Known | syn);
         return true;
     }
 
@@ -162,12 +166,48 @@ class Parser {
             const Way way = options(bytes.subspan(sizeof(Ipv4Header), header_length - sizeof(Ipv4Header)));
             if (way == Way::dropped) return way;
         }
-        if ((header->flags_offset.to_host() & (kIpv4MoreFragments | kIpv4OffsetMask)) != 0)
-            return drop(DropReason::fragment);
+        if ((header->flags_offset.to_host() & (kIpv4MoreFragments | kIpv4OffsetMask)) != 0) return fragment4(*header);
         if (!l4(kProtocolIcmp)) return drop(DropReason::l4_truncated);
         if (Ipv4Address(header->destination) == attachment_->ipv4) return Way::local;
         if (packet_.is(Packet::kGroupFrame)) return drop(reason_of_group(Ipv4Address(header->destination)));
         return packet_.is(Packet::kIcmpError) ? Way::errors4 : Way::ipv4;
+    }
+
+    Way fragment4(const Ipv4Header& header) noexcept {
+        const Ipv4Address destination(header.destination);
+        if (destination == attachment_->ipv4) return drop(DropReason::fragment_to_hub);
+        if (packet_.is(Packet::kGroupFrame)) return drop(reason_of_group(destination));
+        const std::uint16_t word = header.flags_offset.to_host();
+        const Part part{header.identification.to_host(), std::size_t{8} * (word & kIpv4OffsetMask),
+                        (word & kIpv4MoreFragments) == 0, packet_.l4_offset};
+        return fragment(part, packet_.l4_offset, kProtocolIcmp, Way::fragments4);
+    }
+
+    // A fragment, as its header tells of it.
+    struct Part {
+        std::uint32_t identification;
+        std::size_t begin;   // of its bytes in the datagram
+        bool last;           // the datagram ends with it
+        std::size_t offset;  // of its bytes in this packet, from l3
+    };
+
+    // `before`: bytes of the datagram's IP header that count for its length.
+    Way fragment(const Part& part, std::size_t before, std::uint8_t icmp, Way way) noexcept {
+        const std::size_t length = packet_.l3_length - part.offset;
+        const std::size_t end = part.begin + length;
+        // RFC 791 §3.2, RFC 8200 §4.5: only the last fragment may end anywhere, and none beyond the longest datagram.
+        if (length == 0 || (!part.last && length % 8 != 0) || before + end > 65535)
+            return drop(DropReason::fragment_length);
+        if (part.begin != 0) {
+            if (packet_.protocol == kProtocolTcp && part.begin < sizeof(TcpHeader))
+                return drop(DropReason::fragment_in_header);
+            packet_.mark(Packet::kLaterFragment);
+        } else if (!l4(icmp)) {
+            return drop(DropReason::fragment_tiny);
+        }
+        walk_.worker.places[index_] = {part.identification, static_cast<std::uint16_t>(part.begin),
+                                       static_cast<std::uint16_t>(end), part.last};
+        return way;
     }
 
     // Of a header without options, in five loads.
@@ -212,15 +252,22 @@ class Parser {
         packet_.l3_length = static_cast<std::uint16_t>(length);
         packet_.l4_offset = sizeof(Ipv6Header);
         packet_.protocol = header->next_header;
-        if (is_extension(packet_.protocol)) {
-            const Way way = extensions(bytes.first(length));
-            if (way == Way::dropped) return way;
-        }
-        if (!l4(kProtocolIcmpv6)) return drop(DropReason::l4_truncated);
         const Ipv6Address destination = header->destination.address();
-        if (destination == attachment_->ipv6 || is_local(destination)) return Way::local;
+        const bool to_hub = destination == attachment_->ipv6 || is_local(destination);
+        std::optional<Part> part;
+        if (is_extension(packet_.protocol)) {
+            const Way way = extensions(bytes.first(length), part);
+            if (way == Way::dropped) return way;
+            if (part && to_hub) return drop(DropReason::fragment_to_hub);
+        }
+        const bool fragmented = part && !(part->begin == 0 && part->last);
+        if (!fragmented && !l4(kProtocolIcmpv6)) return drop(DropReason::l4_truncated);
+        if (to_hub) return Way::local;
         if (packet_.is(Packet::kGroupFrame))
             return drop(destination.is_multicast() ? DropReason::multicast : DropReason::mac_not_ours);
+        if (fragmented)
+            return fragment(*part, part->offset - sizeof(Ipv6Header) - sizeof(Ipv6FragmentHeader), kProtocolIcmpv6,
+                            Way::fragments6);
         return packet_.is(Packet::kIcmpError) ? Way::errors6 : Way::ipv6;
     }
 
@@ -230,21 +277,32 @@ class Parser {
     }
 
     // RFC 8200 §4: follows what it knows, a bounded way. Anything else is left as the L4 protocol: it is forwarded if
-    // an agreement lets any protocol pass.
-    Way extensions(std::span<const std::uint8_t> bytes) noexcept {
+    // an agreement lets any protocol pass. A fragment header is told of in `part`; behind that of a later fragment
+    // nothing can be followed. RFC 6946: one whose datagram is this packet alone is a header like others.
+    Way extensions(std::span<const std::uint8_t> bytes, std::optional<Part>& part) noexcept {
         std::size_t offset = packet_.l4_offset;
         for (int headers = 0; is_extension(packet_.protocol); ++headers) {
-            if (packet_.protocol == kProtocolFragment) return drop(DropReason::fragment);
+            const bool fragment = packet_.protocol == kProtocolFragment;
             const auto* const header = header_at<Ipv6ExtensionHeader>(bytes, offset);
-            if (header == nullptr || header->bytes() > bytes.size() - offset)
-                return drop(DropReason::ipv6_extension_truncated);
+            const std::size_t size = fragment ? sizeof(Ipv6FragmentHeader) : header == nullptr ? 0 : header->bytes();
+            // RFC 7112 §5: the whole chain is in the first fragment.
+            if (header == nullptr || size > bytes.size() - offset)
+                return drop(part && !(part->begin == 0 && part->last) ? DropReason::fragment_tiny
+                                                                      : DropReason::ipv6_extension_truncated);
             // RFC 5095; and with segments left the destination is not where the packet is going in the end.
             if (packet_.protocol == kProtocolRouting && (header->type == 0 || header->segments_left != 0))
                 return drop(DropReason::routing_header);
-            offset += header->bytes();
+            offset += size;
             if (headers == kMaxExtensionHeaders || offset - sizeof(Ipv6Header) > kMaxExtensionBytes)
                 return drop(DropReason::ipv6_extension_chain);
             packet_.protocol = header->next_header;
+            if (!fragment) continue;
+            if (part) return drop(DropReason::ipv6_extension_chain);
+            const auto& told = *header_at<Ipv6FragmentHeader>(bytes, offset - size);
+            const std::uint16_t word = told.offset_more.to_host();
+            part = Part{told.identification.to_host(), static_cast<std::size_t>(word & kIpv6OffsetMask),
+                        (word & kIpv6MoreFragments) == 0, offset};
+            if (part->begin != 0) break;
         }
         packet_.l4_offset = static_cast<std::uint16_t>(offset);
         return Way::ipv6;
@@ -271,6 +329,7 @@ class Parser {
             packet_.destination_port = L4Port(tcp->destination_port.to_host());
             packet_.l4_type = tcp->flags;
             packet_.mark(Packet::kL4Known);
+            if ((tcp->flags & kTcpSyn) != 0) packet_.mark(Packet::kSyn);
         } else if (packet_.protocol == kProtocolUdp) {
             const auto* const udp = header_at<UdpHeader>(bytes, packet_.l4_offset);
             if (udp == nullptr) return false;
@@ -308,6 +367,8 @@ void parse(Walk& walk, ParseOut out) noexcept {
             case Way::local: out.local.add(i); break;
             case Way::errors4: out.errors4.add(i); break;
             case Way::errors6: out.errors6.add(i); break;
+            case Way::fragments4: out.fragments4.add(i); break;
+            case Way::fragments6: out.fragments6.add(i); break;
             case Way::dropped:
             case Way::unusual: break;
         }

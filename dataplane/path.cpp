@@ -2,9 +2,10 @@
 // walk.
 //
 //   received ─▶ parse ─┬─▶ local ─▶ (answers wait for the next walk)
-//                      ├─▶ admit ────────┬─▶ fit ─▶ translate ─┬─▶ depart ─▶ transmit
-//                      └─▶ admit_errors ─┘                     │
-//   resumed ─────────────────────────────────▶ route_back ─────┘
+//                      ├─▶ follow ─┐ (later fragments wait for their first)
+//                      ├───────────┴─▶ admit ──┬─▶ fit ─▶ translate ─┬─▶ depart ─▶ transmit
+//                      └─▶ admit_errors ───────┘                     │
+//   resumed ─▶ (fragments: admit) ────────────────▶ route_back ──────┘
 //
 // A packet that leaves this drawing was counted: dropped by its reason, consumed, or held for a neighbour.
 #include "dataplane/path.hpp"
@@ -15,27 +16,53 @@
 namespace sekisho::dataplane {
 namespace {
 
+struct Leaving {
+    Lane& whole;
+    Lane& in_fragments;
+};
+
 // Stages 4 to 6, the same for both families.
 template <class Address>
-void forward(Walk& walk, const Lane& packets, const Lane& errors, Lane& leaving) noexcept {
+void forward(Walk& walk, const Lane& packets, const Lane& errors, Leaving leaving) noexcept {
     Lane admitted;
     run<Stage::admit>(walk, packets, [&] { admit<Address>(walk, packets, admitted); });
     run<Stage::admit_errors>(walk, errors, [&] { admit_errors<Address>(walk, errors, admitted); });
-    Lane fitting;
-    run<Stage::fit>(walk, admitted, [&] { fit<Address>(walk, admitted, fitting); });
+    Lane fitting, too_long;
+    run<Stage::fit>(walk, admitted, [&] { fit<Address>(walk, admitted, {fitting, too_long}); });
     run<Stage::translate>(walk, fitting, [&] { translate<Address>(walk, fitting); });
-    for (const std::size_t i : fitting) leaving.add(i);
+    run<Stage::translate>(walk, too_long, [&] { translate<Address>(walk, too_long); });
+    for (const std::size_t i : fitting) leaving.whole.add(i);
+    for (const std::size_t i : too_long) leaving.in_fragments.add(i);
 }
 
-// What waited: our own replies still need their way back, the rest only its Ethernet header.
-void resume(Walk& walk, Lane& leaving) noexcept {
+// A fragment that has its first one now is still to be admitted, by an attachment that another generation may have
+// closed or given away.
+void resume_fragment(Walk& walk, std::size_t i, Lane& ipv4, Lane& ipv6) noexcept {
+    Packet& packet = walk.packets[i];
+    packet.unmark(Packet::kFollowing);
+    const auto& attachments = walk.tables.attachments;
+    if (packet.attachment.index() >= attachments.size()) return walk.drop(i, DropReason::attachment_closed);
+    const Attachment& attachment = attachments[packet.attachment.index()];
+    if (!attachment.open || attachment.vrf != packet.vrf) return walk.drop(i, DropReason::attachment_closed);
+    const bool is_ipv6 = packet.is(Packet::kIpv6);
+    if (!(is_ipv6 ? attachment.serves_ipv6 : attachment.serves_ipv4))
+        return walk.drop(i, DropReason::family_not_served);
+    (is_ipv6 ? ipv6 : ipv4).add(i);
+}
+
+// What waited: our own replies still need their way back, fragments a verdict, the rest only its Ethernet header.
+void resume(Walk& walk, Lane& ipv4, Lane& ipv6, Leaving leaving) noexcept {
     Lane returning;
     for (std::size_t i = walk.received; i < walk.count; ++i)
         if (walk.packets[i].is(Packet::kReturn))
             returning.add(i);
+        else if (walk.packets[i].is(Packet::kFollowing))
+            resume_fragment(walk, i, ipv4, ipv6);
+        else if (walk.packets[i].is(Packet::kTooLong))
+            leaving.in_fragments.add(i);
         else
-            leaving.add(i);
-    if (!returning.empty()) route_back(walk, returning, leaving);
+            leaving.whole.add(i);
+    if (!returning.empty()) route_back(walk, returning, leaving.whole);
 }
 
 }  // namespace
@@ -51,13 +78,19 @@ void take_resumed(Walk& walk) noexcept {
 
 void walk_path(Walk& walk) noexcept {
     ++walk.worker.walk_number;
-    Lane to_hub, ipv4, ipv6, errors4, errors6, leaving;
-    run<Stage::parse>(walk, walk.received, [&] { parse(walk, {to_hub, ipv4, ipv6, errors4, errors6}); });
+    Lane to_hub, ipv4, ipv6, errors4, errors6, fragments4, fragments6, whole, in_fragments;
+    const Leaving leaving{whole, in_fragments};
+    run<Stage::parse>(walk, walk.received, [&] {
+        parse(walk, {to_hub, ipv4, ipv6, errors4, errors6, fragments4, fragments6});
+    });
     run<Stage::local>(walk, to_hub, [&] { local(walk, to_hub); });
-    resume(walk, leaving);  // first: what waited for a neighbour came before what was received now
+    resume(walk, ipv4, ipv6, leaving);  // first: what waited for a neighbour came before what was received now
+    run<Stage::fragments>(walk, fragments4, [&] { follow<Ipv4Address>(walk, fragments4, ipv4); });
+    run<Stage::fragments>(walk, fragments6, [&] { follow<Ipv6Address>(walk, fragments6, ipv6); });
     forward<Ipv4Address>(walk, ipv4, errors4, leaving);
     forward<Ipv6Address>(walk, ipv6, errors6, leaving);
-    run<Stage::depart>(walk, leaving, [&] { depart(walk, leaving); });
+    run<Stage::depart>(walk, whole, [&] { depart(walk, whole); });
+    run<Stage::depart>(walk, in_fragments, [&] { depart_in_fragments(walk, in_fragments); });
     walk.free_dropped();
 }
 

@@ -58,6 +58,13 @@ std::optional<Quote<Ipv6Header>> read_quote6(Packet& error) noexcept {
     std::size_t offset = sizeof(Ipv6Header);
     quote.protocol = quote.header->next_header;
     for (int headers = 0; headers < kMaxExtensionHeaders; ++headers) {
+        if (quote.protocol == kProtocolFragment) {
+            const auto* const fragment = header_at<Ipv6FragmentHeader>(bytes, offset);
+            if (fragment == nullptr || (fragment->offset_more.to_host() & kIpv6OffsetMask) != 0) return std::nullopt;
+            offset += sizeof(Ipv6FragmentHeader);
+            quote.protocol = fragment->next_header;
+            continue;
+        }
         if (quote.protocol != kProtocolHopByHop && quote.protocol != kProtocolRouting &&
             quote.protocol != kProtocolDestinationOptions)
             break;

@@ -15,11 +15,17 @@ struct ParseOut {
     Lane& ipv6;
     Lane& errors4;  // ICMP errors to be forwarded
     Lane& errors6;
+    Lane& fragments4;  // fragments to be forwarded
+    Lane& fragments6;
 };
 void parse(Walk& walk, ParseOut out) noexcept;
 
 // 2. What is for the hub itself: ARP, neighbour discovery and echo are answered; the rest is for a kernel.
 void local(Walk& walk, const Lane& in) noexcept;
+
+// 3. A datagram's first fragment says what its later ones belong to; before it came, they wait.
+template <class Address>
+void follow(Walk& walk, const Lane& in, Lane& known) noexcept;
 
 // 4. Who is asking (`who`), where to (`hub`), may they (matrix and gates).
 template <class Address>
@@ -28,10 +34,14 @@ template <class Address>
 void admit_errors(Walk& walk, const Lane& in, Lane& admitted) noexcept;
 
 // 5. TTL, the way out (`where`, if the hub row does not name it), MTU.
+struct FitOut {
+    Lane& fitting;
+    Lane& too_long;  // leave in fragments (IPv4)
+};
 template <class Address>
-void fit(Walk& walk, const Lane& in, Lane& fitting) noexcept;
+void fit(Walk& walk, const Lane& in, FitOut out) noexcept;
 
-// 6. Addresses by their rows' prefix maps, TTL, and every checksum that covers them.
+// 6. Addresses by their rows' prefix maps, TTL, TCP's MSS option, and every checksum that covers them.
 template <class Address>
 void translate(Walk& walk, const Lane& in) noexcept;
 
@@ -40,9 +50,13 @@ void route_back(Walk& walk, const Lane& in, Lane& routed) noexcept;
 
 // 8. The next hop's Ethernet header. An unknown next hop holds a few packets and is asked.
 void depart(Walk& walk, const Lane& in) noexcept;
+// The same for those that are too long for their way.
+void depart_in_fragments(Walk& walk, const Lane& in) noexcept;
 
 // Sends questions again and gives up on neighbours that do not answer. About ten times a second, between walks: `walk`
 // has no packets of its own.
 void retry_neighbours(Walk& walk) noexcept;
+// Gives up on first fragments that did not come, and forgets old datagrams; as often, in the same way.
+void expire_fragments(Walk& walk) noexcept;
 
 }  // namespace sekisho::dataplane

@@ -18,6 +18,7 @@ namespace sekisho::dataplane {
 #define SEKISHO_STAGES(X)                                                     \
     X(parse, "Ethernet, VLAN, IP and L4 headers; which attachment")           \
     X(local, "ARP, neighbour discovery and echo for the hub's own addresses") \
+    X(fragments, "later fragments follow their first, or wait for it")        \
     X(admit, "who is asking, where to, and may they")                         \
     X(admit_errors, "ICMP errors, admitted by what they quote")               \
     X(fit, "TTL, way out, MTU")                                               \
@@ -51,11 +52,11 @@ struct StageCounters {
 struct PortCounters {
     std::uint64_t received = 0;
     std::uint64_t received_bytes = 0;
-    std::uint64_t made = 0;      // replies, ICMP errors, questions to neighbours
+    std::uint64_t made = 0;      // replies, ICMP errors, questions to neighbours, extra fragments
     std::uint64_t sent = 0;      // by whatever port they left
     std::uint64_t punted = 0;    // to the kernel
     std::uint64_t consumed = 0;  // answered here, or learned from
-    std::uint64_t held = 0;      // now waiting: for a neighbour, or for the next walk
+    std::uint64_t held = 0;      // now waiting: for a neighbour, a first fragment, or the next walk
     std::array<std::uint64_t, kDropReasonCount> dropped{};
 
     // What left by this port, whichever port it had come by.

@@ -1,12 +1,15 @@
-// Stage 6, translate: both addresses by their rows' prefix maps, one hop less, and every checksum that covers them (RFC
-// 1624).
+// Stage 6, translate: both addresses by their rows' prefix maps, one hop less, TCP's MSS option, and every checksum
+// that covers them (RFC 1624).
 //
 // An ICMP error is translated outside and inside, so that its receiver finds in the quote the packet that it sent (RFC
 // 5508 §4.2): the quoted source is the outer destination, the quoted destination the one that the hub delivered to.
+#include <algorithm>
+
 #include "dataplane/admit.hpp"
 #include "dataplane/quote.hpp"
 #include "dataplane/stages.hpp"
 #include "nat/rewrite.hpp"
+#include "nat/segment_size.hpp"
 
 namespace sekisho::dataplane {
 namespace {
@@ -82,25 +85,52 @@ void translate_error(const Tables& tables, Packet& packet) noexcept {
     nat::forward_header(header, new_source, destination.to_operator.apply(address_of(header.destination)), outer);
 }
 
+// What is left of a packet when its rows are found: addresses, hops, and of its L4 checksum if it is there.
+template <class Address>
+void translate_packet(const FamilyTables<Address>& family, Packet& packet, bool has_l4) noexcept {
+    const nat::PrefixMap<Address>& to_hub = family.who_rows[packet.who_row].to_hub;
+    const nat::PrefixMap<Address>& to_operator = family.hub_rows[packet.hub_row].to_operator;
+    const ChecksumDelta delta = to_hub.checksum() + to_operator.checksum();
+    auto& header = header_of<Address>(packet);
+    nat::forward_header(header, to_hub.apply(address_of(header.source)),
+                        to_operator.apply(address_of(header.destination)), delta);
+    if (has_l4)
+        nat::adjust_l4_checksum(packet.ip().subspan(packet.l4_offset), packet.protocol,
+                                Address::kFamily == Family::ipv6, delta);
+}
+
+// The largest segment that fits through both ways of a packet: the sender's own and the receiver's.
+template <class Address>
+std::uint16_t largest_segment(const Tables& tables, const Packet& packet) noexcept {
+    constexpr std::uint16_t kHeaders =
+        sizeof(TcpHeader) + (Address::kFamily == Family::ipv6 ? sizeof(Ipv6Header) : sizeof(Ipv4Header));
+    const std::uint16_t mtu =
+        std::min(tables.attachments[packet.attachment.index()].mtu, tables.attachments[packet.egress.index()].mtu);
+    return mtu > kHeaders ? static_cast<std::uint16_t>(mtu - kHeaders) : 0;
+}
+
+constexpr std::uint16_t kUnusual = Packet::kIcmpError | Packet::kLaterFragment | Packet::kSyn;
+
+template <class Address>
+[[gnu::noinline]] void translate_unusual(const Tables& tables, Packet& packet) noexcept {
+    if (packet.is(Packet::kIcmpError)) return translate_error<Address>(tables, packet);
+    // RFC 3022 §6.3: a datagram's checksum is in its first fragment, and covers the addresses once.
+    translate_packet(tables.family<Address>(), packet, !packet.is(Packet::kLaterFragment));
+    if (packet.is(Packet::kSyn))
+        nat::clamp_segment_size(packet.ip().subspan(packet.l4_offset), largest_segment<Address>(tables, packet));
+}
+
 }  // namespace
 
 template <class Address>
 void translate(Walk& walk, const Lane& in) noexcept {
-    constexpr bool kIpv6 = Address::kFamily == Family::ipv6;
     const FamilyTables<Address>& family = walk.tables.family<Address>();
     for (const std::size_t i : in) {
         Packet& packet = walk.packets[i];
-        if (packet.is(Packet::kIcmpError)) {
-            translate_error<Address>(walk.tables, packet);
-            continue;
-        }
-        const nat::PrefixMap<Address>& to_hub = family.who_rows[packet.who_row].to_hub;
-        const nat::PrefixMap<Address>& to_operator = family.hub_rows[packet.hub_row].to_operator;
-        const ChecksumDelta delta = to_hub.checksum() + to_operator.checksum();
-        auto& header = header_of<Address>(packet);
-        nat::forward_header(header, to_hub.apply(address_of(header.source)),
-                            to_operator.apply(address_of(header.destination)), delta);
-        nat::adjust_l4_checksum(packet.ip().subspan(packet.l4_offset), packet.protocol, kIpv6, delta);
+        if (packet.is(kUnusual))
+            translate_unusual<Address>(walk.tables, packet);
+        else
+            translate_packet(family, packet, true);
     }
 }
 

@@ -12,6 +12,7 @@ constexpr std::size_t kIds = 65536;  // of VRFs and of attachments
 WorkerState::WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t tsc_hz)
     : counters(ports),
       neighbours(kNeighbours, kNeighboursPerAttachment, tsc_hz),
+      fragments(tsc_hz),
       resume(ports),
       outbox(ports),
       pool(buffers),

@@ -5,11 +5,13 @@
 // and join its next walk, past admit and translate. Worker thread only; nothing here is shared.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "dataplane/fragments.hpp"
 #include "dataplane/neighbours.hpp"
 #include "dataplane/packet.hpp"
 #include "dataplane/rate_limit.hpp"
@@ -42,10 +44,16 @@ class ResumeQueue {
     std::array<Packet, kCapacity> ring_;
 };
 
-// Frames that this walk sends by one port.
+// Frames that this walk sends by one port: one for each of its packets at most, and fragments while there is room.
 struct Outbox {
+    static constexpr std::size_t kFragments = 1024;
+
     std::size_t count = 0;
-    std::array<rte_mbuf*, kWalkPackets> frames;
+    std::array<rte_mbuf*, kWalkPackets + kFragments> frames;
+    // How many fragments may still be put here.
+    std::size_t room_for_fragments() const noexcept {
+        return frames.size() - kWalkPackets - std::min(count, kFragments);
+    }
 };
 
 // What the hub makes or answers, per second and at once.
@@ -62,9 +70,11 @@ struct Budgets {
 struct WorkerState {
     WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t tsc_hz);
 
-    std::array<Packet, kWalkPackets> packets;  // of the walk that goes on; parse makes each anew from its buffer
+    std::array<Packet, kWalkPackets> packets;        // of the walk that goes on; parse makes each anew from its buffer
+    std::array<FragmentPlace, kWalkPackets> places;  // by packet, of those that parse found to be fragments
     Counters counters;
     Neighbours neighbours;
+    Fragments fragments;
     std::vector<ResumeQueue> resume;  // by PortId
     std::vector<Outbox> outbox;       // by PortId
     rte_mempool* pool;

@@ -87,6 +87,7 @@ void Worker::tend(const Tables& tables, std::uint64_t now) noexcept {
     // Questions asked again are made on the account of the first port: nobody's packet caused them.
     Walk walk(tables, state_, PortId(0), now);
     retry_neighbours(walk);
+    expire_fragments(walk);
 }
 
 void Worker::back_off(unsigned& idle_rounds) noexcept {
@@ -104,6 +105,7 @@ void Worker::give_up_held() noexcept {
         rte_pktmbuf_free(mbuf);
     };
     state_.neighbours.drop_all([&](Neighbours::Held& held) noexcept { drop(held.origin, held.packet.mbuf); });
+    state_.fragments.drop_all([&](Fragments::Held& held) noexcept { drop(held.origin, held.packet.mbuf); });
     for (std::size_t port = 0; port < ports_.size(); ++port)
         for (Packet packet; state_.resume[port].pop(packet);)
             drop(PortId(static_cast<std::uint16_t>(port)), packet.mbuf);

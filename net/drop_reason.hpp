@@ -37,7 +37,11 @@ namespace sekisho {
     X(ipv6_extension_chain, "the IPv6 extension headers are more, or longer, than the hub follows", "2-8")          \
     X(ipv6_extension_truncated, "the packet ends inside an IPv6 extension header", "RFC 8200 4")                    \
     X(routing_header, "an IPv6 routing header of type 0, or with segments left", "2-8")                             \
-    X(fragment, "a fragment: this version forwards none", "2-8")                                                    \
+    X(fragment_to_hub, "a fragment for the hub's own address: the hub reassembles none", "hub")                     \
+    X(fragment_length, "a fragment that is empty, ends inside a unit of 8 bytes, or beyond 65,535 bytes",           \
+      "RFC 791 3.2")                                                                                                \
+    X(fragment_tiny, "a first fragment without all of its TCP, UDP or ICMP header", "RFC 1858 3")                   \
+    X(fragment_in_header, "a fragment that begins inside a TCP header", "RFC 3128 2")                               \
     X(l4_truncated, "the packet ends inside its TCP, UDP or ICMP header", "2-8")                                    \
     X(martian_source, "the source address is one that no host can have", "RFC 1812 5.3.7")                          \
     X(martian_destination, "the destination address is one that no router forwards to", "RFC 1812 5.3.7")           \
@@ -68,6 +72,15 @@ namespace sekisho {
     X(esp_inner_malformed, "the packet inside ESP is not the IP packet that its header says", "RFC 4303 3.4.4.1")   \
     X(ecn_refused, "congestion was marked on the way, and the packet inside cannot say so", "RFC 6040 4.2")         \
     X(selector_mismatch, "the packet inside ESP is none that its SA may carry", "RFC 4301 5.2")                     \
+    /* fragments */                                                                                                 \
+    X(fragment_duplicate, "a fragment whose bytes have been taken already", "RFC 8200 4.5")                         \
+    X(fragment_overlap, "a fragment that contradicts another of its datagram, or came after one that did",          \
+      "RFC 5722 4")                                                                                                 \
+    X(fragment_scattered, "a datagram with more gaps between its fragments than the hub keeps track of", "hub")     \
+    X(fragment_of_error, "a fragment of an ICMP error, which must be short enough for none", "RFC 1812 4.3.2.3")    \
+    X(fragment_table_full, "the attachment has as many datagrams in fragments on their way as it may", "2-8")       \
+    X(fragment_hold_full, "more fragments wait for their first one than may", "2-8")                                \
+    X(fragment_without_first, "the first fragment of its datagram did not come in time", "hub")                     \
     /* admit */                                                                                                     \
     X(source_unknown, "the source address belongs to no institution of this operator", "2-8")                       \
     X(source_spoofed, "the source is a hub-space address that its sender does not own", "2-8")                      \
@@ -85,7 +98,6 @@ namespace sekisho {
     X(egress_closed, "a gate closes the attachment that the packet would leave by", "6-1")                          \
     X(egress_family, "the attachment that the packet would leave by does not carry this IP version", "2-3(3)")      \
     X(packet_too_big, "larger than the MTU of its way out, and not to be fragmented", "RFC 1191 4")                 \
-    X(fragmentation_needed, "larger than the MTU of its way out: this version does not fragment", "RFC 791 3.2")    \
     /* seal */                                                                                                      \
     X(sa_missing, "for a protected attachment, and there is no SA to seal it with", "2-2(2)")                       \
     X(sequence_exhausted, "the SA has used its last sequence number", "RFC 4303 3.3.3")                             \
@@ -96,6 +108,8 @@ namespace sekisho {
     X(neighbour_hold_full, "more packets wait for this next hop than may", "RFC 4861 7.2.2")                        \
     X(neighbour_table_full, "the attachment has as many neighbours as it may", "2-8")                               \
     X(no_return_path, "a reply of the hub's own has no route back by the attachment it belongs to", "2-6")          \
+    X(fragmentation_no_buffer, "larger than the MTU of its way out, and no room for all of its fragments",          \
+      "RFC 791 3.2")                                                                                                \
     X(no_room, "no room in the buffer for a longer header", "hub")                                                  \
     X(transmit_full, "the port did not take the packet", "hub")                                                     \
     X(stopped, "the hub stopped while it held the packet", "hub")

@@ -96,6 +96,9 @@ struct Ipv6ExtensionHeader {
 };
 static_assert(sizeof(Ipv6ExtensionHeader) == 4);
 
+inline constexpr std::uint16_t kIpv6OffsetMask = 0xfff8;  // in bytes
+inline constexpr std::uint16_t kIpv6MoreFragments = 0x0001;
+
 struct Ipv6FragmentHeader {
     std::uint8_t next_header;
     std::uint8_t reserved;

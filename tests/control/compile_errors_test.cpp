@@ -38,6 +38,9 @@ TEST_CASE("compile: references to nothing are refused by name", "[compile]") {
           R"(attachments "kita-line": no operator "nishi")");
     check(refusal([](Policy& p) { p.attachments["kita-line"].port = "p9"; }), not_found,
           R"(attachments "kita-line": this node has no port "p9")");
+    check(refusal([](Policy& p) { p.attachments["kita-line"].mtu = 8901; }), ErrorCode::limit,
+          R"(attachments "kita-line": MTU 8901: its port "p0" carries 8900 bytes)");
+    CHECK(refusal([](Policy& p) { p.attachments["kita-line"].mtu = 8900; }).words == "it compiles");
     check(refusal([](Policy& p) { p.institutions["kita-clinic"].operator_id = "nishi"; }), ErrorCode::invalid,
           R"(institutions "kita-clinic": attachment "kita-line" is not of operator "nishi")");
     check(refusal([](Policy& p) {

@@ -18,7 +18,7 @@ NodePorts ports() {
                 if (name.size() != 2 || name[0] != 'p' || name[1] < '0' || name[1] > '3') return std::nullopt;
                 return PortId(static_cast<std::uint16_t>(name[1] - '0'));
             },
-            4};
+            4, [](PortId) -> std::uint16_t { return 8900; }};
 }
 
 Operator& add_operator(Policy& policy, const std::string& id) {

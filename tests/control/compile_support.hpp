@@ -24,7 +24,7 @@ inline constexpr std::chrono::system_clock::time_point kNow{std::chrono::seconds
 IpPrefix prefix(std::string_view text);
 IpAddress address(std::string_view text);
 
-NodePorts ports();  // "p0" to "p3"
+NodePorts ports();  // "p0" to "p3", of 8,900 bytes each
 
 // Objects, added to the policy, with what the tests seldom vary left as it is there.
 Operator& add_operator(Policy& policy, const std::string& id);

@@ -80,13 +80,6 @@ TEST_CASE("mtu: IPv4 with DF and IPv6 get the next hop's MTU, quoting the packet
     CHECK(hub.left().size() == 1);
 }
 
-TEST_CASE("mtu: without DF an IPv4 packet would have to be fragmented, and is dropped by that name", "[path][fit]") {
-    Policy policy = standard_policy();
-    policy.line("center").mtu(1400);
-    StandardHub hub(policy);
-    expect_silence(hub, "kita", question(kEnds4).dont_fragment(false).payload(1373), DropReason::fragmentation_needed);
-}
-
 TEST_CASE("error: the whole is at most 576 bytes for IPv4 and 1,280 for IPv6",
           "[path][fit][conformance-5][conformance-12]") {
     StandardHub hub;

@@ -257,15 +257,6 @@ TEST_CASE("parse: routing headers of type 0, or with segments left, are dropped"
     expect_drop(hub, "kita", question6().hop_by_hop().routing(4, 2), DropReason::routing_header);
 }
 
-TEST_CASE("parse: fragments are dropped, first ones, later ones and atomic ones", "[path]") {
-    StandardHub hub;
-    expect_drop(hub, "kita", question().dont_fragment(false).fragment(0, true), DropReason::fragment);
-    expect_drop(hub, "kita", question().dont_fragment(false).fragment(1480, false), DropReason::fragment);
-    expect_drop(hub, "kita", question6().fragment_header(0, true), DropReason::fragment);
-    expect_drop(hub, "kita", question6().fragment_header(1448, false), DropReason::fragment);
-    expect_drop(hub, "kita", question6().hop_by_hop().fragment_header(0, false), DropReason::fragment);
-}
-
 TEST_CASE("parse: a packet that ends inside its TCP, UDP or ICMP header is dropped", "[path]") {
     StandardHub hub;
     const Ends ends = GENERATE(kEnds4, kEnds6);

@@ -13,6 +13,7 @@
 
 #include "tests/dataplane/support/eal.hpp"
 #include "tests/dataplane/support/exact_buffer.hpp"
+#include "tests/dataplane/support/pieces.hpp"
 #include "tests/dataplane/support/test_hub.hpp"
 
 using namespace sekisho;
@@ -143,13 +144,20 @@ TEST_CASE("worker: what a port does not take, and what is held at the end, is co
         REQUIRE(worker.reaches(
             [](const auto& counters) { return dropped(counters.ports[1], DropReason::duplicate_address) == 1; }));
 
+        // And a fragment whose first one does not come.
+        const Bytes whole = udp("10.0.0.7:4000", "100.64.2.9:53").dont_fragment(false).payload(200).ip();
+        wide.receive({carrying(piece(whole, 64, 208, false)).to(kita).bytes()});
+        REQUIRE(worker.reaches([](const auto& counters) { return counters.ports[0].received == 12; }));
+
         const dataplane::Counters& last = worker.stop();
-        CHECK(dropped(last.ports[0], DropReason::stopped) == 1);
+        const std::uint64_t late = dropped(last.ports[0], DropReason::fragment_without_first);  // its second was over
+        CHECK(dropped(last.ports[0], DropReason::stopped) + late == 2);
+        CHECK(late <= 1);
         for (const auto& port : last.ports) {
             CHECK(port.unaccounted() == 0);
             CHECK(port.held == 0);
         }
-        CHECK(last.ports[0].received == 11);
+        CHECK(last.ports[0].received == 12);
         CHECK(last.ports[0].sent == 2);  // one packet and one question
         CHECK(last.ports[0].transmitted == 0);
         CHECK(last.ports[1].transmitted == 3);

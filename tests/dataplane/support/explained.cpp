@@ -38,7 +38,7 @@ std::optional<ImaginedPacket> imagine(const Line& line, std::size_t number, cons
     bool ipv4 = true;
     const Bytes ip = packet_of(line, frame, ipv4);
     const std::size_t header = ipv4 ? 20 : 40;
-    if (ip.size() < header + 8) return std::nullopt;
+    if (ip.size() < header + 8 || frame.size() > RTE_MBUF_DEFAULT_DATAROOM) return std::nullopt;
     ImaginedPacket imagined;
     imagined.attachment = AttachmentId(static_cast<std::uint16_t>(number));
     imagined.protocol = ip[ipv4 ? 9 : 6];
@@ -69,8 +69,8 @@ std::optional<ImaginedPacket> imagine(const Line& line, std::size_t number, cons
     return imagined;
 }
 
-// What explain does not know of: neighbours, budgets, the way back of an answer, and checksums that are wrong on
-// purpose.
+// What explain does not know of: neighbours, budgets, buffers, the way back of an answer, and checksums that are wrong
+// on purpose.
 bool depends_on_state(DropReason reason) {
     switch (reason) {
         case DropReason::local_rate:
@@ -78,7 +78,8 @@ bool depends_on_state(DropReason reason) {
         case DropReason::no_return_path:
         case DropReason::neighbour_hold_full:
         case DropReason::neighbour_table_full:
-        case DropReason::neighbour_unresolved: return true;
+        case DropReason::neighbour_unresolved:
+        case DropReason::fragmentation_no_buffer: return true;
         default: return false;
     }
 }

@@ -87,25 +87,38 @@ std::optional<Reading> read(std::span<const std::uint8_t> ip, bool quoted) {
         packet.length = get16(ip, 2);
         packet.protocol = ip[9];
         packet.ttl = ip[8];
-        const unsigned fragment = get16(ip, 6) & (quoted ? 0x1fff : 0x3fff);
-        if (packet.l4 < 20 || packet.length < packet.l4 || fragment != 0) return std::nullopt;
+        packet.id = get16(ip, 4);
+        packet.begin = std::size_t{8} * (get16(ip, 6) & 0x1fffU);
+        packet.fragment = (get16(ip, 6) & 0x3fff) != 0;
+        if (packet.l4 < 20 || packet.length < packet.l4) return std::nullopt;
     } else {
         packet.l4 = 40;
         packet.length = 40 + std::size_t{get16(ip, 4)};
         packet.protocol = ip[6];
         packet.ttl = ip[7];
-        while (is_extension(packet.protocol)) {
-            if (packet.l4 + 2 > ip.size()) return std::nullopt;
+        while (packet.begin == 0 && (is_extension(packet.protocol) || packet.protocol == 44)) {
+            if (packet.l4 + 8 > ip.size()) return std::nullopt;
+            if (packet.protocol == 44) {
+                const auto header = ip.subspan(packet.l4, 8);
+                packet.begin = get16(header, 2) & 0xfff8U;
+                packet.fragment = packet.begin != 0 || (header[3] & 1) != 0;
+                packet.id = static_cast<std::uint32_t>(get16(header, 4)) << 16 | get16(header, 6);
+                packet.protocol = header[0];
+                packet.l4 += 8;
+                continue;
+            }
             const std::size_t next = packet.l4 + 8 * (std::size_t{ip[packet.l4 + 1]} + 1);
             packet.protocol = ip[packet.l4];
             packet.l4 = next;
         }
-        if (packet.protocol == 44) return std::nullopt;
     }
+    packet.later = packet.begin != 0;
+    if (packet.later && quoted) return std::nullopt;
     packet.cut = packet.length > ip.size();
     if ((packet.cut && !quoted) || packet.l4 > ip.size()) return std::nullopt;
     packet.source = address_at(ip, packet.ipv4 ? 12 : 8, packet.ipv4);
     packet.destination = address_at(ip, packet.ipv4 ? 16 : 24, packet.ipv4);
+    if (packet.later) return packet;
     const auto l4 = ip.subspan(packet.l4);
     const bool tcp_or_udp = packet.protocol == 6 || packet.protocol == 17;
     if (!tcp_or_udp && !is_own_icmp(packet)) return packet;
@@ -121,7 +134,7 @@ std::optional<Reading> read(std::span<const std::uint8_t> ip, bool quoted) {
 }
 
 bool is_error(const Reading& reading) {
-    if (!is_own_icmp(reading)) return false;
+    if (!is_own_icmp(reading) || reading.later) return false;
     const unsigned type = reading.flags_or_type;
     if (!reading.ipv4) return type < 128;
     return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
@@ -149,7 +162,8 @@ Sum header_sum(std::span<const std::uint8_t> ip) {
 
 Sum l4_sum(std::span<const std::uint8_t> ip, const Reading& packet) {
     const auto l4 = ip.subspan(packet.l4);
-    if (packet.cut || !(packet.protocol == 6 || packet.protocol == 17 || is_own_icmp(packet))) return Sum::none;
+    if (packet.cut || packet.fragment || !(packet.protocol == 6 || packet.protocol == 17 || is_own_icmp(packet)))
+        return Sum::none;
     if (packet.protocol == 17 && get16(l4, 6) == 0) return Sum::none;
     Bytes pseudo;
     if (!(packet.ipv4 && packet.protocol == 1)) {
@@ -160,10 +174,22 @@ Sum l4_sum(std::span<const std::uint8_t> ip, const Reading& packet) {
     return sum_of_words({pseudo, l4}) == 0xffff ? Sum::right : Sum::wrong;
 }
 
-std::optional<Passage> passage(const Policy& policy, const Line& line, std::span<const std::uint8_t> ip) {
-    const auto packet = read(ip);
+std::optional<Passage> passage(const Policy& policy, const Line& line, std::span<const std::uint8_t> ip,
+                               const std::optional<Reading>& first) {
+    auto packet = read(ip);
     if (!packet || packet->ttl < 2) return std::nullopt;
+    if (packet->later) {
+        if (!first || !first->fragment || first->later || is_error(*first) || first->id != packet->id ||
+            !(first->source == packet->source && first->destination == packet->destination))
+            return std::nullopt;
+        packet->protocol = first->protocol;
+        packet->source_port = first->source_port;
+        packet->destination_port = first->destination_port;
+        packet->flags_or_type = first->flags_or_type;
+        packet->later = false;
+    }
     if (is_error(*packet)) {
+        if (packet->fragment) return std::nullopt;
         const auto quote = read(ip.subspan(packet->l4 + 8), true);
         if (!quote || quote->ipv4 != packet->ipv4 || is_error(*quote)) return std::nullopt;
         if (!(quote->source == packet->destination)) return std::nullopt;

@@ -42,6 +42,7 @@ TestHub::TestHub(const Policy& policy)
 
 TestHub::~TestHub() {
     state_->neighbours.drop_all([](dataplane::Neighbours::Held& held) noexcept { rte_pktmbuf_free(held.packet.mbuf); });
+    state_->fragments.drop_all([](dataplane::Fragments::Held& held) noexcept { rte_pktmbuf_free(held.packet.mbuf); });
     for (auto& queue : state_->resume)
         for (dataplane::Packet packet; queue.pop(packet);) rte_pktmbuf_free(packet.mbuf);
     if (std::uncaught_exceptions() == 0) CHECK(buffers_in_use() == 0);
@@ -75,6 +76,7 @@ void TestHub::wait(double seconds) {
         {
             Walk timers(tables(), *state_, PortId(0), now_);
             dataplane::retry_neighbours(timers);
+            dataplane::expire_fragments(timers);
         }
         settle();
     }
