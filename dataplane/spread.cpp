@@ -5,7 +5,7 @@
 #include <cstring>
 #include <numeric>
 
-#include "dataplane/walk.hpp"
+#include "dataplane/run.hpp"
 #include "net/headers.hpp"
 #include "net/prefetch.hpp"
 
@@ -89,18 +89,29 @@ std::size_t spread(Walk& walk, std::span<rte_mbuf*> frames) noexcept {
     constexpr std::size_t kAhead = 8;
     WorkerState& state = walk.worker;
     const Spread& buckets = state.team.spread;
+    std::array<WorkerId, kBurst> workers;
+    std::array<rte_mbuf*, kBurst> others;
     std::size_t kept = 0;
-    for (std::size_t i = 0; i < frames.size(); ++i) {
-        if (i + kAhead < frames.size()) prefetch(rte_pktmbuf_mtod(frames[i + kAhead], const void*));
-        rte_mbuf* const mbuf = frames[i];
-        const std::span<const std::uint8_t> bytes(rte_pktmbuf_mtod(mbuf, const std::uint8_t*),
-                                                  rte_pktmbuf_data_len(mbuf));
-        const WorkerId worker = buckets.worker_of(flow_hash(bytes));
-        if (worker == state.self)
-            frames[kept++] = mbuf;
-        else
-            state.handover.give(worker, {mbuf, walk.origin, PortId(), Entry::parse});
-    }
+    std::size_t given = 0;
+    run<Stage::spread>(walk, frames.size(), [&] {
+        for (std::size_t i = 0; i < frames.size(); ++i) {
+            if (i + kAhead < frames.size()) prefetch(rte_pktmbuf_mtod(frames[i + kAhead], const void*));
+            rte_mbuf* const mbuf = frames[i];
+            const std::span<const std::uint8_t> bytes(rte_pktmbuf_mtod(mbuf, const std::uint8_t*),
+                                                      rte_pktmbuf_data_len(mbuf));
+            const WorkerId worker = buckets.worker_of(flow_hash(bytes));
+            const bool other = worker != state.self;  // without a branch: it would be guessed wrong half the time
+            workers[given] = worker;
+            others[given] = mbuf;
+            frames[kept] = mbuf;
+            given += other ? 1U : 0U;
+            kept += other ? 0U : 1U;
+        }
+    });
+    run<Stage::hand_over>(walk, given, [&] {
+        for (std::size_t i = 0; i < given; ++i)
+            state.handover.give(workers[i], {others[i], walk.origin, PortId(), Entry::parse});
+    });
     return kept;
 }
 

@@ -37,8 +37,8 @@ class Spread {
     std::array<WorkerId, kBuckets> workers_;
 };
 
-// Sorts a burst of the walk's port: the frames for other workers are handed over, those for this one move up, their
-// order kept. How many stay.
+// Sorts a burst of the walk's port, kBurst at most: the frames for other workers are handed over, those for this one
+// move up, their order kept. How many stay.
 std::size_t spread(Walk& walk, std::span<rte_mbuf*> frames) noexcept;
 
 }  // namespace sekisho::dataplane

@@ -18,7 +18,7 @@ namespace sekisho::dataplane {
 // X(name, what it does), in packet order.
 #define SEKISHO_STAGES(X)                                                     \
     X(spread, "which worker it is for, where the port cannot say")            \
-    X(hand_over, "shown to the workers that it is for")                       \
+    X(hand_over, "given to another worker")                                   \
     X(hand_in, "taken from another worker")                                   \
     X(parse, "Ethernet, VLAN, IP and L4 headers; which attachment")           \
     X(local, "ARP, neighbour discovery and echo for the hub's own addresses") \

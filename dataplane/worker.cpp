@@ -13,7 +13,7 @@
 
 namespace sekisho::dataplane {
 namespace {
-constexpr int kTransmitTries = 64;  // before a full queue costs packets
+constexpr int kTransmitTries = 64;     // before a full queue costs packets
 constexpr unsigned kHandedBursts = 4;  // of one ring a round: what others have begun comes before what is new
 constexpr unsigned kRoundsBeforeSleep = 256;
 constexpr unsigned kSleepMicroseconds = 50;
@@ -64,9 +64,7 @@ bool Worker::poll(PortId port, const Tables& tables) noexcept {
     Walk walk(tables, state_, port, start);
     for (std::size_t i = 0; i < received; ++i) walk.account.received_bytes += frames[i]->pkt_len;
     walk.account.received += received;
-    if (use.spreads)
-        dataplane::run<Stage::spread>(walk, received,
-                                      [&] { received = spread(walk, std::span(frames).first(received)); });
+    if (use.spreads) received = spread(walk, std::span(frames).first(received));
     for (std::size_t i = 0; i < received; ++i) walk.packets[i].mbuf = frames[i];
     walk.received = received;
     take_resumed(walk);
@@ -134,9 +132,7 @@ void Worker::walk_handed(std::span<const Handed> run, const Tables& tables) noex
 void Worker::finish(Walk& walk) noexcept {
     transmit(walk);
     if (incoming_.empty()) return;  // alone
-    const std::uint64_t given = state_.counters.handed_over - shown_;
-    dataplane::run<Stage::hand_over>(walk, given, [&] { state_.handover.publish(); });
-    shown_ = state_.counters.handed_over;
+    state_.handover.publish();
 }
 
 void Worker::transmit(Walk& walk) noexcept {
@@ -144,8 +140,10 @@ void Worker::transmit(Walk& walk) noexcept {
         Outbox& outbox = state_.outbox[port];
         if (outbox.count == 0) continue;
         if (const auto sender = uses_[port].sender) {
-            for (std::size_t i = 0; i < outbox.count; ++i)
-                state_.handover.give(*sender, {outbox.frames[i], walk.origin, port_id(port), Entry::transmit});
+            dataplane::run<Stage::hand_over>(walk, outbox.count, [&] {
+                for (std::size_t i = 0; i < outbox.count; ++i)
+                    state_.handover.give(*sender, {outbox.frames[i], walk.origin, port_id(port), Entry::transmit});
+            });
         } else {
             dataplane::run<Stage::transmit>(walk, outbox.count, [&] { send(walk, port, outbox); });
         }

@@ -70,7 +70,6 @@ class Worker {
     std::vector<HandoverRing*> incoming_;  // from each other worker
     std::atomic<bool> stop_{false};
     std::uint64_t next_tend_ = 0;
-    std::uint64_t shown_ = 0;  // of counters.handed_over: what the takers can see
     WorkerState state_;
     CounterMailbox mailbox_;
     Pulse pulse_;
