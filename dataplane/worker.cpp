@@ -1,6 +1,7 @@
 // The worker's loop.
 #include "dataplane/worker.hpp"
 
+#include <algorithm>
 #include <unistd.h>
 
 #include <rte_cycles.h>
@@ -83,15 +84,18 @@ bool Worker::take_handed(const Tables& tables) noexcept {
 }
 
 bool Worker::take_burst(HandoverRing& ring, const Tables& tables) noexcept {
-    if (ring.look() == 0) return false;
+    const std::size_t waiting = std::min(ring.look(), kBurst);
+    if (waiting == 0) return false;
     mailbox_.answer_if_asked(state_.counters);  // between looking and taking: see CounterMailbox
     std::array<Handed, kBurst> handed;
-    const std::size_t count = ring.take(handed);
-    for (std::size_t i = 0; i < count; ++i) prefetch(handed[i].mbuf);
-    state_.counters.handed_in += count;
+    dataplane::run<Stage::hand_in>(state_, waiting, [&] {
+        ring.take(std::span(handed).first(waiting));
+        for (std::size_t i = 0; i < waiting; ++i) prefetch(handed[i].mbuf);
+    });
+    state_.counters.handed_in += waiting;
     // A walk is of one port, and enters the path in one place: run by run, in order.
-    for (std::size_t begin = 0, end = 0; begin < count; begin = end) {
-        while (end < count && handed[end].origin == handed[begin].origin && handed[end].entry == handed[begin].entry)
+    for (std::size_t begin = 0, end = 0; begin < waiting; begin = end) {
+        while (end < waiting && handed[end].origin == handed[begin].origin && handed[end].entry == handed[begin].entry)
             ++end;
         walk_handed(std::span(handed).subspan(begin, end - begin), tables);
     }
@@ -102,24 +106,22 @@ void Worker::walk_handed(std::span<const Handed> run, const Tables& tables) noex
     const std::uint64_t start = rte_rdtsc();
     Walk walk(tables, state_, run.front().origin, start);
     walk.account.held -= run.size();
-    dataplane::run<Stage::hand_in>(walk, run.size(), [&] {
-        switch (run.front().entry) {
-            case Entry::parse:
-                for (std::size_t i = 0; i < run.size(); ++i) walk.packets[i].mbuf = run[i].mbuf;
-                walk.received = run.size();
-                take_resumed(walk);
-                break;
-            case Entry::depart:
-                for (const Handed& handed : run) walk.packets[walk.count++] = stowed(handed.mbuf);
-                break;
-            case Entry::transmit:
-                for (const Handed& handed : run) {
-                    Outbox& outbox = state_.outbox[handed.egress.index()];
-                    outbox.frames[outbox.count++] = handed.mbuf;
-                }
-                break;
-        }
-    });
+    switch (run.front().entry) {
+        case Entry::parse:
+            for (std::size_t i = 0; i < run.size(); ++i) walk.packets[i].mbuf = run[i].mbuf;
+            walk.received = run.size();
+            take_resumed(walk);
+            break;
+        case Entry::depart:
+            for (const Handed& handed : run) walk.packets[walk.count++] = stowed(handed.mbuf);
+            break;
+        case Entry::transmit:
+            for (const Handed& handed : run) {
+                Outbox& outbox = state_.outbox[handed.egress.index()];
+                outbox.frames[outbox.count++] = handed.mbuf;
+            }
+            break;
+    }
     if (run.front().entry == Entry::transmit)
         ++state_.walk_number;
     else
