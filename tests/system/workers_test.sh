@@ -84,6 +84,20 @@ serve() {
     servers+=($!)
 }
 
+# throughput CLIENT-OPTION…: iperf3 between the hosts, with a server and a port of its own: one that still ends an earlier
+# measurement refuses the next.
+next_port=5201
+throughput() {
+    local port=$next_port
+    next_port=$((next_port + 1))
+    serve "$here-b" iperf3 -s -1 -p "$port"
+    for _ in $(seq 100); do
+        ip netns exec "$here-b" ss -Hltn "sport = :$port" | grep -q . && break
+        sleep 0.1
+    done
+    ip netns exec "$here-a" iperf3 -p "$port" --connect-timeout 5000 "$@"
+}
+
 # run WORDS EXPECTED-FLOWS-BY SEKISHOD-OPTION…
 run() {
     local words=$1 flows_by=$2
@@ -97,10 +111,9 @@ run() {
     host b
     check "every port's flows come by: $flows_by" sh -c \
         "'$build/control/sekishoctl' --socket '$socket' --json show ports | jq -e --arg by '$flows_by' '[.items[].flows_by] | all(. == \$by)'"
-    serve "$here-b" iperf3 -s
     serve "$here-b" python3 -m http.server 8080 --bind :: --directory docs
     for _ in $(seq 100); do
-        ip netns exec "$here-b" sh -c 'ss -Hltn | grep -q :5201 && ss -Hltn | grep -q :8080' && break
+        ip netns exec "$here-b" sh -c 'ss -Hltn | grep -q :8080' && break
         sleep 0.1
     done
     local address
@@ -109,9 +122,9 @@ run() {
         case $address in *:*) url="[$address]" ;; esac
         check "a document by HTTP from $address" ip netns exec "$here-a" curl -s --fail --max-time 10 "http://$url:8080/drops.md" -o "$work/page"
         check "and it is whole" cmp "$work/page" docs/drops.md
-        check "eight TCP connections to $address" ip netns exec "$here-a" iperf3 -c "$address" -P 8 -t 2 --connect-timeout 5000
-        check "and the other way" ip netns exec "$here-a" iperf3 -c "$address" -P 8 -t 2 -R --connect-timeout 5000
-        check "UDP at 50 Mbit/s in four flows to $address" ip netns exec "$here-a" iperf3 -c "$address" -u -b 12M -P 4 -t 1 --connect-timeout 5000
+        check "eight TCP connections to $address" throughput -c "$address" -P 8 -t 2
+        check "and the other way" throughput -c "$address" -P 8 -t 2 -R
+        check "UDP at 50 Mbit/s in four flows to $address" throughput -c "$address" -u -b 12M -P 4 -t 1
     done
     sleep 0.3  # what is on its way ends
     ctl --json show counters >"$work/counters"
