@@ -74,6 +74,9 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
     app.add_option("--mtu", mtu, "largest IP packet of the ports, in bytes")
         ->check(CLI::Range(1280, 9000))
         ->capture_default_str();
+    std::uint16_t queues = 0;
+    app.add_option("--queues", queues, "queues of a port, at most; otherwise one a worker where the device has them")
+        ->check(CLI::Range(1, 64));
     app.add_option("--socket", options.socket, "the control socket")->capture_default_str();
     app.add_option("--state-dir", options.state_directory, "keeps the last good generation and the audit log")
         ->capture_default_str();
@@ -82,8 +85,10 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
     auto* replace = app.add_flag("--policy-replace", options.policy_replace,
                                  "begin with --policy whatever the state directory holds");
     replace->needs(app.get_option("--policy"));
+    app.add_option("--workers", options.engine.workers, "workers; otherwise as many as --lcores names, or one")
+        ->check(CLI::Range(1U, 64U));
     app.add_option("--lcores", options.engine.lcores,
-                   "lcores and their processors: the first is control's, the second the worker's, as in 0@0,1@1");
+                   "lcores and their processors: the first is control's, the others the workers', as in 0@0,1@1,2@2");
     bool no_huge = false;
     app.add_flag("--no-huge", no_huge, "use no hugepages, also if there are enough: slower");
     app.add_option("--memory", options.engine.memory_megabytes, "DPDK's memory, in MB")
@@ -109,6 +114,7 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
         for (const std::string& text : ports) {
             auto port = parse_port(text, mtu);
             if (!port) throw CLI::ValidationError("--port", port.error().words);
+            port->queues = queues;
             options.engine.ports.push_back(std::move(*port));
         }
     } catch (const CLI::Success& help) {  // --help, --version

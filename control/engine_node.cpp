@@ -1,10 +1,15 @@
 #include "control/engine_node.hpp"
 
+#include <fmt/format.h>
+
+#include "control/log.hpp"
+
 namespace sekisho::control {
 
 namespace {
 
 constexpr std::chrono::milliseconds kReclaimEvery{20};
+constexpr std::chrono::milliseconds kWatchEvery{50};
 
 struct CompilerNames final : dataplane::Explanation::Names {
     explicit CompilerNames(const Compiler& from) : compiler(from) {}
@@ -21,6 +26,10 @@ Expected<std::unique_ptr<EngineNode>> EngineNode::make(EventLoop& loop, dataplan
     auto timer = Timer::make(loop, Timer::Clock::steady, [self = node.get()] { self->reclaim(); });
     if (!timer) return timer.error();
     node->timer_ = std::move(*timer);
+    auto watch = Timer::make(loop, Timer::Clock::steady, [self = node.get()] { self->watch(); });
+    if (!watch) return watch.error();
+    node->watch_timer_ = std::move(*watch);
+    node->watch_timer_->set(kWatchEvery);
     return node;
 }
 
@@ -31,6 +40,19 @@ void EngineNode::publish(std::unique_ptr<dataplane::Tables> tables) {
 
 void EngineNode::reclaim() {
     if (engine_.reclaim() > 0) timer_->set(kReclaimEvery);
+}
+
+void EngineNode::watch() {
+    for (const auto& event : engine_.watch()) {
+        const auto milliseconds = event.silence.count();
+        if (event.stalled)
+            log(LogLevel::error, fmt::format("worker {} is stalled: it has finished no round for {} ms",
+                                             event.worker.value(), milliseconds));
+        else
+            log(LogLevel::warning,
+                fmt::format("worker {} goes on again, after {} ms", event.worker.value(), milliseconds));
+    }
+    watch_timer_->set(kWatchEvery);
 }
 
 Expected<dataplane::Explanation> EngineNode::explain(const dataplane::ImaginedPacket& packet) const {

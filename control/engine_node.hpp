@@ -1,6 +1,7 @@
 // The daemon's node: an Engine that forwards, and the Compiler that knows the names behind its numbers.
 //
-// Control thread. Old tables are freed as the workers leave them, looked at by a timer that rests when none wait.
+// Control thread. Old tables are freed as the workers leave them, looked at by a timer that rests when none wait;
+// another looks whether the workers go on, and the log says when one does not.
 #pragma once
 
 #include <memory>
@@ -21,6 +22,7 @@ class EngineNode final : public Node {
 
     void publish(std::unique_ptr<dataplane::Tables> tables) override;
     std::optional<dataplane::Counters> counters() override { return engine_.counters(); }
+    std::vector<dataplane::WorkerInfo> workers() override { return engine_.workers(); }
     std::vector<dataplane::PortInfo> ports() const override { return engine_.ports(); }
     std::vector<dataplane::Neighbours::Entry> neighbours() const override { return engine_.neighbours(); }
     Expected<dataplane::Explanation> explain(const dataplane::ImaginedPacket& packet) const override;
@@ -32,10 +34,12 @@ class EngineNode final : public Node {
   private:
     EngineNode(dataplane::Engine& engine, Compiler& compiler) : engine_(engine), compiler_(compiler) {}
     void reclaim();
+    void watch();
 
     dataplane::Engine& engine_;
     Compiler& compiler_;
     std::unique_ptr<Timer> timer_;
+    std::unique_ptr<Timer> watch_timer_;
 };
 
 }  // namespace sekisho::control

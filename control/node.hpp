@@ -28,8 +28,9 @@ class Node {
     // Makes `tables` what the next packets meet; cannot fail.
     virtual void publish(std::unique_ptr<dataplane::Tables> tables) = 0;
 
-    // A consistent copy; nullopt if the worker did not answer in time.
+    // A consistent copy, all workers together; nullopt if one did not answer in time.
     virtual std::optional<dataplane::Counters> counters() = 0;
+    virtual std::vector<dataplane::WorkerInfo> workers() = 0;    // by WorkerId
     virtual std::vector<dataplane::PortInfo> ports() const = 0;  // by PortId
     virtual std::vector<dataplane::Neighbours::Entry> neighbours() const = 0;
     virtual Expected<dataplane::Explanation> explain(const dataplane::ImaginedPacket& packet) const = 0;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "control/calendar.hpp"
 #include "control/explain_params.hpp"
 
 namespace sekisho::control {
@@ -13,7 +14,8 @@ using nlohmann::json;
 constexpr std::size_t kPage = 1000;
 
 RpcError no_counters() {
-    return {RpcErrorCode::unavailable, "the worker did not answer in time: it is stuck, or starved of its core"};
+    return {RpcErrorCode::unavailable,
+            "a worker did not answer in time: it is stuck, or starved of its core; show.workers says which"};
 }
 
 json to_json(const dataplane::PortCounters& counters) {
@@ -49,6 +51,13 @@ std::string_view name_of(dataplane::Neighbours::State state) {
     return "unknown";
 }
 
+// What brings a flow to its worker.
+std::string_view flows_by(const dataplane::PortPlan& plan) {
+    if (plan.spreads) return "spreader";
+    if (plan.rss_types != 0) return plan.rss_symmetric ? "symmetric rss" : "rss";
+    return plan.receive_queues > 1 ? "device" : "one worker";
+}
+
 json ratio(std::uint64_t dividend, std::uint64_t divisor) {
     if (divisor == 0) return nullptr;
     return static_cast<double>(dividend) / static_cast<double>(divisor);
@@ -65,6 +74,9 @@ Result show_ports(Node& node, Params params) {
                          {"driver", port.driver},
                          {"mac", port.mac.text()},
                          {"mtu", port.mtu},
+                         {"receive_queues", port.plan.receive_queues},
+                         {"transmit_queues", port.plan.transmit_queues},
+                         {"flows_by", flows_by(port.plan)},
                          {"link_up", port.link_up},
                          {"link_mbps", port.link_mbps},
                          {"missed", port.missed},
@@ -135,6 +147,28 @@ Result show_stages(Node& node, Params params) {
                 {"empty_polls", counters->empty_polls},
                 {"busy_cycles", counters->busy_cycles},
                 {"tsc_hz", counters->tsc_hz}};
+}
+
+Result show_workers(Node& node, Params params) {
+    if (auto error = params.error()) return *error;
+    json items = json::array();
+    for (const dataplane::WorkerInfo& worker : node.workers()) {
+        const dataplane::Counters& counters = worker.counters;
+        items.push_back(
+            {{"worker", worker.worker.value()},
+             {"lcore", worker.lcore},
+             {"state", worker.stalled_since ? "stalled" : "running"},
+             {"stalled_since", worker.stalled_since ? json(time_text(*worker.stalled_since)) : json()},
+             {"answered", worker.answered},
+             {"polls", counters.polls},
+             {"empty_polls", counters.empty_polls},
+             {"walks", counters.walks},
+             {"busy_cycles", counters.busy_cycles},
+             {"handed_over", counters.handed_over},
+             {"handed_in", counters.handed_in},
+             {"handover_full", counters.node().dropped[static_cast<std::size_t>(DropReason::handover_full)]}});
+    }
+    return json{{"items", std::move(items)}};
 }
 
 Result show_neighbours(Node& node, Params params) {

@@ -1,4 +1,4 @@
-// What `show` tells of the node: ports, counters, drops, stages, neighbours; and `explain`.
+// What `show` tells of the node: ports, counters, drops, stages, workers, neighbours; and `explain`.
 //
 // Asks the Node and writes JSON; the words of drops and stages come from their tables. Control thread.
 #pragma once
@@ -15,6 +15,7 @@ Result show_ports(Node& node, Params params);
 Result show_counters(Node& node, Params params);
 Result show_drops(Node& node, Params params);  // parameter all: the reasons that never happened, too
 Result show_stages(Node& node, Params params);
+Result show_workers(Node& node, Params params);
 Result show_neighbours(Node& node, Params params);  // in pages: after (a number), limit
 Result explain(Node& node, Params params);
 

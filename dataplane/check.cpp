@@ -16,6 +16,8 @@
 namespace sekisho::dataplane {
 namespace {
 
+constexpr std::uint64_t kDescriptors = 1024;  // of a NIC's receive queue: each keeps a buffer
+
 bool is_pci(const std::string& device) {
     // 0000:03:00.0
     return std::count(device.begin(), device.end(), ':') >= 1 && device.find('.') != std::string::npos;
@@ -32,6 +34,19 @@ void check_memory(const EngineConfig& config, std::vector<std::string>& found) {
     if (buffers > config.memory_megabytes)
         found.push_back(fmt::format("memory: {} packet buffers need about {} MB of the {} MB", config.buffers, buffers,
                                     config.memory_megabytes));
+}
+
+// What NICs keep in their receive queues must leave as many buffers again for packets on their way.
+void check_buffers(const EngineConfig& config, std::vector<std::string>& found) {
+    const auto is_nic = [](const PortSpec& port) { return is_pci(port.devargs.substr(0, port.devargs.find(','))); };
+    const auto nics = static_cast<std::uint64_t>(std::count_if(config.ports.begin(), config.ports.end(), is_nic));
+    const std::uint64_t workers = std::max<std::uint64_t>(1, config.workers);
+    const std::uint64_t kept = nics * workers * kDescriptors;
+    if (2 * kept > config.buffers)
+        found.push_back(
+            fmt::format("buffers: {} NICs with a queue for each of {} workers keep {} of the {} packet "
+                        "buffers; give --buffers {}",
+                        nics, workers, kept, config.buffers, 2 * kept));
 }
 
 void check_pci(const PortSpec& port, const std::string& device, std::vector<std::string>& found) {
@@ -112,6 +127,7 @@ std::vector<std::string> missing(const EngineConfig& config) {
     if (geteuid() != 0)
         found.emplace_back("permission: not root; ports and memory need CAP_NET_ADMIN, CAP_SYS_RAWIO and CAP_IPC_LOCK");
     check_memory(config, found);
+    check_buffers(config, found);
     check_lcores(config, found);
     check_ports(config, found);
     return found;

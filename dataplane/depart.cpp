@@ -12,22 +12,28 @@
 namespace sekisho::dataplane {
 namespace {
 
-// The neighbour that the packet goes to next, or kNone when there is no room for it.
-std::uint32_t find_neighbour(Walk& walk, const Packet& packet) noexcept {
+// The neighbour's number; kNone when the keeper has no room for another, or another worker does not find it.
+template <class Address>
+std::uint32_t number_of(Walk& walk, AttachmentId attachment, const Address& address) noexcept {
     Neighbours& neighbours = walk.worker.neighbours;
+    return walk.worker.is_keeper() ? neighbours.find_or_add(attachment, address) : neighbours.find(attachment, address);
+}
+
+// The neighbour that the packet goes to next, or kNone: see number_of().
+std::uint32_t find_neighbour(Walk& walk, const Packet& packet) noexcept {
     const Nexthop& nexthop = walk.tables.nexthops[packet.nexthop.index()];
     const bool ipv6 = packet.is(Packet::kIpv6);
     if (nexthop.kind == Nexthop::Kind::gateway) {
         std::atomic<std::uint32_t>& hint = walk.tables.neighbour_hints[packet.nexthop.index()];
         const std::uint32_t known = hint.load(std::memory_order_relaxed);
         if (known != Tables::kNoHint) return known;
-        const std::uint32_t found = ipv6 ? neighbours.find_or_add(nexthop.attachment, nexthop.gateway6)
-                                         : neighbours.find_or_add(nexthop.attachment, nexthop.gateway4);
+        const std::uint32_t found = ipv6 ? number_of(walk, nexthop.attachment, nexthop.gateway6)
+                                         : number_of(walk, nexthop.attachment, nexthop.gateway4);
         if (found != Neighbours::kNone) hint.store(found, std::memory_order_relaxed);
         return found;
     }
-    if (ipv6) return neighbours.find_or_add(packet.egress, header_of<Ipv6Address>(packet).destination.address());
-    return neighbours.find_or_add(packet.egress, Ipv4Address(header_of<Ipv4Address>(packet).destination));
+    if (ipv6) return number_of(walk, packet.egress, header_of<Ipv6Address>(packet).destination.address());
+    return number_of(walk, packet.egress, Ipv4Address(header_of<Ipv4Address>(packet).destination));
 }
 
 void to_outbox(Walk& walk, const Packet& packet, PortId port) noexcept {
@@ -35,9 +41,26 @@ void to_outbox(Walk& walk, const Packet& packet, PortId port) noexcept {
     outbox.frames[outbox.count++] = packet.mbuf;
 }
 
+// A neighbour that is not known, or not by its MAC address, is the keeper's to ask; so are the packets that wait for
+// it.
+void to_keeper(Walk& walk, std::size_t i) noexcept {
+    Packet& packet = walk.packets[i];
+    packet.mark(Packet::kWaited);
+    packet.egress_vrf = walk.tables.attachments[packet.egress.index()].vrf;
+    packet.generation = static_cast<std::uint32_t>(walk.tables.generation);
+    walk.hand_over(i, Team::kKeeper, Entry::depart);
+}
+
+void no_neighbour(Walk& walk, std::size_t i) noexcept {
+    if (walk.worker.is_keeper()) return walk.drop(i, DropReason::neighbour_table_full);
+    to_keeper(walk, i);
+}
+
 void hold(Walk& walk, std::size_t i) noexcept {
     Packet& packet = walk.packets[i];
-    packet.mark(Packet::kResolved | Packet::kWaited);
+    packet.mark(Packet::kResolved);
+    if (!walk.worker.is_keeper()) return to_keeper(walk, i);
+    packet.mark(Packet::kWaited);
     packet.egress_vrf = walk.tables.attachments[packet.egress.index()].vrf;
     switch (walk.worker.neighbours.hold(packet.neighbour, packet, walk.origin, walk.now)) {
         case Neighbours::HoldOutcome::held_and_ask:
@@ -56,7 +79,11 @@ constexpr std::uint16_t kNotFromFit = Packet::kLinkReady | Packet::kResolved | P
 std::optional<DropReason> reason_not_to_leave(const Tables& tables, const Packet& packet) noexcept {
     if (packet.egress.index() >= tables.attachments.size() || !tables.attachments[packet.egress.index()].open)
         return DropReason::egress_closed;
-    return packet.is(Packet::kWaited) ? reason_to_stay(tables, packet) : std::nullopt;
+    if (!packet.is(Packet::kWaited)) return std::nullopt;
+    // From another worker, and it names a nexthop of tables that may not be these.
+    if (!packet.is(Packet::kResolved) && packet.generation != static_cast<std::uint32_t>(tables.generation))
+        return DropReason::handover_stale;
+    return reason_to_stay(tables, packet);
 }
 
 // `where` of the VRF says the way; it must be by the attachment that the packet belongs to. kNoRow: there is none.
@@ -83,9 +110,10 @@ void route_back(Walk& walk, const Lane& in, Lane& routed) noexcept {
         if (packet.is(Packet::kIpv6)) {
             const Ipv6Address destination = header_of<Ipv6Address>(packet).destination.address();
             if (destination.is_link_local()) {  // never routed: a neighbour on the link it came by
-                packet.neighbour = walk.worker.neighbours.find_or_add(packet.egress, destination);
+                packet.neighbour = number_of(walk, packet.egress, destination);
                 if (packet.neighbour == Neighbours::kNone) {
-                    walk.drop(i, DropReason::neighbour_table_full);
+                    packet.mark(Packet::kReturn);  // a keeper who gets it looks for its way back itself
+                    no_neighbour(walk, i);
                     continue;
                 }
                 packet.mark(Packet::kResolved);
@@ -124,7 +152,7 @@ void leave(Walk& walk, const Lane& in) noexcept {
         if (!packet.is(Packet::kResolved)) {
             packet.neighbour = find_neighbour(walk, packet);
             if (packet.neighbour == Neighbours::kNone) {
-                walk.drop(i, DropReason::neighbour_table_full);
+                no_neighbour(walk, i);
                 continue;
             }
         }

@@ -1,6 +1,7 @@
 // Starting and stopping the dataplane, publishing tables, collecting counters.
 #include "dataplane/engine.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <thread>
 
@@ -14,7 +15,6 @@
 namespace sekisho::dataplane {
 namespace {
 
-constexpr unsigned kReaders = 1;  // workers
 constexpr unsigned kPoolCache = 256;
 constexpr unsigned kLinkBytes = 18;  // Ethernet and one tag
 
@@ -22,11 +22,38 @@ Expected<Mempool> make_pool(const EngineConfig& config) {
     std::uint16_t mtu = 1500;
     for (const PortSpec& port : config.ports) mtu = std::max(mtu, port.mtu);
     const unsigned room = std::max<unsigned>(RTE_MBUF_DEFAULT_DATAROOM, mtu + kLinkBytes) + RTE_PKTMBUF_HEADROOM;
-    Mempool pool(rte_pktmbuf_pool_create("packets", config.buffers, kPoolCache, 0, static_cast<std::uint16_t>(room),
-                                         SOCKET_ID_ANY));
+    Mempool pool(rte_pktmbuf_pool_create("packets", config.buffers, kPoolCache, kPrivateRoom,
+                                         static_cast<std::uint16_t>(room), SOCKET_ID_ANY));
     if (pool) return pool;
     return Error{ErrorCode::unavailable, fmt::format("no memory for {} packet buffers of {} bytes: {}", config.buffers,
                                                      room, rte_strerror(rte_errno))};
+}
+
+// The lcores after the first, as many as there are to be workers (0: all).
+Expected<std::vector<unsigned>> worker_lcores(std::size_t wanted) {
+    std::vector<unsigned> lcores;
+    unsigned lcore = rte_get_next_lcore(rte_get_main_lcore(), 1, 0);
+    for (; lcore != RTE_MAX_LCORE && (wanted == 0 || lcores.size() < wanted); lcore = rte_get_next_lcore(lcore, 1, 0))
+        lcores.push_back(lcore);
+    if (lcores.empty()) return Error{ErrorCode::invalid, "lcores name none for a worker"};
+    if (lcores.size() < wanted)
+        return Error{ErrorCode::invalid,
+                     fmt::format("lcores name {} for workers, {} are needed", lcores.size(), wanted)};
+    return lcores;
+}
+
+// Who polls less gets more of what is spread: each worker's weight is how many queues fewer than the busiest it polls,
+// and one.
+std::vector<unsigned> spread_weights(const std::vector<std::unique_ptr<Port>>& ports, std::size_t workers) {
+    std::vector<unsigned> polled(workers, 0);
+    for (std::size_t port = 0; port < ports.size(); ++port)
+        for (std::size_t worker = 0; worker < workers; ++worker)
+            if (ports[port]->plan().receive_queue_of(PortId(static_cast<std::uint16_t>(port)),
+                                                     WorkerId(static_cast<std::uint16_t>(worker)), workers))
+                ++polled[worker];
+    const unsigned most = *std::max_element(polled.begin(), polled.end());
+    for (unsigned& each : polled) each = most - each + 1;
+    return polled;
 }
 
 int run_worker(void* worker) {
@@ -43,33 +70,47 @@ Expected<std::unique_ptr<Engine>> Engine::start(const EngineConfig& config) {
     if (auto started = start_environment(config, engine->hugepages_); !started) return started.error();
     engine->running_ = true;  // from here on, stop() has something to undo
 
-    engine->worker_lcore_ = rte_get_next_lcore(rte_get_main_lcore(), 1, 0);
-    if (engine->worker_lcore_ == RTE_MAX_LCORE) return Error{ErrorCode::invalid, "lcores name none for a worker"};
+    auto lcores = worker_lcores(config.workers);
+    if (!lcores) return lcores.error();
+    for (const unsigned lcore : *lcores) {
+        WorkerInfo info;
+        info.worker = WorkerId(static_cast<std::uint16_t>(engine->infos_.size()));
+        info.lcore = lcore;
+        engine->infos_.push_back(std::move(info));
+    }
     auto pool = make_pool(config);
     if (!pool) return pool.error();
     engine->pool_ = std::move(*pool);
     for (const PortSpec& spec : config.ports) {
-        auto port = Port::open(spec, 1, engine->pool_.get());
+        auto port = Port::open(spec, lcores->size(), engine->pool_.get());
         if (!port) return port.error();
         engine->ports_.push_back(std::move(*port));
     }
-    const std::size_t size =
-        (rte_rcu_qsbr_get_memsize(kReaders) + RTE_CACHE_LINE_SIZE - 1) / RTE_CACHE_LINE_SIZE * RTE_CACHE_LINE_SIZE;
+    const std::size_t readers = lcores->size();
+    const std::size_t size = (rte_rcu_qsbr_get_memsize(static_cast<std::uint32_t>(readers)) + RTE_CACHE_LINE_SIZE - 1) /
+                             RTE_CACHE_LINE_SIZE * RTE_CACHE_LINE_SIZE;
     engine->readers_.reset(static_cast<rte_rcu_qsbr*>(std::aligned_alloc(RTE_CACHE_LINE_SIZE, size)));
-    if (!engine->readers_ || rte_rcu_qsbr_init(engine->readers_.get(), kReaders) != 0)
+    if (!engine->readers_ || rte_rcu_qsbr_init(engine->readers_.get(), static_cast<std::uint32_t>(readers)) != 0)
         return Error{ErrorCode::unavailable, "no memory for the workers' quiescent state"};
 
     // Until a generation is published, every frame is a counted drop.
     auto nothing = std::make_unique<Tables>();
     nothing->seal();
     engine->current_.store(nothing.release(), std::memory_order_release);
-    engine->worker_ = std::make_unique<Worker>(engine->ports_, engine->current_, engine->readers_.get(), 0,
-                                               engine->pool_.get(), config.idle);
-    if (rte_eal_remote_launch(run_worker, engine->worker_.get(), engine->worker_lcore_) != 0) {
-        engine->worker_.reset();
-        return Error{ErrorCode::unavailable, fmt::format("lcore {} did not take the worker", engine->worker_lcore_)};
-    }
+    if (auto started = engine->start_workers(); !started) return started.error();
     return engine;
+}
+
+Expected<void> Engine::start_workers() {
+    team_ = std::make_unique<Team>(spread_weights(ports_, infos_.size()), rte_get_tsc_hz());
+    stalls_ = StallWatch(infos_.size());
+    for (const WorkerInfo& info : infos_)
+        workers_.push_back(
+            std::make_unique<Worker>(ports_, current_, readers_.get(), *team_, info.worker, pool_.get(), config_.idle));
+    for (const WorkerInfo& info : infos_)
+        if (rte_eal_remote_launch(run_worker, workers_[info.worker.index()].get(), info.lcore) != 0)
+            return Error{ErrorCode::unavailable, fmt::format("lcore {} did not take the worker", info.lcore)};
+    return {};
 }
 
 Engine::~Engine() {
@@ -89,16 +130,52 @@ std::size_t Engine::reclaim() {
     return retired_.size();
 }
 
-std::optional<Counters> Engine::counters(std::chrono::milliseconds patience) {
-    if (!worker_) return last_;
-    Counters copy;
-    worker_->mailbox().ask();
+void Engine::ask(std::chrono::milliseconds patience) {
+    for (WorkerInfo& info : infos_) info.answered = false;
+    team_->counter_call.fetch_add(1, std::memory_order_release);
     const auto until = std::chrono::steady_clock::now() + patience;
-    while (!worker_->mailbox().taken(copy)) {
-        if (std::chrono::steady_clock::now() >= until) return std::nullopt;
+    for (;;) {
+        bool all = true;
+        for (WorkerInfo& info : infos_) {
+            if (!info.answered) info.answered = workers_[info.worker.index()]->mailbox().taken(info.counters);
+            all = all && info.answered;
+        }
+        if (all || std::chrono::steady_clock::now() >= until) return;
         std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
-    return copy;
+}
+
+std::optional<Counters> Engine::counters(std::chrono::milliseconds patience) {
+    if (workers_.empty()) return last_;
+    ask(patience);
+    Counters sum;
+    for (const WorkerInfo& info : infos_) {
+        if (!info.answered) return std::nullopt;
+        sum += info.counters;
+    }
+    return sum;
+}
+
+std::vector<WorkerInfo> Engine::workers(std::chrono::milliseconds patience) {
+    if (workers_.empty()) return {};
+    ask(patience);
+    const auto now = std::chrono::steady_clock::now();
+    for (WorkerInfo& info : infos_) {
+        info.stalled_since.reset();
+        if (const auto since = stalls_.stalled_since(info.worker))
+            info.stalled_since = std::chrono::system_clock::now() -
+                                 std::chrono::duration_cast<std::chrono::system_clock::duration>(now - *since);
+    }
+    return infos_;
+}
+
+std::vector<StallWatch::Event> Engine::watch() {
+    std::vector<StallWatch::Event> events;
+    const auto now = std::chrono::steady_clock::now();
+    for (std::size_t i = 0; i < workers_.size(); ++i)
+        if (const auto event = stalls_.look(infos_[i].worker, workers_[i]->pulse().read(), now))
+            events.push_back(*event);
+    return events;
 }
 
 std::vector<PortInfo> Engine::ports() const {
@@ -109,8 +186,8 @@ std::vector<PortInfo> Engine::ports() const {
 
 std::vector<Neighbours::Entry> Engine::neighbours() const {
     std::vector<Neighbours::Entry> result;
-    if (!worker_) return result;
-    for (std::size_t i = 0; i < worker_->neighbours().size(); ++i) result.push_back(worker_->neighbours().entry(i));
+    if (!team_) return result;
+    for (std::size_t i = 0; i < team_->neighbours.size(); ++i) result.push_back(team_->neighbours.entry(i));
     return result;
 }
 
@@ -121,12 +198,14 @@ Expected<Explanation> Engine::explain(const ImaginedPacket& packet, const Explan
 Counters Engine::stop() {
     if (!running_) return last_;
     running_ = false;
-    if (worker_) {
-        worker_->stop();
-        rte_eal_wait_lcore(worker_lcore_);
-        last_ = worker_->final_counters();
-        worker_.reset();
+    for (const auto& worker : workers_) worker->stop();
+    for (const WorkerInfo& info : infos_) rte_eal_wait_lcore(info.lcore);
+    for (const auto& worker : workers_) {
+        worker->give_up();
+        last_ += worker->final_counters();
     }
+    workers_.clear();
+    team_.reset();
     ports_.clear();
     retired_.clear();
     delete current_.exchange(nullptr, std::memory_order_acq_rel);

@@ -1,7 +1,7 @@
 // The dataplane as control sees it: started once a process, given tables, asked for counters, stopped.
 //
-// Owns DPDK's environment, the packet buffers, the ports and the worker. All of it is the control thread's; nothing
-// here waits for a worker but stop() and, a few milliseconds at most, counters().
+// Owns DPDK's environment, the packet buffers, the ports and the workers. All of it is the control thread's; nothing
+// here waits for a worker but stop() and, some milliseconds at most, counters() and workers().
 #pragma once
 
 #include <chrono>
@@ -13,6 +13,7 @@
 #include "dataplane/explain.hpp"
 #include "dataplane/neighbours.hpp"
 #include "dataplane/port.hpp"
+#include "dataplane/stall_watch.hpp"
 #include "dataplane/stats.hpp"
 #include "dataplane/tables.hpp"
 #include "dataplane/worker.hpp"
@@ -22,13 +23,22 @@ namespace sekisho::dataplane {
 
 struct EngineConfig {
     std::vector<PortSpec> ports;
-    std::string lcores;               // EAL's --lcores, the first for control, the second for the worker; "": chosen
+    std::size_t workers = 0;          // 0: as many as `lcores` names, or one
+    std::string lcores;               // EAL's --lcores, the first for control, the others for workers; "": chosen
     std::optional<bool> hugepages;    // nullopt: if there are enough
     unsigned memory_megabytes = 512;  // of DPDK's memory
     unsigned buffers = 32768;         // packet buffers in all
     std::string file_prefix = "sekisho";
     Idle idle = Idle::sleep;
     std::string eal_log_level = "warning";
+};
+
+struct WorkerInfo {  // for `show workers`
+    WorkerId worker;
+    unsigned lcore = 0;
+    bool answered = false;  // false: `counters` are those of its last answer
+    Counters counters;
+    std::optional<std::chrono::system_clock::time_point> stalled_since;
 };
 
 class Engine {
@@ -43,18 +53,25 @@ class Engine {
     std::size_t reclaim();
 
     const Tables& tables() const noexcept { return *current_.load(std::memory_order_relaxed); }
-    // A consistent copy; nullopt if the worker did not answer in time (it is stuck, or starved).
-    std::optional<Counters> counters(std::chrono::milliseconds patience = std::chrono::milliseconds(50));
+    // A consistent sum over the workers; nullopt if one did not answer in time (it is stuck, or starved).
+    std::optional<Counters> counters(std::chrono::milliseconds patience = kPatience);
+    std::vector<WorkerInfo> workers(std::chrono::milliseconds patience = kPatience);
+    // What changed since the last look: workers that finish no round any more, or do again. Call every 50 ms or so.
+    std::vector<StallWatch::Event> watch();
     std::vector<PortInfo> ports() const;
     std::vector<Neighbours::Entry> neighbours() const;
     Expected<Explanation> explain(const ImaginedPacket& packet, const Explanation::Names& names) const;
     bool uses_hugepages() const noexcept { return hugepages_; }
 
-    // Stops the worker, closes the ports, leaves nothing behind in /run. The counters of the end, which balance.
+    // Stops the workers, closes the ports, leaves nothing behind in /run. The counters of the end, which balance.
     Counters stop();
 
   private:
+    static constexpr std::chrono::milliseconds kPatience{50};
+
     Engine() = default;
+    Expected<void> start_workers();
+    void ask(std::chrono::milliseconds patience);
     struct FreeAligned {
         void operator()(void* memory) const noexcept { std::free(memory); }
     };
@@ -72,8 +89,10 @@ class Engine {
     std::unique_ptr<rte_rcu_qsbr, FreeAligned> readers_;
     std::atomic<const Tables*> current_{nullptr};
     std::vector<Retired> retired_;
-    std::unique_ptr<Worker> worker_;
-    unsigned worker_lcore_ = 0;
+    std::unique_ptr<Team> team_;
+    std::vector<std::unique_ptr<Worker>> workers_;  // by WorkerId
+    std::vector<WorkerInfo> infos_;                 // by WorkerId; counters: of the last answer
+    StallWatch stalls_{0};
 };
 
 // What stands in the way of start(), each in a sentence that says what to do; empty: nothing does. Starts nothing.

@@ -1,6 +1,7 @@
 // Starting and ending DPDK's environment abstraction layer.
 #include "dataplane/environment.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -50,14 +51,18 @@ std::vector<int> usable_processors() {
     return processors;
 }
 
-std::string default_lcores() {
+std::string default_lcores(std::size_t workers) {
     const std::vector<int> processors = usable_processors();
-    return fmt::format("0@{},1@{}", processors.front(), processors[processors.size() > 1 ? 1 : 0]);
+    std::string lcores = fmt::format("0@{}", processors.front());
+    for (std::size_t lcore = 1; lcore <= workers; ++lcore)
+        lcores += fmt::format(",{}@{}", lcore, processors[lcore % processors.size()]);
+    return lcores;
 }
 
 Expected<void> start_environment(const EngineConfig& config, bool hugepages) {
     std::vector<std::string> arguments = {
-        "sekishod", "--lcores", config.lcores.empty() ? default_lcores() : config.lcores, "--log-level",
+        "sekishod", "--lcores",
+        config.lcores.empty() ? default_lcores(std::max<std::size_t>(1, config.workers)) : config.lcores, "--log-level",
         config.eal_log_level,
         // No device but those that the configuration names.
         "-a", "0000:00:00.0", "-m", std::to_string(config.memory_megabytes), "--file-prefix", config.file_prefix};

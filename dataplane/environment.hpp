@@ -3,6 +3,7 @@
 // Control thread, once a process. Knows nothing of ports or packets.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -18,8 +19,9 @@ unsigned free_hugepage_megabytes();
 // The processors that this process may use.
 std::vector<int> usable_processors();
 
-// EAL's --lcores for a control thread and one worker: on processors of their own where there are two.
-std::string default_lcores();
+// EAL's --lcores for a control thread and so many workers: on processors of their own while there are any, then
+// beginning again with control's.
+std::string default_lcores(std::size_t workers);
 
 // Starts EAL. `hugepages`: whether its memory is to be in hugepages. The error carries what EAL said.
 Expected<void> start_environment(const EngineConfig& config, bool hugepages);

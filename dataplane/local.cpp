@@ -1,5 +1,6 @@
 // Stage 2, local: sorts what is for the hub itself, within the attachment's budgets.
 //
+// ARP and neighbour discovery are the keeper's; another worker that received them hands them over (team.hpp).
 // What only a kernel could answer (TCP to the hub, IKE, BGP) is a counted drop until an attachment has a kernel port.
 #include "dataplane/local.hpp"
 
@@ -35,6 +36,7 @@ void take_ipv6(Walk& walk, std::size_t i) noexcept {
         return walk.drop(i, DropReason::local_rate);
     if (reinterpret_cast<const Ipv6Header*>(packet.l3)->hop_limit != kNdHopLimit)
         return walk.drop(i, DropReason::nd_malformed);
+    if (!walk.worker.is_keeper()) return walk.hand_over(i, Team::kKeeper, Entry::parse);
     take_neighbour_discovery(walk, i);
 }
 
@@ -77,10 +79,12 @@ void local(Walk& walk, const Lane& in) noexcept {
     for (const std::size_t i : in) {
         Packet& packet = walk.packets[i];
         if (packet.is(Packet::kArp)) {
-            if (walk.worker.neighbour_tokens[packet.attachment.index()].take(walk.worker.budgets.neighbours, walk.now))
+            if (!walk.worker.neighbour_tokens[packet.attachment.index()].take(walk.worker.budgets.neighbours, walk.now))
+                walk.drop(i, DropReason::local_rate);
+            else if (walk.worker.is_keeper())
                 take_arp(walk, i);
             else
-                walk.drop(i, DropReason::local_rate);
+                walk.hand_over(i, Team::kKeeper, Entry::parse);
         } else if (packet.is(Packet::kIpv6)) {
             take_ipv6(walk, i);
         } else {

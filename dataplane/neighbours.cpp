@@ -10,7 +10,8 @@ Neighbours::Neighbours(std::size_t capacity, std::size_t per_attachment, std::ui
       capacity_(capacity),
       per_attachment_(per_attachment),
       entries_(std::make_unique<Slot[]>(capacity)),
-      index_(std::bit_ceil(2 * capacity), 0),
+      buckets_(std::bit_ceil(2 * capacity)),
+      index_(std::make_unique<std::atomic<std::uint32_t>[]>(buckets_)),
       per_attachment_count_(65536, 0) {
     pending_.reserve(kPending);
 }
@@ -19,29 +20,32 @@ std::size_t Neighbours::bucket_of(AttachmentId attachment, const Ipv6Address& ad
     std::uint64_t hash = address.high() * 0x9e37'79b9'7f4a'7c15ULL ^ address.low();
     hash = (hash ^ hash >> 32) * 0xd6e8'feb8'6659'fd93ULL + attachment.value();
     hash = (hash ^ hash >> 29) * 0x9e37'79b9'7f4a'7c15ULL;
-    return static_cast<std::size_t>(hash >> 20) & (index_.size() - 1);
+    return static_cast<std::size_t>(hash >> 20) & (buckets_ - 1);
 }
 
 std::uint32_t Neighbours::find(AttachmentId attachment, const Ipv6Address& address) const noexcept {
-    for (std::size_t bucket = bucket_of(attachment, address);; bucket = (bucket + 1) & (index_.size() - 1)) {
-        if (index_[bucket] == 0) return kNone;
-        const Slot& slot = entries_[index_[bucket] - 1];
-        if (slot.attachment == attachment && slot.address == address) return index_[bucket] - 1;
+    for (std::size_t bucket = bucket_of(attachment, address);; bucket = (bucket + 1) & (buckets_ - 1)) {
+        const std::uint32_t number = index_[bucket].load(std::memory_order_acquire);
+        if (number == 0) return kNone;
+        const Slot& slot = entries_[number - 1];
+        if (slot.attachment == attachment && slot.address == address) return number - 1;
     }
 }
 
 std::uint32_t Neighbours::find_or_add(AttachmentId attachment, const Ipv6Address& address) noexcept {
     std::size_t bucket = bucket_of(attachment, address);
-    for (; index_[bucket] != 0; bucket = (bucket + 1) & (index_.size() - 1)) {
-        const Slot& slot = entries_[index_[bucket] - 1];
-        if (slot.attachment == attachment && slot.address == address) return index_[bucket] - 1;
+    for (;; bucket = (bucket + 1) & (buckets_ - 1)) {
+        const std::uint32_t number = index_[bucket].load(std::memory_order_relaxed);
+        if (number == 0) break;
+        const Slot& slot = entries_[number - 1];
+        if (slot.attachment == attachment && slot.address == address) return number - 1;
     }
     const std::size_t count = count_.load(std::memory_order_relaxed);
     if (count == capacity_ || per_attachment_count_[attachment.index()] == per_attachment_) return kNone;
     ++per_attachment_count_[attachment.index()];
     entries_[count].attachment = attachment;
     entries_[count].address = address;
-    index_[bucket] = static_cast<std::uint32_t>(count + 1);
+    index_[bucket].store(static_cast<std::uint32_t>(count + 1), std::memory_order_release);
     count_.store(count + 1, std::memory_order_release);
     return static_cast<std::uint32_t>(count);
 }

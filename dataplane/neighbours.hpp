@@ -3,8 +3,8 @@
 // An entry is (attachment, address); its number is stable, so generations may keep it as a hint. An unknown neighbour
 // holds up to kHold packets while it is asked, once a second, kAsks times (RFC 1122 §2.3.2.2, RFC 4861 §7.2.2); then
 // they are dropped, and it rests for a second before the next packet asks again. Questions are the caller's to send.
-// Written by one worker; control may read entry() at any time: keys do not change once counted, and state and MAC are
-// one atomic word.
+// Written by one worker, the keeper. Other workers may call find(), link() and is_reachable() at any time, and control
+// entry(): keys do not change once they are in the index or counted, and state and MAC are one atomic word.
 #pragma once
 
 #include <atomic>
@@ -68,7 +68,7 @@ class Neighbours {
         return find(attachment, key_of(address));
     }
     std::uint32_t find(AttachmentId attachment, const Ipv6Address& address) const noexcept;
-    // kNone when the attachment, or the table, has as many as it may.
+    // Keeper. kNone when the attachment, or the table, has as many as it may.
     std::uint32_t find_or_add(AttachmentId attachment, Ipv4Address address) noexcept {
         return find_or_add(attachment, key_of(address));
     }
@@ -167,7 +167,9 @@ class Neighbours {
     std::size_t per_attachment_;
     std::unique_ptr<Slot[]> entries_;
     std::atomic<std::size_t> count_{0};
-    std::vector<std::uint32_t> index_;  // open addressing, a power of two; 0 is empty, otherwise the entry's number + 1
+    std::size_t buckets_;  // a power of two
+    // Open addressing; 0 is empty, otherwise the entry's number + 1, written when the entry is whole.
+    std::unique_ptr<std::atomic<std::uint32_t>[]> index_;
     std::vector<std::uint32_t> per_attachment_count_;
     std::vector<Pending> pending_;  // capacity kPending, never more
 };

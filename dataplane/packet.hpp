@@ -43,10 +43,11 @@ struct alignas(64) Packet {
 
     std::uint32_t who_row = 0;  // admit
     std::uint32_t hub_row = 0;
-    NexthopId nexthop;            // fit
-    AttachmentId egress;          // fit
-    std::uint32_t neighbour = 0;  // depart, of a packet that was held
-    VrfId egress_vrf;             // depart, of a packet that was held: whose the egress was then
+    NexthopId nexthop;             // fit
+    AttachmentId egress;           // fit
+    std::uint32_t neighbour = 0;   // depart, of a packet that was held
+    VrfId egress_vrf;              // depart, of a packet that was held: whose the egress was then
+    std::uint32_t generation = 0;  // depart, of a packet that goes to the keeper: whose nexthop it names, low bits
 
     // Marks.
     static constexpr std::uint16_t kIpv6 = 1;       // the family; otherwise IPv4

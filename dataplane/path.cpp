@@ -1,13 +1,18 @@
 // THE PATH: the stages in packet order. Lanes only flow down; what must go up, a reply that we make, waits for the next
 // walk.
 //
-//   received ─▶ parse ─┬─▶ local ─▶ (answers wait for the next walk)
-//                      ├─▶ follow ─┐ (later fragments wait for their first)
-//                      ├───────────┴─▶ admit ──┬─▶ fit ─▶ translate ─┬─▶ depart ─▶ transmit
-//                      └─▶ admit_errors ───────┘                     │
-//   resumed ─▶ (fragments: admit) ────────────────▶ route_back ──────┘
+//   received ─▶ (spread) ─┐
+//   handed in: parse ─────┴─▶ parse ─┬─▶ local ─▶ (answers wait for the next walk)
+//                                    ├─▶ follow ─┐ (later fragments wait for their first)
+//                                    ├───────────┴─▶ admit ──┬─▶ fit ─▶ translate ─┬─▶ depart ─┬─▶ transmit
+//                                    └─▶ admit_errors ───────┘                     │           │
+//   resumed ─▶ (fragments: admit) ────────────────────────────────▶ route_back ────┤           │
+//   handed in: depart ─────────────────────────────────────────────────────────────┘           │
+//   handed in: transmit ───────────────────────────────────────────────────────────────────────┘
 //
-// A packet that leaves this drawing was counted: dropped by its reason, consumed, or held for a neighbour.
+// A packet that leaves this drawing was counted: dropped by its reason, consumed, held for a neighbour, or handed over
+// to another worker (spread; local and depart, what is the keeper's; transmit, where the port has too few queues).
+// Spreading and transmitting, and what is handed in, are the worker's: worker.cpp.
 #include "dataplane/path.hpp"
 
 #include "dataplane/run.hpp"

@@ -2,6 +2,7 @@
 #include "dataplane/port.hpp"
 
 #include <cstring>
+#include <vector>
 
 #include <fmt/format.h>
 #include <rte_dev.h>
@@ -17,19 +18,59 @@ Error failed(const PortSpec& spec, const char* step, int code) {
             fmt::format("port {} ({}): {}: {}", spec.name, spec.devargs, step, rte_strerror(code < 0 ? -code : code))};
 }
 
-// Sets up one queue pair a worker, as many descriptors as the device allows up to ours.
-Expected<void> set_up_queues(const PortSpec& spec, std::uint16_t device, std::uint16_t queues, rte_mempool* pool) {
+constexpr std::uint64_t kRssTypes = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
+
+DeviceAbilities abilities_of(const rte_eth_dev_info& info, std::uint16_t most_queues) {
+    DeviceAbilities abilities;
+    const std::uint16_t most = most_queues == 0 ? std::uint16_t{0xffff} : most_queues;
+    abilities.receive_queues = std::min(info.max_rx_queues, most);
+    abilities.transmit_queues = std::min(info.max_tx_queues, most);
+    // net_tap names types and hashes nothing by itself: the kernel chooses the queue, by flow.
+    const bool hashes = info.driver_name != nullptr && std::strcmp(info.driver_name, "net_tap") != 0;
+    abilities.rss_types = hashes ? info.flow_type_rss_offloads : 0;
+    abilities.rss_key_bytes = info.hash_key_size;
+    abilities.lock_free_transmit = (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MT_LOCKFREE) != 0;
+    return abilities;
+}
+
+// A Toeplitz key whose bytes repeat by two hashes (a, b) and (b, a) alike, addresses and ports (Woo and Park, 2012).
+std::vector<std::uint8_t> symmetric_key(std::size_t bytes) {
+    std::vector<std::uint8_t> key(bytes);
+    for (std::size_t i = 0; i < bytes; ++i) key[i] = i % 2 == 0 ? 0x6d : 0x5a;
+    return key;
+}
+
+Expected<void> configure(const PortSpec& spec, std::uint16_t device, const PortPlan& plan, std::size_t key_bytes) {
+    rte_eth_conf conf{};
+    std::vector<std::uint8_t> key;
+    if (plan.rss_types != 0) {
+        conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+        conf.rx_adv_conf.rss_conf.rss_hf = plan.rss_types;
+        if (plan.rss_symmetric) {
+            key = symmetric_key(key_bytes);
+            conf.rx_adv_conf.rss_conf.rss_key = key.data();
+            conf.rx_adv_conf.rss_conf.rss_key_len = static_cast<std::uint8_t>(key.size());
+        }
+    }
+    if (plan.shares_transmit) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MT_LOCKFREE;
+    if (const int code = rte_eth_dev_configure(device, plan.receive_queues, plan.transmit_queues, &conf); code != 0)
+        return failed(spec, "configure", code);
+    return {};
+}
+
+// As many descriptors as the device allows, up to ours.
+Expected<void> set_up_queues(const PortSpec& spec, std::uint16_t device, const PortPlan& plan, rte_mempool* pool) {
     std::uint16_t receive = kDescriptors;
     std::uint16_t transmit = kDescriptors;
     if (const int code = rte_eth_dev_adjust_nb_rx_tx_desc(device, &receive, &transmit); code != 0)
         return failed(spec, "descriptor counts", code);
     const auto socket = static_cast<unsigned>(std::max(0, rte_eth_dev_socket_id(device)));
-    for (std::uint16_t queue = 0; queue < queues; ++queue) {
+    for (std::uint16_t queue = 0; queue < plan.receive_queues; ++queue)
         if (const int code = rte_eth_rx_queue_setup(device, queue, receive, socket, nullptr, pool); code != 0)
             return failed(spec, "receive queue", code);
+    for (std::uint16_t queue = 0; queue < plan.transmit_queues; ++queue)
         if (const int code = rte_eth_tx_queue_setup(device, queue, transmit, socket, nullptr); code != 0)
             return failed(spec, "transmit queue", code);
-    }
     return {};
 }
 
@@ -42,7 +83,7 @@ void listen_to_all(std::uint16_t device) {
 
 }  // namespace
 
-Expected<std::unique_ptr<Port>> Port::open(const PortSpec& spec, std::uint16_t queues, rte_mempool* pool) {
+Expected<std::unique_ptr<Port>> Port::open(const PortSpec& spec, std::size_t workers, rte_mempool* pool) {
     const std::string device_name = spec.devargs.substr(0, spec.devargs.find(','));
     std::uint16_t device = 0;
     if (rte_eth_dev_get_port_by_name(device_name.c_str(), &device) == 0)
@@ -58,16 +99,15 @@ Expected<std::unique_ptr<Port>> Port::open(const PortSpec& spec, std::uint16_t q
     rte_eth_dev_info info{};
     if (const int code = rte_eth_dev_info_get(device, &info); code != 0)
         return failed(spec, "device information", code);
-    if (info.max_rx_queues < queues || info.max_tx_queues < queues)
-        return Error{ErrorCode::limit, fmt::format("port {}: the device has {} queues, {} are needed", spec.name,
-                                                   std::min(info.max_rx_queues, info.max_tx_queues), queues)};
-    rte_eth_conf conf{};
-    if (const int code = rte_eth_dev_configure(device, queues, queues, &conf); code != 0)
-        return failed(spec, "configure", code);
+    if (info.max_rx_queues == 0 || info.max_tx_queues == 0)
+        return Error{ErrorCode::limit,
+                     fmt::format("port {}: the device has no queue to receive or to send", spec.name)};
+    port->plan_ = plan_port(abilities_of(info, spec.queues), workers, kRssTypes);
+    if (auto done = configure(spec, device, port->plan_, info.hash_key_size); !done) return done.error();
     // A device that cannot change its MTU (net_ring, net_pcap) has none that could be exceeded.
     if (const int code = rte_eth_dev_set_mtu(device, spec.mtu); code != 0 && code != -ENOTSUP)
         return failed(spec, "set the MTU", code);
-    if (auto ready = set_up_queues(spec, device, queues, pool); !ready) return ready.error();
+    if (auto ready = set_up_queues(spec, device, port->plan_, pool); !ready) return ready.error();
     if (const int code = rte_eth_dev_start(device); code != 0) return failed(spec, "start", code);
     listen_to_all(device);
     return port;
@@ -82,6 +122,7 @@ PortInfo Port::info() const {
     PortInfo result;
     result.name = spec_.name;
     result.devargs = spec_.devargs;
+    result.plan = plan_;
     rte_eth_dev_info info{};
     if (rte_eth_dev_info_get(device_, &info) == 0 && info.driver_name != nullptr) result.driver = info.driver_name;
     rte_ether_addr mac{};

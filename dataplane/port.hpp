@@ -1,4 +1,5 @@
-// A port: any device that DPDK drives, by its devargs, with one receive and one transmit queue a worker.
+// A port: any device that DPDK drives, by its devargs, with a receive and a transmit queue a worker where it has as
+// many.
 //
 // Opened and closed by the control thread; receive() and transmit() are the workers'. What the device itself counts or
 // drops stands beside our own accounting, never in it.
@@ -10,6 +11,7 @@
 #include <string>
 
 #include "dataplane/packet.hpp"
+#include "dataplane/port_plan.hpp"
 #include "net/address.hpp"
 #include "net/expected.hpp"
 
@@ -19,6 +21,7 @@ struct PortSpec {
     std::string name;          // what attachments call it
     std::string devargs;       // "net_tap0,iface=sk-kita", "0000:03:00.0"
     std::uint16_t mtu = 1500;  // of an IP packet, in bytes
+    std::uint16_t queues = 0;  // at most, of each direction; 0: as many as there are workers and the device has
 };
 
 struct PortInfo {  // for `show ports`
@@ -27,6 +30,7 @@ struct PortInfo {  // for `show ports`
     std::string driver;
     MacAddress mac;
     std::uint16_t mtu = 0;
+    PortPlan plan;
     bool link_up = false;         // net_tap says down once its device is in a namespace: it means nothing there
     std::uint32_t link_mbps = 0;  // 0: unknown
     std::uint64_t missed = 0;     // what the device dropped: no descriptor was free
@@ -37,14 +41,15 @@ struct PortInfo {  // for `show ports`
 
 class Port {
   public:
-    // Probes the device and starts it with `queues` queue pairs, receiving into `pool`. The error says which step
+    // Probes the device and starts it as planned for so many workers, receiving into `pool`. The error says which step
     // failed.
-    static Expected<std::unique_ptr<Port>> open(const PortSpec& spec, std::uint16_t queues, rte_mempool* pool);
+    static Expected<std::unique_ptr<Port>> open(const PortSpec& spec, std::size_t workers, rte_mempool* pool);
     ~Port();  // stops and closes the device
     Port(const Port&) = delete;
     Port& operator=(const Port&) = delete;
 
     const PortSpec& spec() const noexcept { return spec_; }
+    const PortPlan& plan() const noexcept { return plan_; }
     PortInfo info() const;
 
     // Worker: up to `frames.size()` frames; how many came.
@@ -55,6 +60,7 @@ class Port {
   private:
     Port(PortSpec spec, std::uint16_t device) : spec_(std::move(spec)), device_(device) {}
     PortSpec spec_;
+    PortPlan plan_;
     std::uint16_t device_;
 };
 

@@ -40,6 +40,8 @@ Counters& Counters::operator+=(const Counters& other) {
     polls += other.polls;
     empty_polls += other.empty_polls;
     busy_cycles += other.busy_cycles;
+    handed_over += other.handed_over;
+    handed_in += other.handed_in;
     tsc_hz = std::max(tsc_hz, other.tsc_hz);
     return *this;
 }

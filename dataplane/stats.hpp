@@ -1,7 +1,8 @@
 // What is counted: packets by port and outcome, by drop reason, and by stage of the path.
 //
 // Each worker writes counters of its own, plainly. Control never reads them: it asks, and the worker copies them
-// between two walks, so every copy balances (DESIGN: received + made = sent + dropped + punted + consumed + held).
+// between two walks, so every copy balances (received + made = sent + dropped + punted + consumed + held). What goes
+// from one worker to another is added to `held` by the first and taken off by the second: see CounterMailbox.
 #pragma once
 
 #include <array>
@@ -16,6 +17,9 @@ namespace sekisho::dataplane {
 
 // X(name, what it does), in packet order.
 #define SEKISHO_STAGES(X)                                                     \
+    X(spread, "which worker it is for, where the port cannot say")            \
+    X(hand_over, "given to another worker")                                   \
+    X(hand_in, "taken from another worker")                                   \
     X(parse, "Ethernet, VLAN, IP and L4 headers; which attachment")           \
     X(local, "ARP, neighbour discovery and echo for the hub's own addresses") \
     X(fragments, "later fragments follow their first, or wait for it")        \
@@ -56,7 +60,8 @@ struct PortCounters {
     std::uint64_t sent = 0;      // by whatever port they left
     std::uint64_t punted = 0;    // to the kernel
     std::uint64_t consumed = 0;  // answered here, or learned from
-    std::uint64_t held = 0;      // now waiting: for a neighbour, a first fragment, or the next walk
+    // Now waiting: for a neighbour, a first fragment, the next walk, another worker. Of one worker alone mod 2^64.
+    std::uint64_t held = 0;
     std::array<std::uint64_t, kDropReasonCount> dropped{};
 
     // What left by this port, whichever port it had come by.
@@ -86,6 +91,8 @@ struct Counters {
     std::uint64_t polls = 0;  // of a port's queue
     std::uint64_t empty_polls = 0;
     std::uint64_t busy_cycles = 0;  // TSC cycles in loops that found work
+    std::uint64_t handed_over = 0;  // to other workers
+    std::uint64_t handed_in = 0;    // by other workers
     std::uint64_t tsc_hz = 0;       // what a cycle is here
 
     explicit Counters(std::size_t port_count = 0) : ports(port_count) {}
@@ -93,28 +100,34 @@ struct Counters {
     Counters& operator+=(const Counters& other);
 };
 
-// How control gets a consistent copy: it asks, the worker answers between two walks. One asker at a time.
+// How control gets consistent copies: it raises one number, the call, that all workers read; each answers between two
+// walks. One asker at a time. The copies are of different moments, yet their sum is of one state that could have been:
+// a worker answers *after* it looked into a ring and *before* it takes from it. If a packet was given after its giver
+// had answered, the giver had read the call before it published the packet; the taker, who sees the packet published,
+// sees the call too, and answers before it takes. So no copy has taken what another copy has not given, and what lies
+// in the rings is the difference: `held`, summed, is exact.
 class CounterMailbox {
   public:
-    // Control: asks. Then poll taken() until it is true; `copy` is then filled.
-    void ask() noexcept { state_.store(State::asked, std::memory_order_release); }
-    bool taken(Counters& copy) {
-        if (state_.load(std::memory_order_acquire) != State::answered) return false;
+    explicit CounterMailbox(const std::atomic<std::uint64_t>& call) noexcept : call_(call) {}
+
+    // Control, having raised the call: true if the worker has answered this one; `copy` is then filled.
+    bool taken(Counters& copy) const {
+        if (answered_.load(std::memory_order_acquire) != call_.load(std::memory_order_relaxed)) return false;
         copy = copy_;
-        state_.store(State::idle, std::memory_order_relaxed);
         return true;
     }
-    // Worker, between walks.
-    bool asked() const noexcept { return state_.load(std::memory_order_relaxed) == State::asked; }
-    void answer(const Counters& counters) {
-        if (state_.load(std::memory_order_acquire) != State::asked) return;
+    // Worker, between walks. While a call is answered control reads the copy; it writes none before the next call.
+    void answer_if_asked(const Counters& counters) {
+        const std::uint64_t call = call_.load(std::memory_order_acquire);
+        if (call == answered_.load(std::memory_order_relaxed)) [[likely]]
+            return;
         copy_ = counters;
-        state_.store(State::answered, std::memory_order_release);
+        answered_.store(call, std::memory_order_release);
     }
 
   private:
-    enum class State : std::uint8_t { idle, asked, answered };
-    std::atomic<State> state_{State::idle};
+    const std::atomic<std::uint64_t>& call_;
+    std::atomic<std::uint64_t> answered_{0};
     Counters copy_;
 };
 

@@ -1,8 +1,9 @@
 // One walk: a burst of packets of one port, on its way through the stages; and what a worker keeps from walk to walk.
 //
 // Every packet of a walk is on the account of the port that it came by. A stage ends a packet by one of: drop(),
-// consume(), outbox (to be sent), hold (for a neighbour). Replies and errors that we make go to the port's ResumeQueue
-// and join its next walk, past admit and translate. Worker thread only; nothing here is shared.
+// consume(), outbox (to be sent), hold (for a neighbour), hand_over(). Replies and errors that we make go to the port's
+// ResumeQueue and join its next walk, past admit and translate. What another worker must do goes to it by hand_over().
+// Worker thread only; what workers share is the Team's.
 #pragma once
 
 #include <algorithm>
@@ -12,11 +13,12 @@
 #include <vector>
 
 #include "dataplane/fragments.hpp"
-#include "dataplane/neighbours.hpp"
+#include "dataplane/handover.hpp"
 #include "dataplane/packet.hpp"
 #include "dataplane/rate_limit.hpp"
 #include "dataplane/stats.hpp"
 #include "dataplane/tables.hpp"
+#include "dataplane/team.hpp"
 
 namespace sekisho::dataplane {
 
@@ -56,24 +58,43 @@ struct Outbox {
     }
 };
 
-// What the hub makes or answers, per second and at once.
+// What the hub makes or answers, per second and at once. Each worker has an equal share of what any of them may make;
+// ARP and neighbour discovery end at the keeper, whose budget is the node's (the others' bounds what they pass on to
+// it).
 struct Budgets {
     Rate errors;      // ICMP errors of a VRF
     Rate echo;        // echo requests to the hub, of an attachment
     Rate neighbours;  // ARP and neighbour discovery, of an attachment
-    static Budgets standard(std::uint64_t tsc_hz) noexcept {
-        return {Rate::of(1000, 100, tsc_hz), Rate::of(1000, 100, tsc_hz), Rate::of(2000, 500, tsc_hz)};
+    static Budgets standard(std::uint64_t tsc_hz, std::size_t workers) noexcept {
+        const auto share = [&](std::uint64_t whole) { return std::max<std::uint64_t>(1, whole / workers); };
+        const Rate made = Rate::of(share(1000), share(100), tsc_hz);
+        return {made, made, Rate::of(2000, 500, tsc_hz)};
     }
 };
 
-// What a worker keeps. The pool is the node's and outlives the worker.
+// What a worker keeps. The pool is the node's and outlives the worker; so does the team.
 struct WorkerState {
+    // A worker on its own, a team of one.
     WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t tsc_hz);
+    WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t tsc_hz, Team& team, WorkerId self);
+    WorkerState(const WorkerState&) = delete;
+    WorkerState& operator=(const WorkerState&) = delete;
+
+    bool is_keeper() const noexcept { return self == Team::kKeeper; }
+
+  private:
+    WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t tsc_hz, std::unique_ptr<Team> alone);
+    std::unique_ptr<Team> alone_;  // the team of one
+
+  public:
+    Team& team;
+    const WorkerId self;
 
     std::array<Packet, kWalkPackets> packets;        // of the walk that goes on; parse makes each anew from its buffer
     std::array<FragmentPlace, kWalkPackets> places;  // by packet, of those that parse found to be fragments
     Counters counters;
-    Neighbours neighbours;
+    Handover handover;
+    Neighbours& neighbours;           // the team's; the keeper writes
     Fragments fragments;
     std::vector<ResumeQueue> resume;  // by PortId
     std::vector<Outbox> outbox;       // by PortId
@@ -119,6 +140,12 @@ class Walk {
     void consume(std::size_t packet) noexcept {
         ++account.consumed;
         dropped_[dropped_count_++] = packets[packet].mbuf;
+    }
+    // Ends a packet here: `to` takes it on, entering at `entry` (parse: its frame must be as it came).
+    void hand_over(std::size_t packet, WorkerId to, Entry entry) noexcept {
+        const Packet& given = packets[packet];
+        if (entry == Entry::depart) stow(given);
+        worker.handover.give(to, {given.mbuf, origin, PortId(), entry});
     }
     // Puts a packet of our own into the origin port's next walk. It is freed and not made when the queue is full.
     void resume(const Packet& packet) noexcept;

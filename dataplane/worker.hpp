@@ -1,18 +1,21 @@
-// A worker: one thread that polls the ports, walks each burst along the path, and transmits.
+// A worker: one thread that polls its queues of the ports, walks each burst along the path, and transmits.
 //
 // It reads one snapshot of the tables a walk and reports a quiescent point after each round, by which control knows
 // when an old snapshot may be freed. With nothing to do it backs off, if it may; asleep it is offline for the RCU, so
-// control never waits for it.
+// control never waits for it. Where a port has fewer queues than there are workers, the one that polls spreads the
+// flows, and the one that has the transmit queue sends for the others: by the team's rings.
 #pragma once
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include <rte_rcu_qsbr.h>
 
 #include "dataplane/port.hpp"
+#include "dataplane/stall_watch.hpp"
 #include "dataplane/walk.hpp"
 
 namespace sekisho::dataplane {
@@ -24,36 +27,52 @@ enum class Idle : std::uint8_t {
 
 class Worker {
   public:
-    // `ports`, `tables` and `readers` outlive the worker. `thread` is its number among the readers.
+    // `ports`, `tables`, `readers`, `team` and `pool` outlive the worker. `self` is its number in the team and among
+    // the readers.
     Worker(std::span<const std::unique_ptr<Port>> ports, const std::atomic<const Tables*>& tables,
-           rte_rcu_qsbr* readers, unsigned thread, rte_mempool* pool, Idle idle);
+           rte_rcu_qsbr* readers, Team& team, WorkerId self, rte_mempool* pool, Idle idle);
 
     void run() noexcept;                                                    // the worker's thread: until stop()
     void stop() noexcept { stop_.store(true, std::memory_order_relaxed); }  // any thread
+    // Control, when no worker of the team runs any more: drops, with its reason, what is held here or handed to here.
+    void give_up() noexcept;
 
     // Control: a consistent copy of the counters; see CounterMailbox.
-    CounterMailbox& mailbox() noexcept { return mailbox_; }
-    const Neighbours& neighbours() const noexcept { return state_.neighbours; }
-    // After run() has returned.
+    const CounterMailbox& mailbox() const noexcept { return mailbox_; }
+    const Pulse& pulse() const noexcept { return pulse_; }
+    // After give_up().
     const Counters& final_counters() const noexcept { return state_.counters; }
 
   private:
+    // How this worker uses a port.
+    struct Use {
+        std::optional<QueueId> receive;  // the queue that it polls
+        bool spreads = false;
+        QueueId transmit;
+        std::optional<WorkerId> sender;  // the worker that sends for this one; none: it sends itself
+    };
+
     bool poll(PortId port, const Tables& tables) noexcept;  // true if there was work
+    bool take_handed(const Tables& tables) noexcept;        // likewise
+    bool take_burst(HandoverRing& ring, const Tables& tables) noexcept;
+    void walk_handed(std::span<const Handed> run, const Tables& tables) noexcept;
+    void finish(Walk& walk) noexcept;  // transmits, and shows the others what was handed over
     void transmit(Walk& walk) noexcept;
+    void send(Walk& walk, std::size_t port, Outbox& outbox) noexcept;
     void tend(const Tables& tables, std::uint64_t now) noexcept;  // timers, ten times a second
     void back_off(unsigned& idle_rounds) noexcept;
-    void give_up_held() noexcept;
 
     std::span<const std::unique_ptr<Port>> ports_;
     const std::atomic<const Tables*>& tables_;
     rte_rcu_qsbr* readers_;
-    unsigned thread_;
     Idle idle_;
-    QueueId queue_{0};
+    std::vector<Use> uses_;                // by PortId
+    std::vector<HandoverRing*> incoming_;  // from each other worker
     std::atomic<bool> stop_{false};
     std::uint64_t next_tend_ = 0;
     WorkerState state_;
     CounterMailbox mailbox_;
+    Pulse pulse_;
 };
 
 }  // namespace sekisho::dataplane

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""The whole path on one worker, beside testpmd io on the same port, in the same run.
+"""The whole path on one worker, beside testpmd io on the same port, and on two workers, beside one, in the same run.
 
 Both meet net_pcap with infinite_rx: prepared packets for ever, what is sent is thrown away. A cycle is one of the TSC's; cycles
 a packet are the worker thread's own CPU time, by the kernel's account, over the packets that it took. "Above testpmd" is
 the difference of the two: the port's own cost apart. Packets are in the cache here, as they are not after a NIC's DMA.
+
+Two workers are measured by what they sent, over the mean of their CPU times: through a queue each, and through one queue that
+the first worker spreads. Their peer is one worker on the same port.
 """
 import argparse
 import ipaddress
@@ -107,18 +110,18 @@ def packets_of(case):
     return [question] + port.draw(flows, max(16384, case.flows))
 
 
-class Worker:
-    """CPU time of a process's polling thread."""
+class Workers:
+    """CPU time of a process's polling threads: their mean."""
 
-    def __init__(self, pid):
-        for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-            if "worker" in (task / "comm").read_text():
-                self.path = task / "schedstat"
-                return
-        raise SystemExit(f"process {pid} has no worker thread")
+    def __init__(self, pid, count=1):
+        # EAL has a thread for each lcore but the first; testpmd's statistics need no other.
+        tasks = sorted(pathlib.Path(f"/proc/{pid}/task").iterdir(), key=lambda task: int(task.name))
+        self.paths = [task / "schedstat" for task in tasks if "worker" in (task / "comm").read_text()]
+        if len(self.paths) != count:
+            raise SystemExit(f"process {pid} has {len(self.paths)} worker threads, not {count}")
 
     def nanoseconds(self):
-        return int(self.path.read_text().split()[0])
+        return sum(int(path.read_text().split()[0]) for path in self.paths) / len(self.paths)
 
 
 def eal_arguments(memory):
@@ -134,7 +137,7 @@ class Testpmd:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.ask("start")
         self.packets()
-        self.worker = Worker(self.process.pid)
+        self.worker = Workers(self.process.pid)
 
     def ask(self, command):
         self.process.stdin.write(command + "\n")
@@ -159,19 +162,21 @@ class Testpmd:
 
 
 class Sekishod:
-    def __init__(self, build, devargs, policy, work, memory):
+    def __init__(self, build, devargs, policy, work, memory, workers=1, queues=None):
         self.build, self.socket = build, work / "control.sock"
         arguments = [build / "control/sekishod", "--socket", self.socket, "--state-dir", work / "state", "--policy", policy,
-                     "--port", f"p0={devargs}", "--idle", "poll", "--memory", str(MEMORY_MB), "--buffers", str(BUFFERS), "--lcores", "0@0,1@1",
+                     "--port", f"p0={devargs}", "--idle", "poll", "--memory", str(MEMORY_MB), "--buffers", str(BUFFERS), "--lcores", "0@0,1@1" if workers == 1 else "0@0,1@1,2@0", "--workers", str(workers),
                      "--file-prefix", f"sk-bench-{os.getpid()}"]
         if memory == "no-huge":
             arguments.append("--no-huge")
+        if queues:
+            arguments += ["--queues", str(queues)]
         self.log = open(work / "sekishod.log", "w")
         self.process = subprocess.Popen([str(a) for a in arguments], stdout=self.log, stderr=self.log)
         if self.ctl("wait-ready", "--timeout", "60") is None:
             self.stop()
             raise SystemExit((work / "sekishod.log").read_text())
-        self.worker = Worker(self.process.pid)
+        self.worker = Workers(self.process.pid, workers)
 
     def ctl(self, *words):
         result = subprocess.run([self.build / "control/sekishoctl", "--socket", self.socket, "--json", *words], capture_output=True, text=True)
@@ -268,6 +273,81 @@ def report(case, ours, theirs, above, by_stage, hertz):
     return rows
 
 
+class Pair:
+    """Two workers on one port beside one worker on it."""
+
+    def __init__(self, name, queues, goal=None, size=64):
+        self.name, self.queues, self.goal = name, queues, goal
+        self.traffic = Case(name, 4, 1000, 1000, size)
+
+
+PAIRS = [
+    Pair("two workers through queues, IPv4 64 B", None, goal=1.85),
+    Pair("two workers through the spreader, IPv4 64 B", 1, goal=1.3),
+    Pair("two workers through the spreader, IPv4 1,400 B", 1, size=1400),
+]
+HAND_OVER_GOAL = 30  # TSC cycles a packet
+
+
+def sent_a_second(hub, seconds):
+    """What was sent over the workers' mean CPU time, in packets a second."""
+    packets, cpu = hub.ctl("show", "counters")["node"]["sent"], hub.worker.nanoseconds()
+    time.sleep(seconds)
+    return (hub.ctl("show", "counters")["node"]["sent"] - packets) / (hub.worker.nanoseconds() - cpu) * 1e9
+
+
+def measure_pair(pair, options, work, memory):
+    policy = work / "policy.json"
+    policy.write_text(json.dumps(policy_of(pair.traffic)))
+    files = []
+    for queue in range(2):
+        files.append(work / f"packets{queue}.pcap")
+        port.write_pcap(files[-1], packets_of(pair.traffic))
+    spread = pair.queues == 1
+    devargs = ",".join(["net_pcap0"] + [f"rx_pcap={file}" for file in (files[:1] if spread else files)] + ["infinite_rx=1"])
+    rates, costs, lost = [], [], []
+    for _ in range(options.runs):
+        run = []
+        for workers in (1, 2):
+            with Sekishod(options.build, devargs, policy, work, memory, workers, pair.queues) as hub:
+                time.sleep(0.5)
+                before, earlier = hub.ctl("show", "stages"), hub.ctl("show", "counters")["node"]
+                run.append(sent_a_second(hub, options.seconds))
+                node, after = hub.ctl("show", "counters")["node"], hub.ctl("show", "stages")
+                # What a worker could not take is lost to the figure; anything else that is dropped is a mistake.
+                others = {reason: count - earlier["dropped"].get(reason, 0) for reason, count in node["dropped"].items() if reason != "handover_full"}
+                if node["unaccounted"] != 0 or sum(others.values()) > 0.001 * (node["received"] - earlier["received"]):
+                    raise SystemExit(f"{pair.name}: {others} of {node}")
+                full = node["dropped"].get("handover_full", 0) - earlier["dropped"].get("handover_full", 0)
+        lost.append(full / (node["received"] - earlier["received"]))
+        rates.append(run)
+        costs.append(stages(before, after))
+    return rates, costs, lost
+
+
+def report_pair(pair, rates, costs, lost):
+    ratios = [two / one for one, two in rates]
+    value = statistics.median(ratios)
+    one, two = (statistics.median(rate[i] for rate in rates) / 1e6 for i in range(2))
+    verdict = "" if pair.goal is None else f"   goal {pair.goal}: {'met' if value >= pair.goal else 'NOT met'}"
+    print(f"{pair.name}\n   {value:.2f} times one worker ({min(ratios):.2f} to {max(ratios):.2f}); {two:.2f} Mpps, one {one:.2f}{verdict}")
+    common = {"bench": "path", "runs": len(rates)}
+    rows = [{**common, "case": pair.name, "value": round(value, 3), "unit": "times one worker", "peer": "one worker", "peer_value": 1,
+             "ratio": round(value, 3), "goal": pair.goal, "met": None if pair.goal is None else value >= pair.goal,
+             "spread": [round(min(ratios), 3), round(max(ratios), 3)]}]
+    if pair.queues == 1:
+        each = [run["hand_over"] + run["hand_in"] for run in costs]
+        cost, hashing = statistics.median(each), statistics.median(run["spread"] for run in costs)
+        met = cost <= HAND_OVER_GOAL
+        print(f"   {100 * statistics.median(lost):.1f} % of what came found the ring full: near 0 when both workers have a core to themselves")
+        print(f"   hand-over {cost:.1f} cycles/packet ({min(each):.1f} to {max(each):.1f}), giver and taker; before it, choosing the worker "
+              f"{hashing:.1f}   goal {HAND_OVER_GOAL}: {'met' if met else 'NOT met'}")
+        rows.append({**common, "case": pair.name + ", hand-over", "value": round(cost, 2), "unit": "cycles/packet", "peer": None, "peer_value": None,
+                     "ratio": None, "goal": HAND_OVER_GOAL, "met": met, "spread": [round(min(each), 2), round(max(each), 2)]})
+    sys.stdout.flush()
+    return rows
+
+
 def choose_memory():
     free = sum(int((directory / "free_hugepages").read_text()) * int(directory.name.split("-")[1][:-2])
                for directory in pathlib.Path("/sys/kernel/mm/hugepages").glob("hugepages-*"))
@@ -283,14 +363,18 @@ def main():
     parser.add_argument("--case", default="", help="only cases whose name has these words")
     options = parser.parse_args()
     chosen = [case for case in CASES if options.case in case.name]
-    if not chosen:
-        sys.exit(f"no case has \"{options.case}\" in its name; there are: " + "; ".join(case.name for case in CASES))
+    pairs = [pair for pair in PAIRS if options.case in pair.name]
+    if not chosen and not pairs:
+        sys.exit(f"no case has \"{options.case}\" in its name; there are: " + "; ".join(case.name for case in CASES + PAIRS))
     memory = choose_memory()
-    print(f"one worker, {memory}, medians of {options.runs} runs")
+    print(f"{memory}, medians of {options.runs} runs")
     rows = []
     for case in chosen:
         with tempfile.TemporaryDirectory(prefix="sekisho-bench-") as work:
             rows += report(case, *measure(case, options, pathlib.Path(work), memory))
+    for pair in pairs:
+        with tempfile.TemporaryDirectory(prefix="sekisho-bench-") as work:
+            rows += report_pair(pair, *measure_pair(pair, options, pathlib.Path(work), memory))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
 

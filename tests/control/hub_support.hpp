@@ -38,6 +38,18 @@ class FakeNode final : public Node {
         counters.stages[0].bursts = 2;
         return counters;
     }
+    std::vector<dataplane::WorkerInfo> workers() override {
+        std::vector<dataplane::WorkerInfo> workers(2);
+        workers[0].lcore = 1;
+        workers[0].answered = true;
+        workers[0].counters = dataplane::Counters(1);
+        workers[0].counters.handed_over = 9;
+        workers[0].counters.ports[0].dropped[static_cast<std::size_t>(DropReason::handover_full)] = 4;
+        workers[1].worker = WorkerId(1);
+        workers[1].lcore = 2;
+        workers[1].stalled_since = std::chrono::system_clock::time_point(std::chrono::seconds(1'800'000'000));
+        return workers;
+    }
     std::vector<dataplane::PortInfo> ports() const override {
         dataplane::PortInfo first;
         first.name = "port0";

@@ -191,7 +191,7 @@ TEST_CASE("sekishoctl: every show prints a table for people and JSON for program
     TestHub hub({}, as_document(a_document({"kita"})));
     for (const char* what :
          {"generation", "operators", "attachments", "institutions", "translations", "agreements", "routes", "gates",
-          "ports", "counters", "drops", "stages", "neighbours", "tables", "policy"}) {
+          "ports", "counters", "drops", "stages", "workers", "neighbours", "tables", "policy"}) {
         INFO(what);
         const Ran table = ctl(hub, {"show", what});
         CHECK(table.exit_code == 0);

@@ -54,6 +54,8 @@ TEST_CASE("sekishod: a wrong flag or configuration is exit code 2 and is named",
     refuses({"--port", "ki ta=net_null0"}, "\"ki ta\"");
     refuses({"--memory", "plenty"}, "--memory");
     refuses({"--idle", "doze"}, "--idle");
+    refuses({"--workers", "0"}, "--workers");
+    refuses({"--queues", "many"}, "--queues");
     refuses({"--policy", directory / "none.json"}, "--policy");
     refuses({"--policy-replace"}, "--policy");
     const std::string file = directory / "sekishod.toml";
@@ -71,6 +73,18 @@ TEST_CASE("sekishod: --check says in words what is missing", "[control][sekishod
                               "state: there is no directory /no/where"})
         CHECK(missing.out.find(words) != std::string::npos);
     CHECK_FALSE(std::filesystem::exists("/no/where"));
+    const Ran few = daemon({"--check", "--port", "a=0000:99:00.0", "--port", "b=0000:99:00.1", "--workers", "9"});
+    CHECK(few.out.find("buffers: 2 NICs with a queue for each of 9 workers keep 18432 of the 32768") !=
+          std::string::npos);
+}
+
+TEST_CASE("sekishod: fewer lcores than workers is an error that says how many", "[control][sekishod]") {
+    Place place;
+    auto arguments = place.arguments();
+    for (const char* word : {"--workers", "3", "--lcores", "0@0,1@0,2@0"}) arguments.emplace_back(word);
+    const Ran ran = daemon(arguments);
+    CHECK(ran.exit_code == 1);
+    CHECK(ran.err.find("lcores name 2 for workers, 3 are needed") != std::string::npos);
 }
 
 TEST_CASE("sekishod: starts, forwards nothing yet, takes a policy, stops clean, and restarts with it",

@@ -110,6 +110,24 @@ TEST_CASE("service: a worker that does not answer makes counters unavailable, no
     CHECK(asker.result("version")["protocol"] == kProtocolVersion);
 }
 
+TEST_CASE("service: a worker that is stalled is shown so, with what it last counted", "[control]") {
+    TestHub hub;
+    hub.node.stuck = true;
+    Asker asker(hub);
+    const json workers = asker.result("show.workers")["items"];
+    REQUIRE(workers.size() == 2);
+    CHECK(workers[0]["worker"] == 0);
+    CHECK(workers[0]["lcore"] == 1);
+    CHECK(workers[0]["state"] == "running");
+    CHECK(workers[0]["stalled_since"].is_null());
+    CHECK(workers[0]["answered"] == true);
+    CHECK(workers[0]["handed_over"] == 9);
+    CHECK(workers[0]["handover_full"] == 4);
+    CHECK(workers[1]["state"] == "stalled");
+    CHECK(workers[1]["stalled_since"] == "2027-01-15T17:00:00+09:00");
+    CHECK(workers[1]["answered"] == false);
+}
+
 TEST_CASE("service: lists come in pages that together hold everything once", "[control]") {
     std::vector<std::string> ids;
     for (int i = 0; i < 250; ++i) ids.push_back("operator-" + std::to_string(i));

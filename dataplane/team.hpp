@@ -1,0 +1,41 @@
+// What the workers of a node share: the rings between them, the neighbours, and how flows are spread.
+//
+// Made by control before the workers start and freed after they have ended. Of the neighbours, one worker writes (the
+// keeper); the others read, and hand it what must be written: ARP and neighbour discovery that they received, and
+// packets for a neighbour that is not known yet. With one worker there are no rings.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "dataplane/handover.hpp"
+#include "dataplane/neighbours.hpp"
+#include "dataplane/spread.hpp"
+#include "net/ids.hpp"
+
+namespace sekisho::dataplane {
+
+class Team {
+  public:
+    static constexpr WorkerId kKeeper{0};
+
+    // `weights` by worker: how large its share of spread flows is, see Spread. `tsc_hz` is the TSC's frequency.
+    Team(std::span<const unsigned> weights, std::uint64_t tsc_hz, std::size_t ring_capacity = HandoverRing::kCapacity);
+
+    std::size_t size() const noexcept { return size_; }
+    // By the other worker: the rings that this one gives to, or takes from; null for itself.
+    std::vector<HandoverRing*> rings_from(WorkerId giver) const;
+    std::vector<HandoverRing*> rings_to(WorkerId taker) const;
+
+    Neighbours neighbours;
+    const Spread spread;
+    // How often control has asked for counters; see CounterMailbox. Control writes, workers read.
+    std::atomic<std::uint64_t> counter_call{0};
+
+  private:
+    std::size_t size_;
+    std::vector<std::unique_ptr<HandoverRing>> rings_;  // by giver, then taker
+};
+
+}  // namespace sekisho::dataplane
