@@ -38,6 +38,8 @@ void install(typename Lookups<Address>::Plan plan, const Lookups<Address>& looku
     for (const auto& table : plan.hub) report.hub_rows += table.size();
     for (const auto& table : plan.where) report.where_rows += table.size();
     report.table_bytes += lookups.memory();
+    report.row_bytes +=
+        tables.who_rows.size() * sizeof tables.who_rows[0] + tables.hub_rows.size() * sizeof tables.hub_rows[0];
 }
 
 // By VRF, the profiles of its leaves.

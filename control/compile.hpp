@@ -40,6 +40,7 @@ struct CompileReport {  // sizes, for `apply` and `show generation`
     std::size_t who_rows = 0, hub_rows = 0, where_rows = 0;
     std::size_t port_classes = 0, permissions = 0, matrix_bytes = 0;
     std::size_t table_bytes = 0;  // of lookups
+    std::size_t row_bytes = 0;    // of the rows that they lead to
     std::chrono::microseconds time{0};
     // When agreements or gates next come into or go out of force: compile again then.
     std::optional<std::chrono::system_clock::time_point> next_change;

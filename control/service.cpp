@@ -7,6 +7,7 @@
 
 #include "control/log.hpp"
 #include "control/place.hpp"
+#include "control/process_memory.hpp"
 #include "control/show_node.hpp"
 
 namespace sekisho::control {
@@ -115,6 +116,8 @@ void Service::add_methods() {
         if (auto error = params.error()) return *error;
         json result = show_generation(*generations_.running());
         result["transactions"] = generations_.transactions();
+        const ProcessMemory memory = process_memory();
+        result["memory"] = {{"resident_bytes", memory.resident}, {"most_resident_bytes", memory.most_resident}};
         return result;
     });
     now("show.policy", [this](Params params) { return show_policy(*generations_.running(), std::move(params)); });

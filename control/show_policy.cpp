@@ -46,6 +46,7 @@ json to_json(const CompileReport& report) {
             {"permissions", report.permissions},
             {"matrix_bytes", report.matrix_bytes},
             {"table_bytes", report.table_bytes},
+            {"row_bytes", report.row_bytes},
             {"microseconds", report.time.count()},
             {"next_change", report.next_change ? json(time_text(*report.next_change)) : json()}};
 }
