@@ -160,7 +160,7 @@ TEST_CASE("gates by hand: two on one target close it until both are open, and th
 }
 
 TEST_CASE("gates by hand: closed and opened within 100 ms while a commit compiles, and the commit does not open it",
-          "[control]") {
+          "[control][clock]") {
     GatedHub hub;
     Asker committing(hub);
     Asker asker(hub);

@@ -93,7 +93,7 @@ TEST_CASE("request rate: a burst, then so many a second, and no more saved up th
 }
 
 TEST_CASE("withstand: one client floods with small requests, and another's version answers within 100 ms",
-          "[control]") {
+          "[control][clock]") {
     TestHub hub;
     Flood flood(hub, a_request("version"), true);
     REQUIRE(comes_true([&] { return flood.answered > 100; }));
@@ -102,7 +102,7 @@ TEST_CASE("withstand: one client floods with small requests, and another's versi
 }
 
 TEST_CASE("withstand: one client floods with pages of a large show, and another's version answers within 100 ms",
-          "[control]") {
+          "[control][clock]") {
     const auto hub = a_hub_of(2000);
     Flood flood(*hub, a_request("show.operators"), true);
     REQUIRE(comes_true([&] { return flood.answered > 5; }));
@@ -128,7 +128,7 @@ TEST_CASE("withstand: a client that floods is served at a bounded rate and loses
 }
 
 TEST_CASE("withstand: with a worker that does not answer, a flood for its counters holds up nobody for long",
-          "[control]") {
+          "[control][clock]") {
     TestHub hub;
     hub.node.stuck = true;
     hub.node.patience = milliseconds(50);
@@ -309,7 +309,7 @@ TEST_CASE("withstand: without descriptors the daemon rests instead of spinning, 
     if (!answered) CHECK(late->read_line(std::chrono::seconds(5)));
 }
 
-TEST_CASE("withstand: two hundred that hang in the middle of a line hold up nobody", "[control]") {
+TEST_CASE("withstand: two hundred that hang in the middle of a line hold up nobody", "[control][clock]") {
     TestHub hub;
     std::vector<RawClient> hanging;
     for (int i = 0; i < 200; ++i) {
