@@ -24,6 +24,7 @@ Expected<void> AuditLog::append(const std::string& what, const nlohmann::json& m
                                    {"gid", peer.gid},
                                    {"pid", peer.pid}};
     for (const auto& [name, value] : more.items()) line[name] = value;
+    const std::lock_guard lock(mutex_);
     const std::string text =
         (half_line_ ? "\n" : "") + line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
     const ssize_t written = ::write(file_.number(), text.data(), text.size());
@@ -34,7 +35,7 @@ Expected<void> AuditLog::append(const std::string& what, const nlohmann::json& m
 }
 
 Peer AuditLog::own_peer() noexcept {
-    return {::getpid(), ::getuid(), ::getgid()};
+    return {::getpid(), ::getuid(), ::getgid(), {}};
 }
 
 }  // namespace sekisho::control

@@ -1,11 +1,12 @@
 // The audit log: one JSON line for everything that changed, or was refused to change, what the hub lets through.
 //
 // Append-only; a line is durable before append() returns, and a commit's line is written before the commit takes
-// effect: nothing changes unrecorded. Written by the compiler thread, and by the control thread before that one has
-// work. Times are Japan time with their offset (clause 7-3).
+// effect: nothing changes unrecorded. append() waits for the disk: the compiler thread and the recorder call it, and
+// the control thread only before those have work. Times are Japan time with their offset (clause 7-3).
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include <nlohmann/json_fwd.hpp>
@@ -20,7 +21,8 @@ class AuditLog {
   public:
     static Expected<std::unique_ptr<AuditLog>> open(const std::string& path);  // made with mode 0640
 
-    // Appends {"time", "what", "uid", "gid", "pid", ...more}. `peer` is who asked; the daemon itself by default.
+    // Safe from any thread. Appends {"time", "what", "uid", "gid", "pid", ...more}. `peer` is who asked; the daemon
+    // itself by default.
     Expected<void> append(const std::string& what, const nlohmann::json& more, const Peer& peer);
     static Peer own_peer() noexcept;
 
@@ -29,6 +31,7 @@ class AuditLog {
 
     std::string path_;
     FileDescriptor file_;
+    std::mutex mutex_;        // a line is written whole before the next
     bool half_line_ = false;  // the last line could not be written whole
 };
 

@@ -51,13 +51,28 @@ std::uint64_t Client::ask(const std::string& method, const std::string& params) 
     return id;
 }
 
-Client::Answer Client::answer_to(std::uint64_t id) {
+std::optional<Client::Lost> Client::read_some() {
     std::array<char, 64 * 1024> bytes;
+    for (;;) {
+        const ssize_t got = ::recv(socket_.number(), bytes.data(), bytes.size(), 0);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return lost(std::strerror(errno));
+        if (got == 0) return lost("the daemon closed the connection before it answered");
+        input_.feed({bytes.data(), static_cast<std::size_t>(got)});
+        return std::nullopt;
+    }
+}
+
+Client::Answer Client::answer_to(std::uint64_t id) {
     for (;;) {
         while (auto answer = input_.next()) {
             if (answer->oversize) return lost("an answer longer than any should be");
             auto message = parse_json(answer->text);
             if (!message || !message->is_object()) return lost("an answer that is no JSON-RPC");
+            if (message->contains("method")) {
+                notifications_.push_back(std::move((*message)["params"]));
+                continue;
+            }
             const json answered = message->value("id", json());
             if (const auto error = message->find("error"); error != message->end() && error->is_object()) {
                 // A null id: the daemon could not read a request of ours.
@@ -67,11 +82,24 @@ Client::Answer Client::answer_to(std::uint64_t id) {
             }
             if (answered == id && message->contains("result")) return std::move((*message)["result"]);
         }
-        const ssize_t got = ::recv(socket_.number(), bytes.data(), bytes.size(), 0);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return lost(std::strerror(errno));
-        if (got == 0) return lost("the daemon closed the connection before it answered");
-        input_.feed({bytes.data(), static_cast<std::size_t>(got)});
+        if (auto gone = read_some()) return *gone;
+    }
+}
+
+Client::Answer Client::next_notification() {
+    for (;;) {
+        if (!notifications_.empty()) {
+            json first = std::move(notifications_.front());
+            notifications_.pop_front();
+            return first;
+        }
+        while (auto line = input_.next()) {
+            if (line->oversize) return lost("a message longer than any should be");
+            auto message = parse_json(line->text);
+            if (!message || !message->is_object()) return lost("a message that is no JSON-RPC");
+            if (message->contains("method")) return std::move((*message)["params"]);
+        }
+        if (auto gone = read_some()) return *gone;
     }
 }
 

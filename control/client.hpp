@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -35,13 +37,18 @@ class Client {
     std::uint64_t ask(const std::string& method, const std::string& params);
     Answer answer_to(std::uint64_t id);
 
+    // The next message that answers nothing of ours: of `events`, once that was answered. Waits for it.
+    Answer next_notification();
+
   private:
     Client(std::string path, FileDescriptor socket);
+    std::optional<Lost> read_some();
     Lost lost(const std::string& words) const;
 
     std::string path_;
     FileDescriptor socket_;
     LineCutter input_;
+    std::deque<nlohmann::json> notifications_;  // that came before an answer
     std::uint64_t next_id_ = 1;
 };
 

@@ -38,6 +38,8 @@ void install(typename Lookups<Address>::Plan plan, const Lookups<Address>& looku
     for (const auto& table : plan.hub) report.hub_rows += table.size();
     for (const auto& table : plan.where) report.where_rows += table.size();
     report.table_bytes += lookups.memory();
+    report.row_bytes +=
+        tables.who_rows.size() * sizeof tables.who_rows[0] + tables.hub_rows.size() * sizeof tables.hub_rows[0];
 }
 
 // By VRF, the profiles of its leaves.
@@ -46,17 +48,23 @@ void add_profiles(const Leaves<Address>& leaves, std::vector<std::vector<std::ui
     for (const Leaf<Address>& leaf : leaves) of_vrf[leaf.vrf.index()].push_back(leaf.profile);
 }
 
-// The effective gates; numbers that no institution has are closed.
-std::vector<std::uint64_t> closed_institutions(const Policy& policy, const Numbers& numbers, const InForce& in_force) {
-    std::vector<std::uint64_t> closed(numbers.institutions.size() / 64 + 1, ~std::uint64_t{0});
+// The document's gates, as a fold of those by hand begins with them; numbers that no institution has are closed. The
+// attachments are placed by now. Its own numbers come last.
+GateTargets gate_targets(const Policy& policy, const Numbers& numbers, const InForce& in_force, const Tables& tables) {
+    GateTargets gates;
+    gates.owner_of.assign(numbers.institutions.size(), std::numeric_limits<std::uint32_t>::max());
+    gates.closed_institutions.assign(numbers.institutions.size() / 64 + 1, ~std::uint64_t{0});
     std::size_t i = 0;
     for (const auto& [name, institution] : policy.institutions) {
         const std::uint32_t number = numbers.institutions[i++];
+        if (const auto owner = numbers.operators.number_of(institution.operator_id)) gates.owner_of[number] = *owner;
         if (!in_force.node_closed && !in_force.closed_institutions.contains(name) &&
             !in_force.closed_operators.contains(institution.operator_id))
-            closed[number / 64] &= ~(std::uint64_t{1} << number % 64);
+            gates.closed_institutions[number / 64] &= ~(std::uint64_t{1} << number % 64);
     }
-    return closed;
+    for (const dataplane::Attachment& attachment : tables.attachments)
+        gates.open_attachments.push_back(attachment.open);
+    return gates;
 }
 
 // What the types of numbers leave room for: the highest attachment is kNoAttachment.
@@ -134,16 +142,17 @@ Compiler::Compiler(NodePorts ports, const CompileLimits& limits)
 Compiler::~Compiler() = default;
 
 Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generation,
-                                     std::chrono::system_clock::time_point now) {
+                                     std::chrono::system_clock::time_point now, const NamesByHand& closed_agreements) {
     const auto begin = std::chrono::steady_clock::now();
     Compiled result{std::make_unique<Tables>(), {}};
     Tables& tables = *result.tables;
     tables.generation = generation;
 
     // 1. What counts now, and the numbers of all names.
-    const auto force = in_force(policy, now);
+    auto force = in_force(policy, now);
     if (!force) return force.error();
-    const auto numbers = state_->plan_numbers(policy);
+    std::erase_if(force->agreements, [&](const auto& each) { return closed_agreements.contains(each.first); });
+    auto numbers = state_->plan_numbers(policy);
     if (!numbers) return numbers.error();
     const std::size_t vrfs = numbers->operators.size();
 
@@ -152,7 +161,8 @@ Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generat
         return placed.error();
     const auto attachment_sets = share_attachments(policy, *numbers, tables);
     if (!attachment_sets) return attachment_sets.error();
-    tables.closed_institutions = closed_institutions(policy, *numbers, *force);
+    auto gates = std::make_shared<GateTargets>(gate_targets(policy, *numbers, *force, tables));
+    tables.closed_institutions.assign(gates->closed_institutions.begin(), gates->closed_institutions.end());
     for (const IpPrefix& pool : policy.hub_pools) {
         if (pool.is_ipv4())
             tables.ipv4.hub_space.push_back(pool.ipv4());
@@ -211,6 +221,8 @@ Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generat
     tables.nexthops = std::move(ways->nexthops);
     state_->adopt(*numbers);
     tables.seal();
+    gates->numbers = std::move(*numbers);
+    result.gates = std::move(gates);
     result.report.next_change = force->next_change;
     result.report.time =
         std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);

@@ -10,9 +10,11 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
+#include "control/gate_fold.hpp"
 #include "control/policy.hpp"
 #include "dataplane/tables.hpp"
 #include "net/expected.hpp"
@@ -40,14 +42,18 @@ struct CompileReport {  // sizes, for `apply` and `show generation`
     std::size_t who_rows = 0, hub_rows = 0, where_rows = 0;
     std::size_t port_classes = 0, permissions = 0, matrix_bytes = 0;
     std::size_t table_bytes = 0;  // of lookups
+    std::size_t row_bytes = 0;    // of the rows that they lead to
     std::chrono::microseconds time{0};
     // When agreements or gates next come into or go out of force: compile again then.
     std::optional<std::chrono::system_clock::time_point> next_change;
 };
 
+using NamesByHand = std::set<std::string, std::less<>>;
+
 struct Compiled {
     std::unique_ptr<dataplane::Tables> tables;
     CompileReport report;
+    std::shared_ptr<const GateTargets> gates;  // valid while the policy is
 };
 
 class Compiler {
@@ -55,11 +61,12 @@ class Compiler {
     explicit Compiler(NodePorts ports, const CompileLimits& limits = {});
     ~Compiler();
 
-    // The tables of `policy` as of `now`. On an error nothing is changed: the next compile() starts from the last good
-    // one. Errors name the objects: overlap ("institutions \"a\" and \"b\" both have ..."), no translation, matrix too
-    // large (with the agreements that cause it), a port that this node does not have.
+    // The tables of `policy` as of `now`, without the agreements that are closed by hand. On an error nothing is
+    // changed: the next compile() starts from the last good one. Errors name the objects: overlap ("institutions \"a\"
+    // and \"b\" both have ..."), no translation, matrix too large (with the agreements that cause it), a port that this
+    // node does not have.
     Expected<Compiled> compile(const Policy& policy, std::uint64_t generation,
-                               std::chrono::system_clock::time_point now);
+                               std::chrono::system_clock::time_point now, const NamesByHand& closed_agreements = {});
 
     // Names behind numbers, for the CLI; empty when there is none. Safe from the control thread at any time.
     std::string operator_name(OperatorId id) const;

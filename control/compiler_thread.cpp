@@ -4,8 +4,8 @@
 
 namespace sekisho::control {
 
-CompilerThread::CompilerThread(EventLoop& loop) : loop_(loop), thread_([this] { run(); }) {
-    ::pthread_setname_np(thread_.native_handle(), "sk-compiler");
+CompilerThread::CompilerThread(EventLoop& loop, const char* name) : loop_(loop), thread_([this] { run(); }) {
+    ::pthread_setname_np(thread_.native_handle(), name);
 }
 
 CompilerThread::~CompilerThread() {

@@ -20,7 +20,8 @@ class CompilerThread {
     using After = std::function<void()>;  // runs on the loop's thread; may be empty
     using Work = std::function<After()>;  // runs here
 
-    explicit CompilerThread(EventLoop& loop);  // made and destroyed on the loop's thread
+    // Made and destroyed on the loop's thread. The name is what ps and gdb show: 15 characters at most.
+    explicit CompilerThread(EventLoop& loop, const char* name = "sk-compiler");
     CompilerThread(const CompilerThread&) = delete;
     CompilerThread& operator=(const CompilerThread&) = delete;
     ~CompilerThread();  // lets the work in hand finish; what waits is dropped, and no After runs any more

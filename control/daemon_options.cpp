@@ -78,6 +78,15 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
     app.add_option("--queues", queues, "queues of a port, at most; otherwise one a worker where the device has them")
         ->check(CLI::Range(1, 64));
     app.add_option("--socket", options.socket, "the control socket")->capture_default_str();
+    std::string group;
+    app.add_option("--socket-group", group,
+                   "the group that may connect, by name or number; the daemon's own by default");
+    std::vector<std::string> roles;
+    app.add_option(
+           "--role", roles,
+           "who may do what: ROLE=WHOM, as in operator=@noc; again for each. ROLE: viewer, operator, admin. WHOM: "
+           "a user, @group, or *. Without any, who may connect is a viewer; root and the daemon's user are admins")
+        ->take_all();
     app.add_option("--state-dir", options.state_directory, "keeps the last good generation and the audit log")
         ->capture_default_str();
     app.add_option("--policy", options.policy, "the policy to begin with, when the state directory holds none")
@@ -116,6 +125,13 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
             if (!port) throw CLI::ValidationError("--port", port.error().words);
             port->queues = queues;
             options.engine.ports.push_back(std::move(*port));
+        }
+        for (const std::string& rule : roles)
+            if (auto added = options.roles.add(rule); !added) throw CLI::ValidationError("--role", added.error().words);
+        if (!group.empty()) {
+            const auto found = group_named(group);
+            if (!found) throw CLI::ValidationError("--socket-group", found.error().words);
+            options.socket_group = *found;
         }
     } catch (const CLI::Success& help) {  // --help, --version
         return {std::nullopt, app.exit(help)};

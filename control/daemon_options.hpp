@@ -7,6 +7,7 @@
 #include <string>
 
 #include "control/log.hpp"
+#include "control/roles.hpp"
 #include "dataplane/engine.hpp"
 #include "net/expected.hpp"
 
@@ -15,6 +16,8 @@ namespace sekisho::control {
 struct DaemonOptions {
     dataplane::EngineConfig engine;
     std::string socket = "/run/sekisho/control.sock";
+    std::optional<gid_t> socket_group;  // the daemon's own when there is none
+    Roles roles;
     std::string state_directory = "/var/lib/sekisho";
     std::string policy;           // the initial document; "" for none
     bool policy_replace = false;  // it takes the place of what the state directory holds

@@ -50,7 +50,7 @@ using ObjectPtr = std::shared_ptr<const Object>;
 
 class Document {
   public:
-    static constexpr std::size_t kMaxText = std::size_t{256} << 20;      // bytes of a whole document
+    static constexpr std::size_t kMaxText = std::size_t{512} << 20;      // bytes of a whole document
     static constexpr std::size_t kMaxObjectText = std::size_t{1} << 20;  // bytes of one object, canonical
     static constexpr std::size_t kMaxObjects = 1'048'576;                // of one kind
     static constexpr std::size_t kMaxErrors = 100;  // reported of one text; then how many more there were

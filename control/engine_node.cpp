@@ -1,8 +1,7 @@
 #include "control/engine_node.hpp"
 
-#include <fmt/format.h>
-
 #include "control/log.hpp"
+#include "control/stall_text.hpp"
 
 namespace sekisho::control {
 
@@ -21,8 +20,9 @@ struct CompilerNames final : dataplane::Explanation::Names {
 
 }  // namespace
 
-Expected<std::unique_ptr<EngineNode>> EngineNode::make(EventLoop& loop, dataplane::Engine& engine, Compiler& compiler) {
-    std::unique_ptr<EngineNode> node(new EngineNode(engine, compiler));
+Expected<std::unique_ptr<EngineNode>> EngineNode::make(EventLoop& loop, dataplane::Engine& engine, Compiler& compiler,
+                                                       Events& events) {
+    std::unique_ptr<EngineNode> node(new EngineNode(engine, compiler, events));
     auto timer = Timer::make(loop, Timer::Clock::steady, [self = node.get()] { self->reclaim(); });
     if (!timer) return timer.error();
     node->timer_ = std::move(*timer);
@@ -44,13 +44,8 @@ void EngineNode::reclaim() {
 
 void EngineNode::watch() {
     for (const auto& event : engine_.watch()) {
-        const auto milliseconds = event.silence.count();
-        if (event.stalled)
-            log(LogLevel::error, fmt::format("worker {} is stalled: it has finished no round for {} ms",
-                                             event.worker.value(), milliseconds));
-        else
-            log(LogLevel::warning,
-                fmt::format("worker {} goes on again, after {} ms", event.worker.value(), milliseconds));
+        log(event.stalled ? LogLevel::error : LogLevel::warning, words_of(event));
+        events_.post(EventKind::worker, details_of(event));
     }
     watch_timer_->set(kWatchEvery);
 }

@@ -10,6 +10,7 @@
 
 #include "control/compile.hpp"
 #include "control/event_loop.hpp"
+#include "control/events.hpp"
 #include "control/node.hpp"
 #include "dataplane/engine.hpp"
 
@@ -18,7 +19,8 @@ namespace sekisho::control {
 class EngineNode final : public Node {
   public:
     // The others outlive the node.
-    static Expected<std::unique_ptr<EngineNode>> make(EventLoop& loop, dataplane::Engine& engine, Compiler& compiler);
+    static Expected<std::unique_ptr<EngineNode>> make(EventLoop& loop, dataplane::Engine& engine, Compiler& compiler,
+                                                      Events& events);
 
     void publish(std::unique_ptr<dataplane::Tables> tables) override;
     std::optional<dataplane::Counters> counters() override { return engine_.counters(); }
@@ -32,12 +34,14 @@ class EngineNode final : public Node {
     }
 
   private:
-    EngineNode(dataplane::Engine& engine, Compiler& compiler) : engine_(engine), compiler_(compiler) {}
+    EngineNode(dataplane::Engine& engine, Compiler& compiler, Events& events)
+        : engine_(engine), compiler_(compiler), events_(events) {}
     void reclaim();
     void watch();
 
     dataplane::Engine& engine_;
     Compiler& compiler_;
+    Events& events_;
     std::unique_ptr<Timer> timer_;
     std::unique_ptr<Timer> watch_timer_;
 };

@@ -80,6 +80,5 @@ void check_attachments(const Policy& policy, const HubSpace& hub, Findings& find
 void check_institutions(const Policy& policy, Findings& findings);  // all but their prefixes
 void check_agreements(const Policy& policy, const HubSpace& hub, Findings& findings);
 void check_routes(const Policy& policy, Findings& findings);
-void check_gates(const Policy& policy, Findings& findings);
 
 }  // namespace sekisho::control

@@ -40,7 +40,10 @@ struct Generations::Commit {
 };
 
 Generations::Generations(Parts parts)
-    : parts_(std::move(parts)), running_(std::make_shared<Generation>()), compiler_thread_(parts_.loop) {}
+    : parts_(std::move(parts)),
+      running_(std::make_shared<Generation>()),
+      recorder_(parts_.loop, parts_.state, parts_.audit),
+      compiler_thread_(parts_.loop) {}
 
 Generations::~Generations() = default;
 
@@ -50,11 +53,19 @@ Expected<std::unique_ptr<Generations>> Generations::make(Parts parts) {
         Timer::make(generations->parts_.loop, Timer::Clock::wall, [self = generations.get()] { self->recompile(); });
     if (!timer) return timer.error();
     generations->next_change_ = std::move(*timer);
+    auto gate_timer = Timer::make(generations->parts_.loop, Timer::Clock::wall, [self = generations.get()] {
+        self->parts_.events.post(EventKind::gate, {{"change", "date"}});
+        self->gates_changed(self->gates_.has_agreements(), {});
+    });
+    if (!gate_timer) return gate_timer.error();
+    generations->next_gate_change_ = std::move(*gate_timer);
     return generations;
 }
 
 Expected<void> Generations::start(std::optional<Document> initial, bool replace) {
     const WallTime now = std::chrono::system_clock::now();
+    if (auto loaded = load_gates(); !loaded) return loaded;
+    const NamesByHand closed = gates_.agreements_in_force(now);
     auto saved = parts_.state.load();
     if (!saved && !(replace && initial)) return saved.error();
     const bool has_saved = saved.has_value() && saved->has_value();
@@ -62,7 +73,7 @@ Expected<void> Generations::start(std::optional<Document> initial, bool replace)
     if (has_saved && !(replace && initial)) {
         auto document = Document::parse((*saved)->document);
         if (!document) return document.error().at("state file " + parts_.state.file());
-        auto outcome = prepare(*document, *running_, (*saved)->generation, parts_.compile, now);
+        auto outcome = prepare(*document, *running_, (*saved)->generation, parts_.compile, now, closed);
         if (auto* no = std::get_if<Refused>(&outcome))
             return no->error.at(fmt::format("generation {} of {}", (*saved)->generation, parts_.state.file()));
         Prepared& prepared = std::get<Prepared>(outcome);
@@ -75,7 +86,8 @@ Expected<void> Generations::start(std::optional<Document> initial, bool replace)
         return {};
     }
     if (initial) {
-        auto outcome = prepare(*initial, *running_, has_saved ? (*saved)->generation + 1 : 1, parts_.compile, now);
+        auto outcome =
+            prepare(*initial, *running_, has_saved ? (*saved)->generation + 1 : 1, parts_.compile, now, closed);
         if (auto* no = std::get_if<Refused>(&outcome)) return no->error;
         Prepared& prepared = std::get<Prepared>(outcome);
         const Generation& generation = *prepared.generation;
@@ -90,9 +102,10 @@ Expected<void> Generations::start(std::optional<Document> initial, bool replace)
         return {};
     }
     // Nothing is known: nothing passes.
-    auto compiled = parts_.compile(Policy(), 0, now);
+    auto compiled = parts_.compile(*running_->policy, 0, now, closed);
     if (!compiled) return compiled.error().at("the empty policy");
-    auto empty = std::make_shared<Generation>();
+    auto empty = std::make_shared<Generation>(*running_);
+    empty->gates = compiled->gates;
     empty->compiled = time_text(now);
     empty->report = compiled->report;
     run(std::move(empty), std::move(compiled->tables));
@@ -196,8 +209,8 @@ void Generations::next_commit() {
             continue;
         }
         busy_ = true;
-        compiler_thread_.submit([this, commit] {
-            auto prepared = std::make_shared<Outcome<Prepared>>(prepare_durably(*commit));
+        compiler_thread_.submit([this, commit, closed = gates_.agreements_in_force(std::chrono::system_clock::now())] {
+            auto prepared = std::make_shared<Outcome<Prepared>>(prepare_durably(*commit, closed));
             return [this, commit, prepared] { finish(commit, prepared); };
         });
         return;
@@ -206,12 +219,12 @@ void Generations::next_commit() {
 
 // Compiler thread. The order is what safety hangs on: compiled, then recorded, then saved; only then may it take
 // effect.
-Outcome<Prepared> Generations::prepare_durably(const Commit& commit) {
+Outcome<Prepared> Generations::prepare_durably(const Commit& commit, const NamesByHand& closed_agreements) {
     const Transaction& transaction = *commit.transaction;
     const std::uint64_t base = transaction.base->number;
     try {
         auto outcome = prepare(transaction.document, *transaction.base, base + 1, parts_.compile,
-                               std::chrono::system_clock::now());
+                               std::chrono::system_clock::now(), closed_agreements);
         if (commit.dry_run) {
             if (auto* prepared = std::get_if<Prepared>(&outcome)) prepared->tables.reset();
             return outcome;
@@ -275,19 +288,25 @@ void Generations::recompile() {
         return;
     }
     busy_ = true;
-    compiler_thread_.submit([this, base = running_] {
-        const WallTime now = std::chrono::system_clock::now();
-        auto compiled = std::make_shared<Expected<Compiled>>(parts_.compile(*base->policy, base->number, now));
+    const WallTime now = std::chrono::system_clock::now();
+    // A date of the policy has its line; what a gate by hand caused has the gate's.
+    const bool is_date = running_->report.next_change && *running_->report.next_change <= now;
+    compiler_thread_.submit([this, base = running_, now, is_date, closed = gates_.agreements_in_force(now),
+                             then = std::exchange(after_recompile_, {})] {
+        auto compiled = std::make_shared<Expected<Compiled>>(parts_.compile(*base->policy, base->number, now, closed));
         // Recorded as well as can be: what a date ends must end, also when the disk is full.
-        if (auto recorded = parts_.audit.append("date", {{"generation", base->number}}, AuditLog::own_peer());
-            !recorded)
-            log(LogLevel::error, recorded.error().words);
-        return [this, base, compiled, now] {
+        if (is_date)
+            if (auto recorded = parts_.audit.append("date", {{"generation", base->number}}, AuditLog::own_peer());
+                !recorded)
+                log(LogLevel::error, recorded.error().words);
+        return [this, base, compiled, now, is_date, then] {
             busy_ = false;
             if (*compiled) {
                 auto again = std::make_shared<Generation>(*base);
                 again->compiled = time_text(now);
                 again->report = (*compiled)->report;
+                again->gates = (*compiled)->gates;
+                if (is_date) parts_.events.post(EventKind::date, {{"generation", base->number}});
                 run(std::move(again), std::move((*compiled)->tables));
             } else {
                 log(LogLevel::error,
@@ -296,12 +315,16 @@ void Generations::recompile() {
                                 base->number, compiled->error().words));
                 next_change_->set_at(std::chrono::system_clock::now() + kRetryRecompile);
             }
+            for (const auto& call : then) call();
             next_commit();
         };
     });
 }
 
 void Generations::run(std::shared_ptr<const Generation> generation, std::unique_ptr<dataplane::Tables> tables) {
+    // The gates by hand as they are now, whatever they were when this was compiled.
+    fold_gates(*generation->gates, gates_.in_force(std::chrono::system_clock::now()), *tables);
+    tables_ = tables.get();
     parts_.publish(std::move(tables));
     log(LogLevel::info, fmt::format("generation {} runs, compiled in {} ms", generation->number,
                                     generation->report.time.count() / 1000));
@@ -310,6 +333,8 @@ void Generations::run(std::shared_ptr<const Generation> generation, std::unique_
     else
         next_change_->clear();
     std::swap(running_, generation);
+    if (running_->number != generation->number)
+        parts_.events.post(EventKind::generation, {{"generation", running_->number}, {"before", generation->number}});
     compiler_thread_.submit([old = std::move(generation)]() -> CompilerThread::After { return {}; });
 }
 

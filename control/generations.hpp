@@ -2,8 +2,9 @@
 //
 // A transaction is optimistic: it starts from the generation that runs at its begin, and its commit is refused when
 // another came between. A commit validates, compiles, diffs, audits and saves on the compiler thread; then the control
-// thread publishes. Whatever fails, the running generation, the state directory and the node stay as they were. The
-// control thread calls everything here; it knows no socket and no JSON-RPC.
+// thread publishes. Whatever fails, the running generation, the state directory and the node stay as they were. Gates
+// that are closed by hand stand beside the document and are folded into whatever is published, so that no commit opens
+// them. The control thread calls everything here; it knows no socket and no JSON-RPC.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,11 @@
 #include "control/audit_log.hpp"
 #include "control/batch.hpp"
 #include "control/compiler_thread.hpp"
+#include "control/events.hpp"
+#include "control/hand_gates.hpp"
 #include "control/peer.hpp"
 #include "control/prepare.hpp"
+#include "control/recorder.hpp"
 #include "control/state_store.hpp"
 
 namespace sekisho::control {
@@ -47,14 +51,22 @@ struct Compared {
     DocumentDiff diff;
 };
 
+struct GateMoved {
+    std::string id;
+    bool durable = true;  // false, of a gate that was closed: it could not be recorded, and a restart would open it
+    std::string words;    // why
+};
+
 class Generations {
   public:
     struct Parts {
         EventLoop& loop;
-        CompileCall compile;                                              // called on the compiler thread
-        std::function<void(std::unique_ptr<dataplane::Tables>)> publish;  // on the control thread
-        StateStore& state;                                                // used on the compiler thread
-        AuditLog& audit;                                                  // likewise
+        CompileCall compile;  // called on the compiler thread
+        // On the control thread. The tables live until the next call.
+        std::function<void(std::unique_ptr<dataplane::Tables>)> publish;
+        StateStore& state;  // used on the compiler thread, and the recorder
+        AuditLog& audit;    // likewise
+        Events& events;
     };
     static Expected<std::unique_ptr<Generations>> make(Parts parts);
     ~Generations();
@@ -76,6 +88,14 @@ class Generations {
     // it was a conflict, which nothing in the transaction could mend.
     void commit(ClientId client, TransactionId transaction, bool dry_run, Answer<Committed> answer);
     Expected<void> abort(ClientId client, TransactionId transaction);
+    // Closes a gate beside the document, an object as the document has them. What it closes is closed when this
+    // returns, but for an agreement; the answer comes when it is recorded, and for an agreement when it is compiled.
+    void close_gate(const Peer& peer, const nlohmann::json& gate, Answer<GateMoved> answer);
+    // Opens one that was closed by hand: recorded first. Error not_found; exists when it is the document's own.
+    void open_gate(const Peer& peer, const std::string& id, Answer<GateMoved> answer);
+    const HandGates& gates_by_hand() const noexcept { return gates_; }
+    Recorder& recorder() noexcept { return recorder_; }
+
     // Aborts its transaction. A commit that was asked for before is carried out.
     void client_gone(ClientId client);
 
@@ -89,8 +109,11 @@ class Generations {
     void next_commit();
     void finish(const std::shared_ptr<Commit>& commit, const std::shared_ptr<Outcome<Prepared>>& prepared);
     void recompile();
+    Expected<void> load_gates();
+    void gates_changed(bool agreements, std::function<void()> then);
     void run(std::shared_ptr<const Generation> generation, std::unique_ptr<dataplane::Tables> tables);
-    Outcome<Prepared> prepare_durably(const Commit& commit);  // on the compiler thread
+    // On the compiler thread.
+    Outcome<Prepared> prepare_durably(const Commit& commit, const NamesByHand& closed_agreements);
 
     Parts parts_;
     std::shared_ptr<const Generation> running_;
@@ -100,7 +123,15 @@ class Generations {
     bool busy_ = false;  // a commit or a recompilation is on the compiler thread
     bool recompile_due_ = false;
     std::unique_ptr<Timer> next_change_;
-    CompilerThread compiler_thread_;  // last, so that it has ended before what it uses
+    const dataplane::Tables* tables_ = nullptr;  // what the workers read
+    HandGates gates_;                            // as they are folded
+    HandGates recorded_gates_;                   // as they are, or are about to be, recorded
+    std::uint64_t gate_changes_ = 0;
+    std::unique_ptr<Timer> next_gate_change_;
+    std::vector<std::function<void()>> after_recompile_;
+    // Last, so that they have ended before what they use.
+    Recorder recorder_;
+    CompilerThread compiler_thread_;
 };
 
 }  // namespace sekisho::control

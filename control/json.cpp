@@ -1,6 +1,7 @@
 // A builder behind nlohmann's SAX reader that refuses what its DOM reader lets pass. Control plane only.
 #include "control/json.hpp"
 
+#include <iterator>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -149,7 +150,48 @@ Expected<json> build(std::string_view text, std::size_t max_depth, const TakeEle
     return builder.result();
 }
 
+// The pieces as one run of characters. Copies share where they are, as those of a stream's iterator do.
+class PieceIterator {
+  public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = char;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const char*;
+    using reference = const char&;
+
+    struct Source {
+        const NextPiece& next;
+        std::string_view piece;
+    };
+
+    PieceIterator() = default;  // the end
+    explicit PieceIterator(Source& source) : source_(&source) {
+        if (source.piece.empty()) fetch();
+    }
+    reference operator*() const { return source_->piece.front(); }
+    PieceIterator& operator++() {
+        source_->piece.remove_prefix(1);
+        if (source_->piece.empty()) fetch();
+        return *this;
+    }
+    bool operator==(const PieceIterator& other) const { return source_ == other.source_; }
+
+  private:
+    void fetch() {
+        source_->piece = source_->next();
+        if (source_->piece.empty()) source_ = nullptr;
+    }
+    Source* source_ = nullptr;
+};
+
 }  // namespace
+
+Expected<json> parse_json_elements(const NextPiece& next, const TakeElement& take, std::size_t max_depth) {
+    Builder builder(max_depth, &take);
+    PieceIterator::Source source{next, {}};
+    json::sax_parse(PieceIterator(source), PieceIterator(), &builder);
+    return builder.result();
+}
 
 Expected<json> parse_json(std::string_view text, std::size_t max_depth) {
     return build(text, max_depth, nullptr);

@@ -30,4 +30,9 @@ using TakeElement = std::function<void(const std::string& key, std::size_t index
 Expected<nlohmann::json> parse_json_elements(std::string_view text, const TakeElement& take,
                                              std::size_t max_depth = kMaxJsonDepth);
 
+// The same of a text that comes in pieces, until one is empty: it is never whole in memory either.
+using NextPiece = std::function<std::string_view()>;
+Expected<nlohmann::json> parse_json_elements(const NextPiece& next, const TakeElement& take,
+                                             std::size_t max_depth = kMaxJsonDepth);
+
 }  // namespace sekisho::control

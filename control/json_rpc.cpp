@@ -92,8 +92,17 @@ std::string request_line(std::uint64_t id, std::string_view method, const json& 
     return line_of({{"jsonrpc", "2.0"}, {"id", id}, {"method", method}, {"params", params}});
 }
 
+std::string notification_line(std::string_view method, const json& params) {
+    return line_of({{"jsonrpc", "2.0"}, {"method", method}, {"params", params}});
+}
+
 std::string result_line(const json& id, const json& result) {
     return line_of({{"jsonrpc", "2.0"}, {"id", id}, {"result", result}});
+}
+
+std::string result_line(const json& id, const JsonText& result) {
+    return R"({"id":)" + id.dump(-1, ' ', false, json::error_handler_t::replace) + R"(,"jsonrpc":"2.0","result":)" +
+           result.text + "}\n";
 }
 
 std::string error_line(const json& id, const RpcError& error) {

@@ -62,9 +62,16 @@ struct Refusal {
 
 std::variant<Request, Refusal> parse_request(std::string_view line);
 
+// JSON that is text already: what is large and was text before is not made a tree to be made text again.
+struct JsonText {
+    std::string text;
+};
+
 // Lines to send, their newline included.
 std::string request_line(std::uint64_t id, std::string_view method, const nlohmann::json& params);
+std::string notification_line(std::string_view method, const nlohmann::json& params);
 std::string result_line(const nlohmann::json& id, const nlohmann::json& result);
+std::string result_line(const nlohmann::json& id, const JsonText& result);
 std::string error_line(const nlohmann::json& id, const RpcError& error);
 
 }  // namespace sekisho::control

@@ -25,7 +25,7 @@ class Node {
   public:
     virtual ~Node() = default;
 
-    // Makes `tables` what the next packets meet; cannot fail.
+    // Makes `tables` what the next packets meet; cannot fail. They live at least until the next call.
     virtual void publish(std::unique_ptr<dataplane::Tables> tables) = 0;
 
     // A consistent copy, all workers together; nullopt if one did not answer in time.

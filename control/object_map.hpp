@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -63,6 +64,14 @@ class ObjectMap {
     void for_each(Call&& call) const {
         for (const auto& chunk : chunks_)
             for (const Pointer& object : *chunk) call(object);
+    }
+
+    // Calls with the objects whose ids come after `id` (all of them, if there is none), ascending, until it says false.
+    template <class Call>
+    void for_each_after(const std::optional<std::string_view>& id, Call&& call) const {
+        for (std::size_t index = id && !chunks_.empty() ? chunk_of(*id) : 0; index < chunks_.size(); ++index)
+            for (const Pointer& object : *chunks_[index])
+                if ((!id || object->id > *id) && !call(object)) return;
     }
 
     // Calls with (before, after) for every id whose object differs between the two maps, nullptr where there is none,

@@ -7,16 +7,18 @@
 
 namespace sekisho::control {
 
-StatesAt::StatesAt(const Policy& policy, std::chrono::system_clock::time_point now) : policy_(policy), now_(now) {
+StatesAt::StatesAt(const Policy& policy, std::chrono::system_clock::time_point now, std::vector<const Gate*> by_hand)
+    : policy_(policy), now_(now), in_force_(std::move(by_hand)) {
     for (const auto& [id, gate] : policy.gates)
         if (by_dates(gate.from, gate.until) == "in_force") in_force_.push_back(&gate);
 }
 
-std::string_view StatesAt::by_dates(const std::string& from, const std::string& until) const {
+std::string_view state_by_dates(const std::string& from, const std::string& until,
+                                std::chrono::system_clock::time_point now) {
     const auto begin = parse_time(from);  // the empty text, no bound, is no time either
     const auto end = parse_time(until);
-    if (end && *end <= now_) return "ended";
-    if (begin && now_ < *begin) return "to_come";
+    if (end && *end <= now) return "ended";
+    if (begin && now < *begin) return "to_come";
     return "in_force";
 }
 

@@ -21,16 +21,23 @@ struct ObjectState {
     std::vector<std::string> closed_by;  // gates, by id
 };
 
+// "in_force", "to_come" or "ended"; an empty text is no bound.
+std::string_view state_by_dates(const std::string& from, const std::string& until,
+                                std::chrono::system_clock::time_point now);
+
 // The gates and dates of a policy as of one time; the policy outlives it.
 class StatesAt {
   public:
-    StatesAt(const Policy& policy, std::chrono::system_clock::time_point now);
+    // `by_hand`: gates in force beside the policy's own.
+    StatesAt(const Policy& policy, std::chrono::system_clock::time_point now, std::vector<const Gate*> by_hand = {});
 
     // nullopt for kinds that have no state: translations and routes.
     std::optional<ObjectState> of(Kind kind, const std::string& id) const;
 
   private:
-    std::string_view by_dates(const std::string& from, const std::string& until) const;
+    std::string_view by_dates(const std::string& from, const std::string& until) const {
+        return state_by_dates(from, until, now_);
+    }
     // Closed by the gates in force of these targets.
     ObjectState by_gates(std::string_view otherwise,
                          const std::vector<std::pair<GateTarget, std::string>>& targets) const;

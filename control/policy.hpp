@@ -2,8 +2,9 @@
 //
 // control/document reads them from JSON and refuses what is malformed; control/validate refuses what contradicts
 // itself; control/compile turns a Policy into the tables that workers read. Names (ids) are the document's own; a
-// reference is by name. The closed enums are the connection rules' own terms. Values only: copied freely, no thread of
-// its own.
+// reference is by name. The closed enums are the connection rules' own terms. What is only for the record
+// (certificates, CPE, demarcations) stays in the document's text, for there are half a million of them. Values only; no
+// thread of its own.
 #pragma once
 
 #include <cstdint>
@@ -77,7 +78,6 @@ struct Attachment {
     Prefix6 subnet6;
     Ipv6Address link_local;  // from the document, or fe80:: and the MAC's EUI-64
     std::uint16_t mtu = 1500;
-    std::string demarcation;
     bool underlay = false;  // carries tunnels only
 
     bool serves(Family which) const noexcept {
@@ -87,10 +87,7 @@ struct Attachment {
 
 struct Link {  // an institution's line to its operator
     LinkMethod method = LinkMethod::ip_vpn;
-    std::string guideline;  // the edition of the guideline that an other method follows
-    std::string access_line_operator;
-    std::string cpe;
-    std::string demarcation;
+    std::string guideline;                 // the edition of the guideline that an other method follows
     std::vector<std::string> attachments;  // the first is the usual one, the others are backup lines
 };
 
@@ -98,8 +95,6 @@ struct Institution {
     std::string id;
     std::string operator_id;
     InstitutionKind kind = InstitutionKind::hospital;
-    std::string certificate;         // certificate number
-    std::string application;         // application reference
     std::vector<IpPrefix> prefixes;  // in hub space
     std::vector<Link> links;
 };

@@ -200,7 +200,7 @@ Attachment read_attachment(Fields& fields) {
     attachment.link_local = fields.address<Ipv6Address>("link_local", "an IPv6 address like fe80::1")
                                 .value_or(link_local_of(attachment.mac));
     attachment.mtu = fields.number("mtu", 1500);
-    attachment.demarcation = fields.text("demarcation");
+    fields.text("demarcation");
     attachment.underlay = fields.flag("underlay");
     return attachment;
 }
@@ -210,13 +210,12 @@ Institution read_institution(Fields& fields) {
     institution.id = fields.id("id");
     institution.operator_id = fields.id("operator");
     institution.kind = fields.choice("kind", InstitutionKind::hospital, InstitutionKind::service_provider);
-    institution.certificate = fields.text("certificate");
-    institution.application = fields.text("application");
+    for (const char* record : {"certificate", "application"}) fields.text(record);  // read to be refused, and not kept
     institution.prefixes = fields.prefixes("prefixes");
     fields.each("links", [&](Fields& link) {
+        for (const char* record : {"access_line_operator", "cpe", "demarcation"}) link.text(record);
         institution.links.push_back({link.choice("method", LinkMethod::ip_vpn, LinkMethod::other),
-                                     link.text("guideline"), link.text("access_line_operator"), link.text("cpe"),
-                                     link.text("demarcation"), link.ids("attachments")});
+                                     link.text("guideline"), link.ids("attachments")});
     });
     return institution;
 }

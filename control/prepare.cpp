@@ -6,7 +6,8 @@
 namespace sekisho::control {
 
 std::variant<Prepared, Refused> prepare(const Document& document, const Generation& base, std::uint64_t number,
-                                        const CompileCall& compile, WallTime now) {
+                                        const CompileCall& compile, WallTime now,
+                                        const NamesByHand& closed_agreements) {
     Prepared prepared;
     prepared.diff = control::diff(base.document, document);
     auto generation = std::make_shared<Generation>();
@@ -21,11 +22,12 @@ std::variant<Prepared, Refused> prepare(const Document& document, const Generati
     }
     prepared.warnings = control::warnings(policy, now);
 
-    auto compiled = compile(policy, number, now);
+    auto compiled = compile(policy, number, now, closed_agreements);
     if (!compiled) return Refused{compiled.error(), {}, {}};
     generation->committed = time_text(now);
     generation->compiled = generation->committed;
     generation->report = compiled->report;
+    generation->gates = compiled->gates;
     prepared.generation = std::move(generation);
     prepared.tables = std::move(compiled->tables);
     return prepared;

@@ -22,7 +22,8 @@
 namespace sekisho::control {
 
 using WallTime = std::chrono::system_clock::time_point;
-using CompileCall = std::function<Expected<Compiled>(const Policy&, std::uint64_t generation, WallTime now)>;
+using CompileCall = std::function<Expected<Compiled>(const Policy&, std::uint64_t generation, WallTime now,
+                                                     const NamesByHand& closed_agreements)>;
 
 struct Generation {            // immutable once it runs
     std::uint64_t number = 0;  // 0: nothing was ever committed
@@ -31,6 +32,7 @@ struct Generation {            // immutable once it runs
     std::string committed;  // time of the commit, Japan time; "" for generation 0
     std::string compiled;   // of the last compilation, which a date in the policy may have caused
     CompileReport report;
+    std::shared_ptr<const GateTargets> gates = std::make_shared<const GateTargets>();
 };
 
 struct Refused {
@@ -49,8 +51,8 @@ struct Prepared {
     std::vector<std::string> warnings;
 };
 
-// The generation `number` of `document`, to follow `base`.
+// The generation `number` of `document`, to follow `base`; without the agreements that are closed by hand.
 std::variant<Prepared, Refused> prepare(const Document& document, const Generation& base, std::uint64_t number,
-                                        const CompileCall& compile, WallTime now);
+                                        const CompileCall& compile, WallTime now, const NamesByHand& closed_agreements);
 
 }  // namespace sekisho::control

@@ -8,12 +8,15 @@
 #include <cstdio>
 #include <exception>
 #include <functional>
+#include <set>
 #include <thread>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "control/build_version.hpp"
+#include "control/completion.hpp"
+#include "control/events.hpp"
 #include "control/schema.hpp"
 
 namespace sekisho::control::cli {
@@ -93,6 +96,26 @@ void add_explain(CLI::App& command, json& packet) {
         "--fragmentable", [&packet] { packet["fragmentable"] = true; }, "without IPv4's don't-fragment bit");
 }
 
+// The options of `gate close`, sent on likewise.
+void add_close(CLI::App& command, json& gate) {
+    const auto text = [&](const char* flag, const char* name, const char* help) {
+        return command.add_option_function<std::string>(
+            flag, [&gate, name](const std::string& value) { gate[name] = value; }, help);
+    };
+    text("target", "target", "what kind of thing it closes")
+        ->required()
+        ->check(CLI::IsMember({"node", "operator", "attachment", "institution", "agreement"}));
+    text("name", "target_id", "which one; nothing for the node");
+    text("--reason", "reason", "why")
+        ->required()
+        ->check(CLI::IsMember({"maintenance", "emergency", "arrears", "violation", "expiry", "revocation"}));
+    text("--id", "id", "the gate's name; target and name by default");
+    text("--clause", "clause", "the clause that it rests on; a violation needs it");
+    text("--notice", "notice", "the notice given before; maintenance needs it");
+    text("--from", "from", "when it closes; now by default");
+    text("--until", "until", "when it opens by itself; when it is opened by default");
+}
+
 int run(int argc, char** argv) {
     Options options;
     CLI::App app{"sekishoctl: look at and change the hub, by its control socket"};
@@ -138,6 +161,40 @@ int run(int argc, char** argv) {
     auto* explains = app.add_subcommand("explain", "what would become of a packet, decision by decision");
     add_explain(*explains, packet);
     explains->callback([&] { command = [&] { return explain(options, packet); }; });
+
+    json gate = json::object();
+    std::string id;
+    auto* gates = app.add_subcommand("gate", "close and open gates by hand, at once, beside the policy");
+    gates->require_subcommand(1);
+    auto* closes =
+        gates->add_subcommand("close", "close a gate now; it stands until it is opened, whatever is applied");
+    add_close(*closes, gate);
+    closes->callback([&] { command = [&] { return close_gate(options, gate); }; });
+    auto* opens = gates->add_subcommand("open", "open a gate that was closed by hand");
+    opens->add_option("id", id, "the gate, as show gates names it")->required();
+    opens->callback([&] { command = [&] { return open_gate(options, id); }; });
+
+    std::vector<std::string> kinds;
+    std::size_t count = 0;
+    std::set<std::string> kind_names;
+    for (const EventText& kind : kEventKinds) kind_names.emplace(kind.name);
+    auto* follows = app.add_subcommand("events", "follow what happens on the node; with --json an object a line");
+    follows->add_option("--kind", kinds, "only events of this kind; again for each")->check(CLI::IsMember(kind_names));
+    follows->add_option("--count", count, "end after so many; 0: never")->capture_default_str();
+    follows->callback([&] { command = [&] { return follow_events(options, kinds, count); }; });
+    app.add_subcommand("whoami", "which role the daemon gives to you")->callback([&] {
+        command = [&] { return whoami(options); };
+    });
+
+    std::string shell;
+    auto* completes = app.add_subcommand("completion", "a script that completes this command line in a shell");
+    completes->add_option("shell", shell, "the shell")->required()->check(CLI::IsMember({"bash"}));
+    completes->callback([&] {
+        command = [&] {
+            fmt::print("{}", bash_completion(app));
+            return kOk;
+        };
+    });
 
     app.add_subcommand("schema", "the JSON Schema of policy files; needs no daemon")->callback([&] {
         command = [] { return print_schema(); };

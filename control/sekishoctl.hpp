@@ -45,6 +45,7 @@ class Daemon {
     // The two halves, as Client has them, for a connection that call() has made; nothing is printed.
     std::uint64_t ask(const std::string& method, const std::string& params) { return client_->ask(method, params); }
     Client::Answer answer_to(std::uint64_t id) { return client_->answer_to(id); }
+    std::optional<nlohmann::json> next_notification();
     // All pages of a list, their `items_name` arrays joined. If the generation changes on the way, it starts again.
     std::optional<nlohmann::json> call_pages(const std::string& method, nlohmann::json params,
                                              const std::string& items_name);
@@ -62,6 +63,10 @@ int diff(const Options& options, const std::string& file);
 int apply(const Options& options, const std::string& file, bool dry_run);
 int show(const Options& options, const std::string& what, bool all);
 int explain(const Options& options, const nlohmann::json& packet);
+int close_gate(const Options& options, nlohmann::json gate);
+int open_gate(const Options& options, const std::string& id);
+int follow_events(const Options& options, const std::vector<std::string>& kinds, std::size_t count);
+int whoami(const Options& options);
 int print_schema();
 int print_version(const Options& options);
 int wait_ready(const Options& options, double seconds);

@@ -66,6 +66,13 @@ std::optional<json> Daemon::call(const std::string& method, const json& params) 
     return std::nullopt;
 }
 
+std::optional<json> Daemon::next_notification() {
+    auto answer = client_->next_notification();
+    if (auto* params = std::get_if<json>(&answer)) return std::move(*params);
+    exit_code_ = fail(options_, std::get<Client::Lost>(answer));
+    return std::nullopt;
+}
+
 std::optional<json> Daemon::call_pages(const std::string& method, json params, const std::string& items_name) {
     for (int tries = 0; tries < kTries; ++tries) {
         json all;

@@ -240,10 +240,17 @@ int show(const Options& options, const std::string& what, bool all) {
     if (all) params["all"] = true;
     const auto result = daemon.call_pages(view->second.method, params, view->second.items);
     if (!result) return daemon.exit_code();
-    if (options.json)
+    if (options.json) {
         print(*result);
-    else
-        print_table(view->second, *result);
+        return kOk;
+    }
+    // Gates by hand are rows like the document's, and say so.
+    json rows = *result;
+    for (json gate : rows.value("by_hand", json::array())) {
+        gate["state"] = gate.value("state", "") + ", by hand since " + gate.value("since", "");
+        rows["items"].push_back(std::move(gate));
+    }
+    print_table(view->second, rows);
     return kOk;
 }
 

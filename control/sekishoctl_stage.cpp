@@ -78,6 +78,48 @@ class Batches {
     std::optional<Client::Answer> failure_;
 };
 
+// A policy file in pieces; from standard input, they are kept.
+class Pieces {
+  public:
+    explicit Pieces(const std::string& file)
+        : name_(file),
+          file_(file == "-" ? ::dup(STDIN_FILENO) : ::open(file.c_str(), O_RDONLY | O_CLOEXEC)),
+          kept_(file == "-" ? std::optional<std::string>("") : std::nullopt) {
+        if (!file_) failed();
+    }
+    // The next, valid until the one after; empty at the end, or at an error().
+    std::string_view next() {
+        while (file_ && !error_) {
+            const ssize_t got = ::read(file_.number(), piece_.data(), piece_.size());
+            if (got < 0 && errno == EINTR) continue;
+            if (got < 0) break;
+            const std::string_view piece(piece_.data(), static_cast<std::size_t>(got));
+            if (kept_) kept_->append(piece);
+            return piece;
+        }
+        if (!error_) failed();
+        return {};
+    }
+    const std::optional<Error>& error() const noexcept { return error_; }
+    // All of it, for a second look.
+    Expected<std::string> whole() {
+        if (!kept_) return read_file(name_);
+        while (!next().empty()) {
+        }
+        if (error_) return *error_;
+        return *kept_;
+    }
+
+  private:
+    void failed() { error_ = Error{ErrorCode::unavailable, fmt::format("{}: {}", name_, std::strerror(errno))}; }
+
+    std::string name_;
+    FileDescriptor file_;
+    std::optional<std::string> kept_;
+    std::optional<Error> error_;
+    std::vector<char> piece_ = std::vector<char>(256 * 1024);
+};
+
 }  // namespace
 
 Expected<std::string> read_file(const std::string& file) {
@@ -101,15 +143,16 @@ std::optional<Document> parse_document(const Options& options, const std::string
 }
 
 StagedFile stage(const Options& options, Daemon& daemon, const std::string& file) {
-    const auto text = read_file(file);
-    if (!text) return {std::nullopt, fail(options, text.error())};
+    Pieces pieces(file);
+    if (pieces.error()) return {std::nullopt, fail(options, *pieces.error())};
     const auto begun = daemon.call("begin", {{"replace", true}});
     if (!begun) return {std::nullopt, daemon.exit_code()};
     const json transaction = begun->value("transaction", json());
 
     Batches batches(daemon, transaction);
     bool odd = false;  // something that only a look at the whole file explains
-    const auto root = parse_json_elements(*text, [&](const std::string& key, std::size_t, json&& element) {
+    const NextPiece next = [&pieces] { return pieces.next(); };
+    const auto root = parse_json_elements(next, [&](const std::string& key, std::size_t, json&& element) {
         const auto kind = kind_named(key);
         if (!kind || *kind == Kind::hub)
             odd = true;
@@ -127,10 +170,13 @@ StagedFile stage(const Options& options, Daemon& daemon, const std::string& file
         }
     }
     const bool whole = batches.finish();
+    if (pieces.error()) return {std::nullopt, fail(options, *pieces.error())};
     if (whole && !odd && root->contains(name_of(Kind::hub))) return {transaction, kOk};
     const auto& failure = batches.failure();
     if (failure && std::holds_alternative<Client::Lost>(*failure))
         return {std::nullopt, fail(options, std::get<Client::Lost>(*failure))};
+    const auto text = pieces.whole();
+    if (!text) return {std::nullopt, fail(options, text.error())};
     if (!parse_document(options, file, *text)) return {std::nullopt, kRefused};
     if (failure) return {std::nullopt, fail(options, std::get<RpcError>(*failure))};
     return {std::nullopt, fail(options, Error{ErrorCode::invalid,

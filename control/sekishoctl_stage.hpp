@@ -1,7 +1,8 @@
-// Staging a policy file in a transaction: read element by element, sent batch by batch, while the daemon applies.
+// Staging a policy file in a transaction: read piece by piece, sent batch by batch, while the daemon applies.
 //
 // The daemon judges the objects. Only when something is wrong does the CLI read the file as a document itself, because
-// it knows lines and can name everything at once. Used by diff and apply.
+// it knows lines and can name everything at once; so what comes from a pipe, which cannot be read twice, is kept. Of a
+// file no more is in memory than a few batches. Used by diff and apply.
 #pragma once
 
 #include <cstddef>

@@ -91,24 +91,26 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
     if (!audit) return audit.error();
     auto loop = EventLoop::make();
     if (!loop) return loop.error();
+    Events events;
 
     auto engine = dataplane::Engine::start(options.engine);
     if (!engine) return engine.error();
     log(LogLevel::info,
         fmt::format("dataplane started, {}", (*engine)->uses_hugepages() ? "hugepages" : "no hugepages"));
     Compiler compiler(names_of(options.engine.ports));
-    auto node = EngineNode::make(**loop, **engine, compiler);
+    auto node = EngineNode::make(**loop, **engine, compiler, events);
     if (!node) return node.error();
-    auto generations =
-        Generations::make({**loop,
-                           [&compiler](const Policy& policy, std::uint64_t number, WallTime now) {
-                               return compiler.compile(policy, number, now);
-                           },
-                           [&node](std::unique_ptr<dataplane::Tables> tables) { (*node)->publish(std::move(tables)); },
-                           **state, **audit});
+    auto generations = Generations::make(
+        {**loop,
+         [&compiler](const Policy& policy, std::uint64_t number, WallTime now, const NamesByHand& closed_agreements) {
+             return compiler.compile(policy, number, now, closed_agreements);
+         },
+         [&node](std::unique_ptr<dataplane::Tables> tables) { (*node)->publish(std::move(tables)); }, **state, **audit,
+         events});
     if (!generations) return generations.error();
     if (auto started = (*generations)->start(std::move(*document), options.policy_replace); !started) return started;
-    auto service = Service::start(**loop, options.socket, **generations, **node, build_version());
+    auto service = Service::start(**loop, {options.socket, options.socket_group, options.roles, {}}, **generations,
+                                  **node, events, build_version());
     if (!service) return service.error();
 
     const FileDescriptor asked(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));

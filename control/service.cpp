@@ -7,6 +7,7 @@
 
 #include "control/log.hpp"
 #include "control/place.hpp"
+#include "control/process_memory.hpp"
 #include "control/show_node.hpp"
 
 namespace sekisho::control {
@@ -51,12 +52,16 @@ json bounded(const DocumentDiff& diff) {
 
 }  // namespace
 
-Service::Service(Generations& generations, Node& node, std::string version)
-    : generations_(generations), node_(node), version_(std::move(version)) {}
+Service::Service(Generations& generations, Node& node, Events& events, std::string version, Roles roles)
+    : generations_(generations), node_(node), events_(events), version_(std::move(version)), roles_(std::move(roles)) {}
 
-Expected<std::unique_ptr<Service>> Service::start(EventLoop& loop, const std::string& path, Generations& generations,
-                                                  Node& node, const std::string& version, ServerLimits limits) {
-    std::unique_ptr<Service> service(new Service(generations, node, version));
+Service::~Service() {
+    events_.listen({});
+}
+
+Expected<std::unique_ptr<Service>> Service::start(EventLoop& loop, Place place, Generations& generations, Node& node,
+                                                  Events& events, const std::string& version) {
+    std::unique_ptr<Service> service(new Service(generations, node, events, version, std::move(place.roles)));
     Service* const self = service.get();
     service->add_methods();
     ServerHandlers handlers;
@@ -66,10 +71,17 @@ Expected<std::unique_ptr<Service>> Service::start(EventLoop& loop, const std::st
     handlers.refused = [self](ClientId client, const std::string& words) {
         self->server_->send(client, error_line(nullptr, {RpcErrorCode::limit, words}));
     };
-    handlers.gone = [self](ClientId client) { self->generations_.client_gone(client); };
-    auto server = SocketServer::listen(loop, path, std::move(handlers), limits);
+    handlers.gone = [self](ClientId client) {
+        self->stop_listening(client);
+        self->generations_.client_gone(client);
+    };
+    auto watch = NodeWatch::make(loop, service->node_, events);
+    if (!watch) return watch.error();
+    service->watch_ = std::move(*watch);
+    auto server = SocketServer::listen(loop, place.path, std::move(handlers), place.limits, place.group);
     if (!server) return server.error();
     service->server_ = std::move(*server);
+    events.listen([self](const Event& event) { self->pass_on(event); });
     return service;
 }
 
@@ -86,23 +98,34 @@ void Service::add_methods() {
                     {"generation", generations_.running()->number},
                     {"pid", ::getpid()}};
     });
+    methods_["whoami"] = [this](Call call) {
+        if (auto error = call.params.error()) return answer(call.client, call.id, *error);
+        answer(call.client, call.id,
+               json{{"role", name_of(roles_.of(call.peer))}, {"uid", call.peer.uid}, {"gid", call.peer.gid}});
+    };
     methods_["begin"] = [this](Call call) { begin(std::move(call)); };
     methods_["batch"] = [this](Call call) { batch(std::move(call)); };
     methods_["diff"] = [this](Call call) { diff(std::move(call)); };
     methods_["commit"] = [this](Call call) { commit(std::move(call)); };
     methods_["abort"] = [this](Call call) { abort(std::move(call)); };
+    methods_["gate.close"] = [this](Call call) { close_gate(std::move(call)); };
+    methods_["gate.open"] = [this](Call call) { open_gate(std::move(call)); };
+    methods_["events"] = [this](Call call) { events(std::move(call)); };
 
     now("show.generation", [this](Params params) -> Result {
         if (auto error = params.error()) return *error;
         json result = show_generation(*generations_.running());
         result["transactions"] = generations_.transactions();
+        const ProcessMemory memory = process_memory();
+        result["memory"] = {{"resident_bytes", memory.resident}, {"most_resident_bytes", memory.most_resident}};
         return result;
     });
     now("show.policy", [this](Params params) { return show_policy(*generations_.running(), std::move(params)); });
     for (const Kind kind : kKinds) {
         if (kind == Kind::hub) continue;
         now("show." + std::string(name_of(kind)), [this, kind](Params params) {
-            return show_objects(*generations_.running(), kind, std::move(params), std::chrono::system_clock::now());
+            return show_objects(*generations_.running(), generations_.gates_by_hand(), kind, std::move(params),
+                                std::chrono::system_clock::now());
         });
     }
     now("show.tables", [this](Params params) -> Result {
@@ -126,11 +149,13 @@ void Service::take_line(ClientId client, const Peer& peer, const std::string& li
     }
     Request& request = std::get<Request>(parsed);
     const auto method = methods_.find(request.method);
-    if (method == methods_.end()) {
+    const MethodRow* const row = method_named(request.method);
+    if (method == methods_.end() || row == nullptr) {  // what no role may call is not there
         answer(client, request.id,
                RpcError{RpcErrorCode::method_not_found, "there is no method " + in_quotes(request.method)});
         return;
     }
+    if (const auto no = refusal(*row, peer, request.params)) return answer(client, request.id, *no);
     try {
         method->second({client, peer, request.id, Params(std::move(request.params))});
     } catch (const std::exception& fault) {
@@ -141,10 +166,24 @@ void Service::take_line(ClientId client, const Peer& peer, const std::string& li
     }
 }
 
+std::optional<RpcError> Service::refusal(const MethodRow& method, const Peer& peer, const json& params) {
+    const auto dry_run = params.find("dry_run");
+    const Role least = dry_run != params.end() && *dry_run == true ? method.least_for_dry_run : method.least;
+    const Role role = roles_.of(peer);
+    if (role >= least) return std::nullopt;
+    generations_.recorder().refusal(method.name, peer, name_of(role));
+    return RpcError{RpcErrorCode::permission,
+                    fmt::format("{} is for role {}, and user {} is {}", in_quotes(method.name), name_of(least),
+                                peer.uid, role == Role::none ? "nobody here" : name_of(role)),
+                    {{"role", name_of(role)}, {"least", name_of(least)}}};
+}
+
 void Service::answer(ClientId client, const std::optional<json>& id, const Result& result) {
     if (!id) return;  // a notification
     if (const auto* error = std::get_if<RpcError>(&result))
         server_->send(client, error_line(*id, *error));
+    else if (const auto* page = std::get_if<JsonText>(&result))
+        server_->send(client, result_line(*id, *page));
     else
         server_->send(client, result_line(*id, std::get<json>(result)));
 }
@@ -214,6 +253,26 @@ void Service::abort(Call call) {
     if (auto aborted = generations_.abort(call.client, transaction); !aborted)
         return answer(call.client, call.id, rpc_error(aborted.error()));
     answer(call.client, call.id, json{{"aborted", transaction}});
+}
+
+void Service::close_gate(Call call) {
+    json gate = json::object();
+    for (const char* field : {"id", "target", "target_id", "reason", "clause", "notice", "from", "until"})
+        if (auto text = call.params.text(field)) gate[field] = std::move(*text);
+    if (auto error = call.params.error()) return answer(call.client, call.id, *error);
+    generations_.close_gate(call.peer, gate, later<Outcome<GateMoved>>(call, [](const GateMoved& moved) -> Result {
+                                json result = {{"closed", moved.id}, {"durable", moved.durable}};
+                                if (!moved.durable) result["warning"] = moved.words;
+                                return result;
+                            }));
+}
+
+void Service::open_gate(Call call) {
+    const std::string id = call.params.required_text("id");
+    if (auto error = call.params.error()) return answer(call.client, call.id, *error);
+    generations_.open_gate(call.peer, id, later<Outcome<GateMoved>>(call, [](const GateMoved& moved) -> Result {
+                               return json{{"opened", moved.id}};
+                           }));
 }
 
 }  // namespace sekisho::control

@@ -4,6 +4,7 @@
 // and other clients are served. Loop's thread only.
 #pragma once
 
+#include <bitset>
 #include <functional>
 #include <map>
 #include <memory>
@@ -11,9 +12,13 @@
 #include <string>
 #include <string_view>
 
+#include "control/events.hpp"
 #include "control/generations.hpp"
 #include "control/node.hpp"
+#include "control/node_watch.hpp"
 #include "control/params.hpp"
+#include "control/resting_node.hpp"
+#include "control/roles.hpp"
 #include "control/show_policy.hpp"
 #include "control/socket_server.hpp"
 
@@ -23,26 +28,40 @@ inline constexpr int kProtocolVersion = 1;  // raised when a client of the old o
 
 class Service {
   public:
-    // Serves at `path` until it is destroyed; the others outlive it.
-    static Expected<std::unique_ptr<Service>> start(EventLoop& loop, const std::string& path, Generations& generations,
-                                                    Node& node, const std::string& version, ServerLimits limits = {});
+    struct Place {
+        std::string path;            // of the socket
+        std::optional<gid_t> group;  // whose the socket is; the daemon's when there is none
+        Roles roles;
+        ServerLimits limits;
+    };
+    // Serves at its place until it is destroyed; the others outlive it.
+    static Expected<std::unique_ptr<Service>> start(EventLoop& loop, Place place, Generations& generations, Node& node,
+                                                    Events& events, const std::string& version);
     Service(const Service&) = delete;
     Service& operator=(const Service&) = delete;
+    ~Service();
 
     std::size_t clients() const noexcept { return server_->clients(); }
 
   private:
     struct Call {
         ClientId client;
-        Peer peer;
+        const Peer& peer;
         std::optional<nlohmann::json> id;  // none: answered to nobody
         Params params;
     };
     using Method = std::function<void(Call)>;
 
-    Service(Generations& generations, Node& node, std::string version);
+    struct Listener {
+        std::bitset<kEventKinds.size()> kinds;
+        std::uint64_t lost = 0;  // since the last that was sent
+    };
+
+    Service(Generations& generations, Node& node, Events& events, std::string version, Roles roles);
     void add_methods();
     void take_line(ClientId client, const Peer& peer, const std::string& line);
+    // Nothing, or why the peer may not call it so.
+    std::optional<RpcError> refusal(const MethodRow& method, const Peer& peer, const nlohmann::json& params);
     void answer(ClientId client, const std::optional<nlohmann::json>& id, const Result& result);
     // Answers a call that is done later: keeps the client until then.
     template <class Done, class Write>
@@ -53,11 +72,22 @@ class Service {
     void diff(Call call);
     void commit(Call call);
     void abort(Call call);
+    void close_gate(Call call);
+    void open_gate(Call call);
+
+    // The event stream: control/service_events.cpp.
+    void events(Call call);
+    void pass_on(const Event& event);
+    void stop_listening(ClientId client);
 
     Generations& generations_;
-    Node& node_;
+    RestingNode node_;
+    Events& events_;
     std::string version_;
+    Roles roles_;
     std::map<std::string, Method, std::less<>> methods_;
+    std::map<ClientId, Listener> listeners_;
+    std::unique_ptr<NodeWatch> watch_;
     std::unique_ptr<SocketServer> server_;
 };
 

@@ -1,5 +1,7 @@
 #include "control/show_policy.hpp"
 
+#include <fmt/format.h>
+
 #include "control/calendar.hpp"
 #include "control/object_state.hpp"
 #include "control/place.hpp"
@@ -23,14 +25,12 @@ Page page_of(const Document& document, Kind kind, const std::optional<std::strin
     Page page;
     std::size_t bytes = 0;
     bool full = false;
-    document.for_each(kind, [&](const ObjectPtr& object) {
-        if (full || (after && object->id <= *after)) return;
-        if (page.objects.size() == limit || bytes >= kPageBytes) {
-            full = true;
-            return;
-        }
+    document.objects(kind).for_each_after(after, [&](const ObjectPtr& object) {
+        full = page.objects.size() == limit || bytes >= kPageBytes;
+        if (full) return false;
         page.objects.push_back(object);
         bytes += object->text.size();
+        return true;
     });
     if (full) page.next = page.objects.back()->id;
     return page;
@@ -46,8 +46,20 @@ json to_json(const CompileReport& report) {
             {"permissions", report.permissions},
             {"matrix_bytes", report.matrix_bytes},
             {"table_bytes", report.table_bytes},
+            {"row_bytes", report.row_bytes},
             {"microseconds", report.time.count()},
             {"next_change", report.next_change ? json(time_text(*report.next_change)) : json()}};
+}
+
+json to_json(const HandGates& gates, WallTime now) {
+    json items = json::array();
+    for (const auto& [id, gate] : gates.all())
+        items.push_back({{"id", id},
+                         {"object", json::parse(gate.object->text)},
+                         {"state", state_by_dates(gate.gate().from, gate.gate().until, now)},
+                         {"since", gate.since},
+                         {"uid", gate.uid}});
+    return items;
 }
 
 json counts_of(const DocumentDiff& diff) {
@@ -66,23 +78,24 @@ json show_generation(const Generation& generation) {
             {"tables", to_json(generation.report)}};
 }
 
-Result show_objects(const Generation& generation, Kind kind, Params params, WallTime now) {
+Result show_objects(const Generation& generation, const HandGates& gates, Kind kind, Params params, WallTime now) {
     const auto after = params.text("after");
     const std::uint64_t limit = params.number("limit", kPageObjects, kPageObjects);
     if (limit == 0) params.refuse("limit", "must be at least 1");
     if (auto error = params.error()) return *error;
     const Page page = page_of(generation.document, kind, after, limit);
-    const StatesAt states(*generation.policy, now);
-    json items = json::array();
+    const StatesAt states(*generation.policy, now, gates.in_force(now));
+    std::string items;
     for (const ObjectPtr& object : page.objects) {
-        json item = {{"id", object->id}, {"object", json::parse(object->text)}};
-        if (const auto state = states.of(kind, object->id)) {
-            item["state"] = state->word;
-            item["closed_by"] = state->closed_by;
-        }
-        items.push_back(std::move(item));
+        items +=
+            fmt::format(R"({}{{"id":{},"object":{})", items.empty() ? "" : ",", json(object->id).dump(), object->text);
+        if (const auto state = states.of(kind, object->id))
+            items += fmt::format(R"(,"state":"{}","closed_by":{})", state->word, json(state->closed_by).dump());
+        items += "}";
     }
-    return json{{"generation", generation.number}, {"items", std::move(items)}, {"next", page.next}};
+    const bool has_by_hand = kind == Kind::gates && !after;
+    return JsonText{fmt::format(R"({{"generation":{},"items":[{}],"next":{}{}}})", generation.number, items,
+                                page.next.dump(), has_by_hand ? R"(,"by_hand":)" + to_json(gates, now).dump() : "")};
 }
 
 Result show_policy(const Generation& generation, Params params) {
@@ -94,10 +107,10 @@ Result show_policy(const Generation& generation, Params params) {
     if (auto error = params.error()) return *error;
 
     const Page page = page_of(generation.document, *kind_named(kind), after, limit);
-    json objects = json::array();
-    for (const ObjectPtr& object : page.objects) objects.push_back(json::parse(object->text));
-    return json{
-        {"generation", generation.number}, {"kind", kind}, {"objects", std::move(objects)}, {"next", page.next}};
+    std::string objects;
+    for (const ObjectPtr& object : page.objects) objects += (objects.empty() ? "" : ",") + object->text;
+    return JsonText{fmt::format(R"({{"generation":{},"kind":"{}","objects":[{}],"next":{}}})", generation.number, kind,
+                                objects, page.next.dump())};
 }
 
 }  // namespace sekisho::control

@@ -12,15 +12,17 @@
 
 namespace sekisho::control {
 
-using Result = std::variant<nlohmann::json, RpcError>;
+using Result = std::variant<nlohmann::json, RpcError, JsonText>;
 
 nlohmann::json to_json(const CompileReport& report);
+nlohmann::json to_json(const HandGates& gates, WallTime now);
 nlohmann::json counts_of(const DocumentDiff& diff);  // as to_json(diff) has them
 
 nlohmann::json show_generation(const Generation& generation);
 // Parameters: after (an id), limit. {"generation", "items": [{"id", "object", "state", "closed_by"}], "next"}; state
 // and closed_by where the kind has them.
-Result show_objects(const Generation& generation, Kind kind, Params params, WallTime now);
+// Of gates, the first page has "by_hand" too: [{"id", "object", "state", "since", "uid"}].
+Result show_objects(const Generation& generation, const HandGates& gates, Kind kind, Params params, WallTime now);
 // Parameters: kind, after, limit: the objects as they were written. {"generation", "kind", "objects", "next"}.
 Result show_policy(const Generation& generation, Params params);
 

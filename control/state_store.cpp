@@ -79,18 +79,24 @@ Expected<std::unique_ptr<StateStore>> StateStore::open(const std::string& direct
 }
 
 Expected<std::optional<StateStore::Saved>> StateStore::load() const {
-    const FileDescriptor file(::open(this->file().c_str(), O_RDONLY | O_CLOEXEC));
+    return load(file(), "start with --policy FILE --policy-replace, or restore the file");
+}
+
+Expected<std::optional<StateStore::Saved>> StateStore::load_gates() const {
+    return load(gates_file(), "restore it, or remove it and close by hand again what has to be closed");
+}
+
+Expected<std::optional<StateStore::Saved>> StateStore::load(const std::string& path, const char* remedy) {
+    const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file) {
         if (errno == ENOENT) return std::optional<Saved>();
-        return system_error(this->file(), "opening");
+        return system_error(path, "opening");
     }
-    auto bytes = read_all(file, this->file());
+    auto bytes = read_all(file, path);
     if (!bytes) return bytes.error();
 
-    const auto damaged = [this](const std::string& how) {
-        return Error{ErrorCode::invalid, fmt::format("state file {} is damaged: {}; start with --policy FILE "
-                                                     "--policy-replace, or restore the file",
-                                                     this->file(), how)};
+    const auto damaged = [&](const std::string& how) {
+        return Error{ErrorCode::invalid, fmt::format("state file {} is damaged: {}; {}", path, how, remedy)};
     };
     // A line that describes the rest, then the document itself.
     const std::size_t newline = bytes->find('\n');
@@ -114,7 +120,14 @@ Expected<std::optional<StateStore::Saved>> StateStore::load() const {
 }
 
 Expected<void> StateStore::save(const Saved& saved) {
-    const std::string path = file();
+    return save(saved, file());
+}
+
+Expected<void> StateStore::save_gates(const Saved& saved) {
+    return save(saved, gates_file());
+}
+
+Expected<void> StateStore::save(const Saved& saved, const std::string& path) {
     const std::string beside = path + ".new";
     const json header = {{"format", kFormat},
                          {"generation", saved.generation},

@@ -1,8 +1,9 @@
-// The state directory: the last good generation's document, kept over restarts.
+// The state directory: the last good generation's document, and the gates closed by hand, kept over restarts.
 //
 // save() is durable before it returns (written beside, fsync, renamed, directory fsync), so a crash leaves the old
 // generation or the new one and never half of one; load() checks length and CRC-32 and refuses a damaged file instead
-// of guessing. One daemon a directory, held by a lock. The compiler thread saves; the control thread loads before that.
+// of guessing. One daemon a directory, held by a lock. The compiler thread saves generations and the
+// recorder gates; the control thread loads before that.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +34,14 @@ class StateStore {
     // nullopt: nothing was ever saved. Error invalid: the file is damaged; the words say how and what to do.
     Expected<std::optional<Saved>> load() const;
     Expected<void> save(const Saved& saved);
+    // The same for the gates closed by hand; their document is control/hand_gates' text.
+    std::string gates_file() const { return directory_ + "/gates"; }
+    Expected<std::optional<Saved>> load_gates() const;
+    Expected<void> save_gates(const Saved& saved);
 
   private:
+    static Expected<std::optional<Saved>> load(const std::string& path, const char* remedy);
+    Expected<void> save(const Saved& saved, const std::string& path);
     StateStore(std::string directory, FileDescriptor lock) : directory_(std::move(directory)), lock_(std::move(lock)) {}
 
     std::string directory_;

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 namespace sekisho::control {
 
@@ -55,7 +56,7 @@ Expected<void> clear_the_place(const std::string& path, const sockaddr_un& addre
 
 }  // namespace
 
-Expected<FileDescriptor> listen_at(const std::string& path) {
+Expected<FileDescriptor> listen_at(const std::string& path, std::optional<gid_t> group) {
     const auto address = address_of(path);
     if (!address) return address.error();
     if (auto cleared = clear_the_place(path, *address); !cleared) return cleared.error();
@@ -67,7 +68,8 @@ Expected<FileDescriptor> listen_at(const std::string& path) {
     const bool bound = ::bind(listening.number(), generic(*address), sizeof *address) == 0;
     ::umask(before);
     if (!bound) return system_error(path, "binding");
-    if (::chmod(path.c_str(), kMode) != 0 || ::listen(listening.number(), kBacklog) != 0) {
+    if ((group && ::chown(path.c_str(), static_cast<uid_t>(-1), *group) != 0) || ::chmod(path.c_str(), kMode) != 0 ||
+        ::listen(listening.number(), kBacklog) != 0) {
         const Error error = system_error(path, "listening");
         ::unlink(path.c_str());
         return error;

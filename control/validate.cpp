@@ -62,8 +62,8 @@ void check_institutions(const Policy& policy, Findings& findings) {
     }
 }
 
-void check_gates(const Policy& policy, Findings& findings) {
-    const auto exists = [&](const Gate& gate) {
+void check_one_gate(const Policy& policy, const std::string& id, const Gate& gate, Findings& findings) {
+    const auto exists = [&] {
         switch (gate.target) {
             case GateTarget::node: return true;
             case GateTarget::operator_: return policy.operators.contains(gate.target_id);
@@ -73,23 +73,27 @@ void check_gates(const Policy& policy, Findings& findings) {
         }
         return false;
     };
-    for (const auto& [id, gate] : policy.gates) {
-        ObjectFindings about(findings, "gates", id);
-        const std::string target(name_of(gate.target));
-        if (gate.target == GateTarget::node && !gate.target_id.empty())
-            about.wrong("target_id", "a gate of the node has none, not " + in_quotes(gate.target_id));
-        else if (gate.target != GateTarget::node && gate.target_id.empty())
-            about.wrong("target_id", "is missing: which " + target + " the gate closes");
-        else if (!exists(gate))
-            about.dangling("target_id", target, gate.target_id);
-        if (gate.reason == GateReason::maintenance && gate.notice.empty())
-            about.wrong("notice", "is missing: maintenance needs the notice given before (clause 6-1)");
-        if (gate.reason == GateReason::violation && gate.clause.empty())
-            about.wrong("clause", "is missing: a violation is of a clause (clause 6-2)");
-        if (gate.reason == GateReason::arrears && gate.from.empty() && gate.clause.empty())
-            about.wrong("from", "is missing: arrears need a due date, or a clause (clause 6-2)");
-        about.period("from", gate.from, "until", gate.until, false);
-    }
+    ObjectFindings about(findings, "gates", id);
+    const std::string target(name_of(gate.target));
+    if (gate.target == GateTarget::node && !gate.target_id.empty())
+        about.wrong("target_id", "a gate of the node has none, not " + in_quotes(gate.target_id));
+    else if (gate.target != GateTarget::node && gate.target_id.empty())
+        about.wrong("target_id", "is missing: which " + target + " the gate closes");
+    else if (!exists())
+        about.dangling("target_id", target, gate.target_id);
+    if (gate.reason == GateReason::maintenance && gate.notice.empty())
+        about.wrong("notice", "is missing: maintenance needs the notice given before (clause 6-1)");
+    if (gate.reason == GateReason::violation && gate.clause.empty())
+        about.wrong("clause", "is missing: a violation is of a clause (clause 6-2)");
+    if (gate.reason == GateReason::arrears && gate.from.empty() && gate.clause.empty())
+        about.wrong("from", "is missing: arrears need a due date, or a clause (clause 6-2)");
+    about.period("from", gate.from, "until", gate.until, false);
+}
+
+std::vector<Error> check_gate(const Policy& policy, const std::string& id, const Gate& gate) {
+    Findings findings;
+    check_one_gate(policy, id, gate, findings);
+    return findings.take();
 }
 
 std::vector<Error> validate(const Policy& policy) {
@@ -103,7 +107,7 @@ std::vector<Error> validate(const Policy& policy) {
     check_institutions(policy, findings);
     check_agreements(policy, hub, findings);
     check_routes(policy, findings);
-    check_gates(policy, findings);
+    for (const auto& [id, gate] : policy.gates) check_one_gate(policy, id, gate, findings);
     return findings.take();
 }
 

@@ -21,6 +21,9 @@ inline constexpr std::size_t kMaxValidationErrors = 100;
 // unsupported for what this version cannot do, invalid otherwise. Empty: the policy may be compiled.
 std::vector<Error> validate(const Policy& policy);
 
+// What is wrong with one gate in this policy, as validate() would say it.
+std::vector<Error> check_gate(const Policy& policy, const std::string& id, const Gate& gate);
+
 // What is allowed and yet worth a second look, one sentence each: agreements that cannot matter, certifications that
 // end within 180, 90, 30 or 7 days of `now` or have ended (clause 5-1). Bounded likewise.
 std::vector<std::string> warnings(const Policy& policy, std::chrono::system_clock::time_point now);

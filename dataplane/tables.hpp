@@ -3,7 +3,8 @@
 // control/ compiles it, publishes it by one pointer, and frees it when every worker has passed a quiescent point.
 // Workers read it and nothing else of the policy. Three kinds of table by role: `who` (operator space to institution),
 // `hub` (hub space to institution and way out), `where` (operator space to nexthop); a lookup gives the index of a row
-// in the vectors below. The only words here that workers write are the nexthops' neighbour hints, which are a cache.
+// in the vectors below. The only words here that workers write are the nexthops' neighbour hints, which are a cache,
+// and the only ones that control changes once they are published are the gates.
 #pragma once
 
 #include <array>
@@ -13,6 +14,7 @@
 #include <memory>
 #include <vector>
 
+#include "dataplane/gate_word.hpp"
 #include "dataplane/matrix.hpp"
 #include "lpm/fib.hpp"
 #include "nat/prefix_map.hpp"
@@ -29,7 +31,7 @@ struct Attachment {
     VlanId vlan{kUntagged};
     VrfId vrf;
     OperatorId owner;
-    bool open = false;  // false: a gate closes it, or it is a hole in the numbering
+    GateWord<bool> open = false;  // false: a gate closes it, or it is a hole in the numbering
     bool serves_ipv4 = false;
     bool serves_ipv6 = false;
     std::uint16_t mtu = 1500;  // of an IP packet, in bytes
@@ -111,7 +113,7 @@ struct Tables {
     Permissions permissions;
     std::vector<Matrix> matrices;  // by source VRF
 
-    std::vector<std::uint64_t> closed_institutions;  // one bit an InstitutionId: its effective gate
+    std::vector<GateWord<std::uint64_t>> closed_institutions;  // one bit an InstitutionId: its effective gate
 
     template <class Address>
     const FamilyTables<Address>& family() const noexcept {

@@ -94,7 +94,7 @@ struct WorkerState {
     std::array<FragmentPlace, kWalkPackets> places;  // by packet, of those that parse found to be fragments
     Counters counters;
     Handover handover;
-    Neighbours& neighbours;           // the team's; the keeper writes
+    Neighbours& neighbours;  // the team's; the keeper writes
     Fragments fragments;
     std::vector<ResumeQueue> resume;  // by PortId
     std::vector<Outbox> outbox;       // by PortId

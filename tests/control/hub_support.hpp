@@ -25,13 +25,26 @@ class FakeNode final : public Node {
     void publish(std::unique_ptr<dataplane::Tables> tables) override {
         const std::lock_guard lock(mutex);
         published.push_back(tables->generation);
+        running = std::move(tables);
+    }
+    // Of what runs: whether the institution's bit is set, the attachment open.
+    bool is_closed(std::uint32_t institution) {
+        const std::lock_guard lock(mutex);
+        return running->is_closed(InstitutionId(institution));
+    }
+    bool is_open(std::size_t attachment) {
+        const std::lock_guard lock(mutex);
+        return running->attachments[attachment].open;
     }
     std::optional<dataplane::Counters> counters() override {
-        if (stuck) return std::nullopt;
+        if (stuck) {
+            std::this_thread::sleep_for(patience.load());
+            return std::nullopt;
+        }
         dataplane::Counters counters(2);
         counters.ports[0].received = 10;
         counters.ports[0].sent = 7;
-        counters.ports[0].dropped[static_cast<std::size_t>(DropReason::no_agreement)] = 3;
+        counters.ports[0].dropped[static_cast<std::size_t>(DropReason::no_agreement)] = 3 + more_drops;
         counters.ports[1].received = 1;
         counters.ports[1].dropped[static_cast<std::size_t>(DropReason::ttl_expired)] = 1;
         counters.stages[0].packets = 11;
@@ -51,8 +64,11 @@ class FakeNode final : public Node {
         return workers;
     }
     std::vector<dataplane::PortInfo> ports() const override {
+        ++looks;
         dataplane::PortInfo first;
         first.name = "port0";
+        first.link_up = link_up;
+        first.missed = missed;
         first.driver = "net_fake";
         dataplane::PortInfo second;
         second.name = "port1";
@@ -62,6 +78,8 @@ class FakeNode final : public Node {
         std::vector<dataplane::Neighbours::Entry> entries;
         for (std::uint32_t i = 0; i < 2500; ++i)
             entries.push_back({AttachmentId(0), Ipv4Address(0x0a000000U + i), dataplane::Neighbours::Link()});
+        entries[0].link = dataplane::Neighbours::Link(first_neighbour, MacAddress());
+        entries[1].link = dataplane::Neighbours::Link(second_neighbour, MacAddress());
         return entries;
     }
     Expected<dataplane::Explanation> explain(const dataplane::ImaginedPacket& packet) const override {
@@ -89,22 +107,40 @@ class FakeNode final : public Node {
         return published;
     }
 
-    std::atomic<bool> stuck{false};
+    std::atomic<bool> stuck{false};  // counters() waits for `patience` and gives nothing
+    std::atomic<std::chrono::milliseconds> patience{std::chrono::milliseconds(0)};
+    std::atomic<bool> link_up{false};
+    std::atomic<std::uint64_t> missed{0}, more_drops{0};
+    std::atomic<dataplane::Neighbours::State> first_neighbour{}, second_neighbour{};
+    mutable std::atomic<int> looks{0};  // calls of ports()
     std::mutex mutex;
     std::vector<std::uint64_t> published;
+    std::unique_ptr<dataplane::Tables> running;
 };
 
 // Stands in for the Compiler.
 class FakeCompiler {
   public:
-    Expected<Compiled> compile(const Policy& policy, std::uint64_t generation, WallTime) {
+    Expected<Compiled> compile(const Policy& policy, std::uint64_t generation, WallTime now,
+                               const NamesByHand& closed) {
         ++calls;
         std::unique_lock lock(mutex);
         changed.wait(lock, [this] { return !held; });
         if (const auto bad = policy.operators.find("uncompilable"); bad != policy.operators.end())
             return Error{ErrorCode::unsupported, "operators \"uncompilable\": cannot be compiled"};
+        {
+            const std::lock_guard guard(closed_mutex);
+            closed_agreements = closed;
+        }
         Compiled compiled;
-        compiled.tables = std::make_unique<dataplane::Tables>();
+        if (real) {
+            auto done = real->compile(policy, generation, now, closed);
+            if (!done) return done.error();
+            compiled = std::move(*done);
+        } else {
+            compiled.tables = std::make_unique<dataplane::Tables>();
+            compiled.gates = std::make_shared<GateTargets>();
+        }
         compiled.tables->generation = generation;
         compiled.report.who_rows = policy.institutions.size();
         compiled.report.next_change = std::exchange(next_change, std::nullopt);
@@ -122,6 +158,14 @@ class FakeCompiler {
         changed.notify_all();
     }
 
+    NamesByHand last_closed_agreements() {
+        const std::lock_guard guard(closed_mutex);
+        return closed_agreements;
+    }
+
+    std::unique_ptr<Compiler> real;  // if it is set, its tables are what is published
+    std::mutex closed_mutex;
+    NamesByHand closed_agreements;
     std::atomic<int> calls{0};
     std::optional<WallTime> next_change;  // of the next compilation only
     std::mutex mutex;
@@ -132,7 +176,8 @@ class FakeCompiler {
 class TestHub {
   public:
     explicit TestHub(const std::string& state_directory = {}, std::optional<Document> initial = {},
-                     bool replace = false) {
+                     bool replace = false, const Roles& roles = {}, std::unique_ptr<Compiler> real = {}) {
+        compiler.real = std::move(real);
         set_log_level(LogLevel::error);
         directory_of_state = state_directory.empty() ? directory / "state" : state_directory;
         loop = std::move(*EventLoop::make());
@@ -142,12 +187,13 @@ class TestHub {
         audit = std::move(*AuditLog::open(directory_of_state + "/audit.jsonl"));
         generations = std::move(*Generations::make(
             {*loop,
-             [this](const Policy& policy, std::uint64_t number, WallTime now) {
-                 return compiler.compile(policy, number, now);
+             [this](const Policy& policy, std::uint64_t number, WallTime now, const NamesByHand& closed) {
+                 return compiler.compile(policy, number, now, closed);
              },
-             [this](std::unique_ptr<dataplane::Tables> tables) { node.publish(std::move(tables)); }, *state, *audit}));
+             [this](std::unique_ptr<dataplane::Tables> tables) { node.publish(std::move(tables)); }, *state, *audit,
+             events}));
         started = generations->start(std::move(initial), replace);
-        auto served = Service::start(*loop, socket(), *generations, node, "test");
+        auto served = Service::start(*loop, {socket(), {}, roles, {}}, *generations, node, events, "test");
         REQUIRE(served);
         service = std::move(*served);
         thread = std::make_unique<LoopThread>(*loop);
@@ -176,6 +222,7 @@ class TestHub {
     FakeNode node;
     FakeCompiler compiler;
     std::unique_ptr<EventLoop> loop;
+    Events events;
     std::unique_ptr<StateStore> state;
     std::unique_ptr<AuditLog> audit;
     std::unique_ptr<Generations> generations;

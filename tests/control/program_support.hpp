@@ -8,6 +8,7 @@
 #include <iterator>
 #include <spawn.h>
 #include <string>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <vector>
 
@@ -63,10 +64,19 @@ class Program {
     // The exit code; 128 and more for a signal.
     int wait() {
         int status = 0;
-        ::waitpid(pid_, &status, 0);
+        rusage usage{};
+        ::wait4(pid_, &status, 0, &usage);
+        most_resident_ = static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
         pid_ = 0;
         return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     }
+    // Whether wait() would return at once.
+    bool has_ended() const {
+        siginfo_t information{};
+        return ::waitid(P_PID, static_cast<id_t>(pid_), &information, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+               information.si_pid == pid_;
+    }
+    std::uint64_t most_resident() const noexcept { return most_resident_; }  // bytes; after wait()
     pid_t pid() const noexcept { return pid_; }
     std::string out() const { return content_of(directory_ / "out"); }
     std::string err() const { return content_of(directory_ / "err"); }
@@ -74,6 +84,7 @@ class Program {
   private:
     TemporaryDirectory directory_;
     pid_t pid_ = 0;
+    std::uint64_t most_resident_ = 0;
 };
 
 struct Ran {

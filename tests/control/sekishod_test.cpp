@@ -58,6 +58,9 @@ TEST_CASE("sekishod: a wrong flag or configuration is exit code 2 and is named",
     refuses({"--queues", "many"}, "--queues");
     refuses({"--policy", directory / "none.json"}, "--policy");
     refuses({"--policy-replace"}, "--policy");
+    refuses({"--role", "boss=root"}, "ROLE=WHOM");
+    refuses({"--role", "viewer=@no-such-group"}, "no-such-group");
+    refuses({"--socket-group", "no-such-group"}, "no-such-group");
     const std::string file = directory / "sekishod.toml";
     write_file(file, "# ours\nmemory = 256\nmemroy = 3\n");
     refuses({"--config", file}, file + " line 3");
