@@ -145,8 +145,9 @@ void SocketServer::serve(Client& client, std::uint32_t events) {
     } else {
         if ((events & EPOLLIN) != 0) read_some(client);
         if ((events & EPOLLOUT) != 0 && !client.broken) write_some(client);
+        if (client.broken) take_leave(client);  // it went between the event and now
     }
-    if (!client.broken) look_for_line(client);
+    look_for_line(client);
     settle(client);
 }
 

@@ -183,7 +183,7 @@ TEST_CASE("events: while nobody listens the node is not looked at", "[control]")
         Listener listener(hub);
         CHECK(comes_true([&] { return hub.node.looks > 2; }));
     }
-    REQUIRE(comes_true([&] { return hub.service->clients() == 0; }));
+    REQUIRE(comes_true([&] { return hub.clients() == 0; }));
     const int looks = hub.node.looks;
     std::this_thread::sleep_for(std::chrono::milliseconds(1200));
     CHECK(hub.node.looks == looks);

@@ -204,11 +204,18 @@ class TestHub {
     }
 
     std::string socket() const { return directory / "s"; }
-    // Counted by the loop's thread: the service is its own.
+    // Asked on the loop's thread, whose own the service and the generations are.
+    template <class Ask>
+    auto on_loop(Ask ask) const {
+        std::promise<decltype(ask())> answer;
+        loop->post([&] { answer.set_value(ask()); });
+        return answer.get_future().get();
+    }
     std::size_t clients() const {
-        std::promise<std::size_t> counted;
-        loop->post([&] { counted.set_value(service->clients()); });
-        return counted.get_future().get();
+        return on_loop([this] { return service->clients(); });
+    }
+    std::size_t transactions() const {
+        return on_loop([this] { return generations->transactions(); });
     }
     std::vector<nlohmann::json> audit_lines() const {
         std::ifstream stream(directory_of_state + "/audit.jsonl");

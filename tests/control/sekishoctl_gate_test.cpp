@@ -34,14 +34,14 @@ TEST_CASE("sekishoctl gate: a wrong command line is exit code 2, a refused gate 
     CHECK(refused.exit_code == 1);
     CHECK(refused.err.find("nobody") != std::string::npos);
     CHECK(asked(hub, {"gate", "open", "operator-kita"}).exit_code == 1);
-    CHECK(hub.generations->gates_by_hand().all().empty());
+    CHECK(hub.on_loop([&] { return hub.generations->gates_by_hand().all().empty(); }));
 }
 
 TEST_CASE("sekishoctl gate: close, show, open; and events tell both as they happen", "[control][sekishoctl]") {
     TestHub hub({}, as_document(a_document({"kita"})));
     Program events(path_from("SEKISHOCTL"),
                    {"--socket", hub.socket(), "events", "--json", "--count", "2", "--kind", "gate"});
-    REQUIRE(comes_true([&] { return hub.service->clients() == 1; }));
+    REQUIRE(comes_true([&] { return hub.clients() == 1; }));
     Asker probe(hub);
     probe.result("version");  // it was taken after the other's request had been
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
@@ -76,7 +76,7 @@ TEST_CASE("sekishoctl: whoami says the role, and events end with exit code 3 whe
     auto hub = std::make_unique<TestHub>();
     CHECK(asked(*hub, {"whoami"}).out.starts_with("admin, uid "));
     Program events(path_from("SEKISHOCTL"), {"--socket", hub->socket(), "events"});
-    REQUIRE(comes_true([&] { return hub->service->clients() == 1; }));
+    REQUIRE(comes_true([&] { return hub->clients() == 1; }));
     hub.reset();
     CHECK(events.wait() == 3);
 }
