@@ -43,7 +43,7 @@ void compare(const std::string& field, const json* before, const json* after, st
         if (!before->contains(key)) compare(name(key), nullptr, &value, changes);
 }
 
-// DESIGN: the reverse cell of a stateless agreement tells a reply by its source port alone where the protocol has no
+// The reverse cell of a stateless agreement tells a reply by its source port alone where the protocol has no
 // mark of who opened, so the service may open towards the client too.
 void note_of(const Object& object, std::vector<std::string>& notes) {
     const auto* agreement = std::get_if<Agreement>(&object.value);

@@ -1,4 +1,4 @@
-// One question put to compiled tables, in the order of DESIGN's journey: who, hub, cell and gates, where.
+// One question put to compiled tables, in the order of the path: who, hub, cell and gates, where.
 #include "net/headers.hpp"
 #include "tests/control/compile_support.hpp"
 
