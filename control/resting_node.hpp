@@ -28,10 +28,10 @@ class RestingNode final : public Node {
     }
 
     std::vector<dataplane::WorkerInfo> workers() override {
-        if (std::chrono::steady_clock::now() < rests_until_) return workers_;
+        if (std::chrono::steady_clock::now() < workers_rest_until_) return workers_;
         workers_ = node_.workers();
         for (const dataplane::WorkerInfo& worker : workers_)
-            if (!worker.answered) rests_until_ = std::chrono::steady_clock::now() + kRest;
+            if (!worker.answered) workers_rest_until_ = std::chrono::steady_clock::now() + kRest;
         return workers_;
     }
 
@@ -50,7 +50,8 @@ class RestingNode final : public Node {
     static constexpr std::chrono::milliseconds kRest{500};
     Node& node_;
     std::chrono::steady_clock::time_point rests_until_;
-    std::vector<dataplane::WorkerInfo> workers_;  // of the last time that all were asked
+    std::chrono::steady_clock::time_point workers_rest_until_;  // apart: counters that rest leave no workers to show
+    std::vector<dataplane::WorkerInfo> workers_;                // of the last time that all were asked
 };
 
 }  // namespace sekisho::control

@@ -9,6 +9,7 @@
 #include <catch2/catch.hpp>
 
 #include "tests/control/hub_support.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace sekisho;
 using namespace sekisho::control;
@@ -147,8 +148,7 @@ TEST_CASE("roles: docs/control-socket.md has the table as it is in the code", "[
 
 TEST_CASE("roles: each role is refused what is above it, is told so, and the refusal is audited", "[control]") {
     if (::geteuid() != 0) {
-        WARN("SKIPPED: needs root, to ask as other users");
-        return;
+        return sekisho::test::skip("needs root, to ask as other users");
     }
     TestHub hub({}, as_document(a_document({"kita"})), false, roles_of({"viewer=4001", "operator=@4002"}));
     REQUIRE(hub.started);
@@ -198,8 +198,7 @@ TEST_CASE("roles: each role is refused what is above it, is told so, and the ref
 
 TEST_CASE("roles: a client that asks for what is not its own cannot fill the audit log", "[control]") {
     if (::geteuid() != 0) {
-        WARN("SKIPPED: needs root, to ask as another user");
-        return;
+        return sekisho::test::skip("needs root, to ask as another user");
     }
     TestHub hub;
     std::filesystem::permissions(hub.directory.path(), std::filesystem::perms(0755));

@@ -101,6 +101,15 @@ TEST_CASE("service: drops are told by reason with sentence, rule and port; count
     CHECK(asker.result("show.stages")["items"][1]["packets_per_burst"].is_null());
 }
 
+TEST_CASE("service: workers are shown while a worker that is stuck leaves no counters", "[control]") {
+    TestHub hub;
+    Asker asker(hub);
+    hub.node.stuck = true;
+    CHECK(asker.error("show.counters")["data"]["name"] == "unavailable");
+    CHECK(asker.result("show.workers")["items"].size() == 2);
+    CHECK(asker.result("show.workers")["items"].size() == 2);
+}
+
 TEST_CASE("service: a worker that does not answer makes counters unavailable, not the daemon", "[control]") {
     TestHub hub;
     hub.node.stuck = true;
