@@ -121,15 +121,20 @@ void admit(Walk& walk, const Lane& in, Lane& admitted) noexcept {
 
     // 1. One pass over the headers.
     const std::size_t count = in.size();
+    bool one_vrf = true;
     for (std::size_t n = 0; n < count; ++n) {
         const Packet& packet = walk.packets[in[n]];
         const auto& header = header_of<Address>(packet);
         vrfs[n] = packet.vrf.value();
+        one_vrf &= vrfs[n] == vrfs[0];
         sources[n] = lpm::KeyOf<Address>::of(address_of(header.source));
         destinations[n] = lpm::KeyOf<Address>::of(address_of(header.destination));
     }
     // 2. Who is asking. 3. Where it wants to go.
-    family.who.find(vrfs.data(), sources.data(), who.data(), count);
+    if (one_vrf)  // a port with one line, or one operator's
+        family.who.find(vrfs[0], sources.data(), who.data(), count);
+    else
+        family.who.find(vrfs.data(), sources.data(), who.data(), count);
     family.hub.find(lpm::TableId{0}, destinations.data(), hub.data(), count);
     const WhoRow<Address>* const who_rows = family.who_rows.data();
     const HubRow<Address>* const hub_rows = family.hub_rows.data();

@@ -20,20 +20,24 @@ std::uint32_t number_of(Walk& walk, AttachmentId attachment, const Address& addr
 }
 
 // The neighbour that the packet goes to next, or kNone: see number_of().
-std::uint32_t find_neighbour(Walk& walk, const Packet& packet) noexcept {
+[[gnu::noinline]] std::uint32_t look_for_neighbour(Walk& walk, const Packet& packet) noexcept {
     const Nexthop& nexthop = walk.tables.nexthops[packet.nexthop.index()];
     const bool ipv6 = packet.is(Packet::kIpv6);
     if (nexthop.kind == Nexthop::Kind::gateway) {
-        std::atomic<std::uint32_t>& hint = walk.tables.neighbour_hints[packet.nexthop.index()];
-        const std::uint32_t known = hint.load(std::memory_order_relaxed);
-        if (known != Tables::kNoHint) return known;
         const std::uint32_t found = ipv6 ? number_of(walk, nexthop.attachment, nexthop.gateway6)
                                          : number_of(walk, nexthop.attachment, nexthop.gateway4);
-        if (found != Neighbours::kNone) hint.store(found, std::memory_order_relaxed);
+        if (found != Neighbours::kNone)
+            walk.tables.neighbour_hints[packet.nexthop.index()].store(found, std::memory_order_relaxed);
         return found;
     }
     if (ipv6) return number_of(walk, packet.egress, header_of<Ipv6Address>(packet).destination.address());
     return number_of(walk, packet.egress, Ipv4Address(header_of<Ipv4Address>(packet).destination));
+}
+
+// The same, quick for a gateway that was found before: only gateways have hints.
+[[gnu::always_inline]] inline std::uint32_t find_neighbour(Walk& walk, const Packet& packet) noexcept {
+    const std::uint32_t known = walk.tables.neighbour_hints[packet.nexthop.index()].load(std::memory_order_relaxed);
+    return known != Tables::kNoHint ? known : look_for_neighbour(walk, packet);
 }
 
 void to_outbox(Walk& walk, const Packet& packet, PortId port) noexcept {

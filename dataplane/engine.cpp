@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <numeric>
 #include <thread>
 
 #include <fmt/format.h>
@@ -42,18 +43,20 @@ Expected<std::vector<unsigned>> worker_lcores(std::size_t wanted) {
     return lcores;
 }
 
-// Who polls less gets more of what is spread: each worker's weight is how many queues fewer than the busiest it polls,
-// and one.
+// Each worker's share of what is spread, so that all have as much to do: who polls has receiving, hashing and mostly
+// sending to do already, which cost about half of what the path of a packet costs. With work of 3 a packet, 1 for the
+// queues that a worker polls and 2 for the path, a share is what is left until all have the same.
 std::vector<unsigned> spread_weights(const std::vector<std::unique_ptr<Port>>& ports, std::size_t workers) {
-    std::vector<unsigned> polled(workers, 0);
+    std::vector<std::size_t> polled(workers, 0);
     for (std::size_t port = 0; port < ports.size(); ++port)
         for (std::size_t worker = 0; worker < workers; ++worker)
             if (ports[port]->plan().receive_queue_of(PortId(static_cast<std::uint16_t>(port)),
                                                      WorkerId(static_cast<std::uint16_t>(worker)), workers))
                 ++polled[worker];
-    const unsigned most = *std::max_element(polled.begin(), polled.end());
-    for (unsigned& each : polled) each = most - each + 1;
-    return polled;
+    const std::size_t all = 3 * std::accumulate(polled.begin(), polled.end(), std::size_t{0});
+    std::vector<unsigned> weights;
+    for (const std::size_t each : polled) weights.push_back(static_cast<unsigned>(all - std::min(all, workers * each)));
+    return weights;
 }
 
 int run_worker(void* worker) {

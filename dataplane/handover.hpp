@@ -86,12 +86,13 @@ class HandoverRing {
   private:
     std::size_t mask_;
     std::unique_ptr<Handed[]> slots_;
+    // What both touch has lines of its own: a taker that waits looks at tail_ all the time.
     alignas(64) std::atomic<std::size_t> tail_{0};  // the giver writes, the taker reads
-    std::size_t written_ = 0;                       // the giver's own, up to seen_head_
+    alignas(64) std::atomic<std::size_t> head_{0};  // the taker writes, the giver reads
+    alignas(64) std::size_t written_ = 0;           // the giver's own, up to seen_head_
     std::size_t published_ = 0;
     std::size_t seen_head_ = 0;
-    alignas(64) std::atomic<std::size_t> head_{0};  // the taker writes, the giver reads
-    std::size_t taken_ = 0;                         // the taker's own, up to seen_tail_
+    alignas(64) std::size_t taken_ = 0;  // the taker's own, up to seen_tail_
     std::size_t seen_tail_ = 0;
 };
 

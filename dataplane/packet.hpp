@@ -91,17 +91,21 @@ static_assert(sizeof(Packet) == 64);
 // Packets that share a fate so far, by their place in the walk's array, in order of arrival.
 class Lane {
   public:
-    void add(std::size_t packet) noexcept { index_[count_++] = static_cast<std::uint8_t>(packet); }
+    // Not a byte: what is written through one may be anything to the compiler, and every table's address would be read
+    // again after each packet.
+    using Index = std::uint16_t;
+
+    void add(std::size_t packet) noexcept { index_[count_++] = static_cast<Index>(packet); }
     std::size_t size() const noexcept { return count_; }
     bool empty() const noexcept { return count_ == 0; }
     void clear() noexcept { count_ = 0; }
-    const std::uint8_t* begin() const noexcept { return index_.data(); }
-    const std::uint8_t* end() const noexcept { return index_.data() + count_; }
+    const Index* begin() const noexcept { return index_.data(); }
+    const Index* end() const noexcept { return index_.data() + count_; }
     std::size_t operator[](std::size_t i) const noexcept { return index_[i]; }
 
   private:
     std::size_t count_ = 0;
-    std::array<std::uint8_t, kWalkPackets> index_;
+    std::array<Index, kWalkPackets> index_;
 };
 
 // A pool of packet buffers; closed when the last owner lets go.

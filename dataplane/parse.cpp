@@ -28,13 +28,32 @@ constexpr std::uint8_t kUsualIpv4 = 0x45;  // version and header length of IPv4 
 
 enum class Way : std::uint8_t { local, ipv4, ipv6, errors4, errors6, fragments4, fragments6, dropped, unusual };
 
-class Parser {
-  public:
-    Parser(Walk& walk, std::size_t index) noexcept : walk_(walk), index_(index), packet_(walk.packets[index]) {}
+constexpr Be16 wire(EtherType type) noexcept {
+    return Be16::from_host(static_cast<std::uint16_t>(type));
+}
 
-    // Nearly every frame: whole and right, to the hub's MAC, TCP or UDP, without options, not a fragment, to be
-    // forwarded. Whatever is not like that is `unusual`, and run() says what it is.
-    Way usual() noexcept {
+// Of a header without options: in 64-bit words, each carry brought round (RFC 1071 §2(B) and (C)).
+std::uint64_t header_sum(const Ipv4Header& header) noexcept {
+    static_assert(sizeof header == 20);
+    const auto* const at = reinterpret_cast<const std::uint8_t*>(&header);
+    std::uint64_t first, second;
+    std::uint32_t third;
+    std::memcpy(&first, at, sizeof first);
+    std::memcpy(&second, at + 8, sizeof second);
+    std::memcpy(&third, at + 16, sizeof third);
+    std::uint64_t sum;
+    const bool carry = __builtin_add_overflow(first, second, &sum);
+    const bool again = __builtin_add_overflow(sum, std::uint64_t{third} + carry, &sum);
+    return sum + again;
+}
+
+// Nearly every frame: whole and right, to the hub's MAC, TCP or UDP, without options, not a fragment, to be forwarded.
+// Whatever is not like that is `unusual`, and Parser says what it is. It lives in registers only.
+class UsualParser {
+  public:
+    UsualParser(Walk& walk, std::size_t index) noexcept : walk_(walk), packet_(walk.packets[index]) {}
+
+    Way run() noexcept {
         const std::span<std::uint8_t> bytes = packet_.frame();
         if (packet_.mbuf->nb_segs != 1 || bytes.size() < kUsualLength) return Way::unusual;
         const auto& ethernet = *reinterpret_cast<const EthernetHeader*>(bytes.data());
@@ -55,10 +74,63 @@ class Parser {
         packet_.vrf = attachment_->vrf;
         packet_.l3 = bytes.data() + l3_offset;
         const std::size_t room = bytes.size() - l3_offset;
-        if (ether_type == wire(EtherType::ipv4) && attachment_->serves_ipv4) return usual_ipv4(room);
-        if (ether_type == wire(EtherType::ipv6) && attachment_->serves_ipv6) return usual_ipv6(room);
+        if (ether_type == wire(EtherType::ipv4) && attachment_->serves_ipv4) return ipv4(room);
+        if (ether_type == wire(EtherType::ipv6) && attachment_->serves_ipv6) return ipv6(room);
         return Way::unusual;
     }
+
+  private:
+    Way ipv4(std::size_t room) noexcept {
+        const auto& header = *reinterpret_cast<const Ipv4Header*>(packet_.l3);
+        const std::size_t length = header.total_length.to_host();
+        if (header.version_ihl != kUsualIpv4 || length > room ||
+            (header.flags_offset.to_host() & (kIpv4MoreFragments | kIpv4OffsetMask)) != 0 ||
+            !checksum_is_good(header_sum(header)) || Ipv4Address(header.destination) == attachment_->ipv4)
+            return Way::unusual;
+        return l4(header.protocol, sizeof header, length, 0) ? Way::ipv4 : Way::unusual;
+    }
+    Way ipv6(std::size_t room) noexcept {
+        const auto& header = *reinterpret_cast<const Ipv6Header*>(packet_.l3);
+        const std::size_t length = sizeof header + header.payload_length.to_host();
+        if (room < sizeof header || header.version() != 6 || length > room) return Way::unusual;
+        const Ipv6Address destination = header.destination.address();
+        // fe80::/10 and ff00::/8 are in fe00::/7.
+        if (destination.high() >> 57 == 0x7f || destination == attachment_->ipv6) return Way::unusual;
+        return l4(header.next_header, sizeof header, length, Packet::kIpv6) ? Way::ipv6 : Way::unusual;
+    }
+    // Fills in the packet if its L4 header is TCP's or UDP's, and whole.
+    bool l4(std::uint8_t protocol, std::size_t offset, std::size_t length, std::uint16_t family) noexcept {
+        const auto& tcp = *reinterpret_cast<const TcpHeader*>(packet_.l3 + offset);
+        std::uint8_t type = 0;
+        std::uint16_t syn = 0;
+        if (protocol == kProtocolTcp) {
+            if (length < offset + sizeof(TcpHeader)) return false;
+            const std::size_t bytes = std::size_t{4} * (tcp.data_offset >> 4U);
+            if (bytes < sizeof(TcpHeader) || bytes > length - offset) return false;
+            type = tcp.flags;
+            syn = static_cast<std::uint16_t>((tcp.flags & kTcpSyn) * (Packet::kSyn / kTcpSyn));
+        } else if (protocol != kProtocolUdp || length < offset + sizeof(UdpHeader)) {
+            return false;
+        }
+        packet_.l3_length = static_cast<std::uint16_t>(length);
+        packet_.l4_offset = static_cast<std::uint16_t>(offset);
+        packet_.source_port = L4Port(tcp.source_port.to_host());  // UDP's lie there too
+        packet_.destination_port = L4Port(tcp.destination_port.to_host());
+        packet_.protocol = protocol;
+        packet_.l4_type = type;
+        packet_.marks = static_cast<std::uint16_t>(family | Packet::kL4Known | syn);
+        return true;
+    }
+
+    Walk& walk_;
+    Packet& packet_;
+    const Attachment* attachment_ = nullptr;
+};
+
+// Any frame.
+class Parser {
+  public:
+    Parser(Walk& walk, std::size_t index) noexcept : walk_(walk), index_(index), packet_(walk.packets[index]) {}
 
     [[gnu::noinline]] Way run() noexcept {
         packet_ = Packet(packet_.mbuf);
@@ -103,50 +175,6 @@ class Parser {
     Way drop(DropReason reason) noexcept {
         walk_.drop(index_, reason);
         return Way::dropped;
-    }
-
-    static constexpr Be16 wire(EtherType type) noexcept { return Be16::from_host(static_cast<std::uint16_t>(type)); }
-
-    Way usual_ipv4(std::size_t room) noexcept {
-        const auto& header = *reinterpret_cast<const Ipv4Header*>(packet_.l3);
-        const std::size_t length = header.total_length.to_host();
-        if (header.version_ihl != kUsualIpv4 || length > room ||
-            (header.flags_offset.to_host() & (kIpv4MoreFragments | kIpv4OffsetMask)) != 0 ||
-            !checksum_is_good(header_sum(header)) || Ipv4Address(header.destination) == attachment_->ipv4)
-            return Way::unusual;
-        return usual_l4(header.protocol, sizeof header, length, 0) ? Way::ipv4 : Way::unusual;
-    }
-    Way usual_ipv6(std::size_t room) noexcept {
-        const auto& header = *reinterpret_cast<const Ipv6Header*>(packet_.l3);
-        const std::size_t length = sizeof header + header.payload_length.to_host();
-        if (room < sizeof header || header.version() != 6 || length > room) return Way::unusual;
-        const Ipv6Address destination = header.destination.address();
-        // fe80::/10 and ff00::/8 are in fe00::/7.
-        if (destination.high() >> 57 == 0x7f || destination == attachment_->ipv6) return Way::unusual;
-        return usual_l4(header.next_header, sizeof header, length, Packet::kIpv6) ? Way::ipv6 : Way::unusual;
-    }
-    // Fills in the packet if its L4 header is TCP's or UDP's, and whole.
-    bool usual_l4(std::uint8_t protocol, std::size_t offset, std::size_t length, std::uint16_t family) noexcept {
-        const auto& tcp = *reinterpret_cast<const TcpHeader*>(packet_.l3 + offset);
-        std::uint8_t type = 0;
-        std::uint16_t syn = 0;
-        if (protocol == kProtocolTcp) {
-            if (length < offset + sizeof(TcpHeader)) return false;
-            const std::size_t bytes = std::size_t{4} * (tcp.data_offset >> 4U);
-            if (bytes < sizeof(TcpHeader) || bytes > length - offset) return false;
-            type = tcp.flags;
-            syn = static_cast<std::uint16_t>((tcp.flags & kTcpSyn) * (Packet::kSyn / kTcpSyn));
-        } else if (protocol != kProtocolUdp || length < offset + sizeof(UdpHeader)) {
-            return false;
-        }
-        packet_.l3_length = static_cast<std::uint16_t>(length);
-        packet_.l4_offset = static_cast<std::uint16_t>(offset);
-        packet_.source_port = L4Port(tcp.source_port.to_host());  // UDP's lie there too
-        packet_.destination_port = L4Port(tcp.destination_port.to_host());
-        packet_.protocol = protocol;
-        packet_.l4_type = type;
-        packet_.marks = static_cast<std::uint16_t>(family | Packet::kL4Known | syn);
-        return true;
     }
 
     Way ipv4(std::span<std::uint8_t> bytes) noexcept {
@@ -208,14 +236,6 @@ class Parser {
         walk_.worker.places[index_] = {part.identification, static_cast<std::uint16_t>(part.begin),
                                        static_cast<std::uint16_t>(end), part.last};
         return way;
-    }
-
-    // Of a header without options, in five loads.
-    static std::uint64_t header_sum(const Ipv4Header& header) noexcept {
-        std::array<std::uint32_t, 5> words;
-        static_assert(sizeof words == sizeof header);
-        std::memcpy(&words, &header, sizeof words);
-        return std::uint64_t{words[0]} + words[1] + words[2] + words[3] + words[4];
     }
 
     // A frame to a group address that is not for the hub: RFC 1812 §5.3.4 forbids forwarding it, whatever it carries.
@@ -358,9 +378,8 @@ void parse(Walk& walk, ParseOut out) noexcept {
     constexpr std::size_t kAhead = 4;
     for (std::size_t i = 0; i < walk.received; ++i) {
         if (i + kAhead < walk.received) prefetch(rte_pktmbuf_mtod(walk.packets[i + kAhead].mbuf, const void*));
-        Parser parser(walk, i);
-        Way way = parser.usual();
-        if (way == Way::unusual) way = parser.run();
+        Way way = UsualParser(walk, i).run();
+        if (way == Way::unusual) way = Parser(walk, i).run();
         switch (way) {
             case Way::ipv4: out.ipv4.add(i); break;
             case Way::ipv6: out.ipv6.add(i); break;
