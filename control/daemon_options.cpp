@@ -58,6 +58,21 @@ Expected<dataplane::PortSpec> parse_port(const std::string& text, std::uint16_t 
     return port;
 }
 
+Expected<void> set_kernel_services(std::vector<dataplane::PortSpec>& ports, const std::string& text) {
+    const std::size_t equals = text.find('=');
+    if (equals == std::string::npos)
+        return Error{ErrorCode::invalid, in_quotes(text) + ": PORT=SERVICES is expected, kita0=icmp,tcp/22"};
+    const std::string name = text.substr(0, equals);
+    const auto port = std::find_if(ports.begin(), ports.end(), [&](const auto& each) { return each.name == name; });
+    if (port == ports.end()) return Error{ErrorCode::not_found, "there is no --port " + in_quotes(name)};
+    if (!dataplane::XdpSteering::wanted_by(port->devargs))
+        return Error{ErrorCode::invalid, "port " + in_quotes(name) + " is not of net_af_xdp with sekisho's own program"};
+    auto services = dataplane::parse_kernel_services(text.substr(equals + 1));
+    if (!services) return Error{services.error().code, in_quotes(text) + ": " + services.error().words};
+    port->kernel_services = std::move(*services);
+    return {};
+}
+
 ParsedOptions parse_options(int argc, const char* const* argv) {
     DaemonOptions options;
     CLI::App app{"sekishod: the hub's dataplane and its control socket"};
@@ -74,6 +89,12 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
     app.add_option("--mtu", mtu, "largest IP packet of the ports, in bytes")
         ->check(CLI::Range(1280, 9000))
         ->capture_default_str();
+    std::vector<std::string> kernel;
+    app.add_option("--kernel", kernel,
+                   "what an AF_XDP port leaves the kernel, for the interface's own addresses: PORT=SERVICES, as in "
+                   "kita0=icmp,tcp/22,udp/500, or PORT=none; again for each. Otherwise ICMP, SSH, BGP, IKE and BFD")
+        ->delimiter('\0')
+        ->take_all();
     std::uint16_t queues = 0;
     app.add_option("--queues", queues, "queues of a port, at most; otherwise one a worker where the device has them")
         ->check(CLI::Range(1, 64));
@@ -126,6 +147,9 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
             port->queues = queues;
             options.engine.ports.push_back(std::move(*port));
         }
+        for (const std::string& text : kernel)
+            if (auto set = set_kernel_services(options.engine.ports, text); !set)
+                throw CLI::ValidationError("--kernel", set.error().words);
         for (const std::string& rule : roles)
             if (auto added = options.roles.add(rule); !added) throw CLI::ValidationError("--role", added.error().words);
         if (!group.empty()) {

@@ -34,5 +34,7 @@ ParsedOptions parse_options(int argc, const char* const* argv);
 
 // "kita0=net_tap0,iface=sk-kita": a name as attachments use it, and DPDK's device arguments.
 Expected<dataplane::PortSpec> parse_port(const std::string& text, std::uint16_t mtu);
+// "kita0=icmp,tcp/22": what the AF_XDP port of that name, one of `ports`, leaves the kernel.
+Expected<void> set_kernel_services(std::vector<dataplane::PortSpec>& ports, const std::string& text);
 
 }  // namespace sekisho::control

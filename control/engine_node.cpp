@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kReclaimEvery{20};
 constexpr std::chrono::milliseconds kWatchEvery{50};
+constexpr unsigned kLooksBeforeRefresh = 20;  // a second
 
 struct CompilerNames final : dataplane::Explanation::Names {
     explicit CompilerNames(const Compiler& from) : compiler(from) {}
@@ -48,6 +49,8 @@ void EngineNode::watch() {
         events_.post(EventKind::worker, details_of(event));
     }
     watch_timer_->set(kWatchEvery);
+    if (++looks_ % kLooksBeforeRefresh == 0)
+        if (auto refreshed = engine_.refresh_ports(); !refreshed) log(LogLevel::error, refreshed.error().words);
 }
 
 Expected<dataplane::Explanation> EngineNode::explain(const dataplane::ImaginedPacket& packet) const {

@@ -44,6 +44,7 @@ class EngineNode final : public Node {
     Events& events_;
     std::unique_ptr<Timer> timer_;
     std::unique_ptr<Timer> watch_timer_;
+    unsigned looks_ = 0;
 };
 
 }  // namespace sekisho::control

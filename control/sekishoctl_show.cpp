@@ -140,7 +140,7 @@ const std::map<std::string, View>& views() {
            number("MTU", "/mtu"), number("QUEUES", "/receive_queues"), text("FLOWS BY", "/flows_by"),
            text("LINK UP", "/link_up"), number("MBIT/S", "/link_mbps"), number("MISSED", "/missed"),
            number("RX ERRORS", "/receive_errors"), number("NO BUFFER", "/no_buffer"),
-           number("TX ERRORS", "/transmit_errors")}}},
+           number("TX ERRORS", "/transmit_errors"), number("TO KERNEL", "/xdp/to_kernel")}}},
         {"counters",
          {"show.counters",
           {text("PORT", "/port"), number("RECEIVED", "/received"), number("MADE", "/made"), number("SENT", "/sent"),

@@ -68,7 +68,12 @@ json ratio(std::uint64_t dividend, std::uint64_t divisor) {
 Result show_ports(Node& node, Params params) {
     if (auto error = params.error()) return *error;
     json items = json::array();
-    for (const dataplane::PortInfo& port : node.ports())
+    for (const dataplane::PortInfo& port : node.ports()) {
+        json xdp;
+        if (port.xdp)
+            xdp = {{"to_port", port.xdp->to_port},
+                   {"to_kernel", port.xdp->to_kernel},
+                   {"no_socket", port.xdp->no_socket}};
         items.push_back({{"port", port.name},
                          {"devargs", port.devargs},
                          {"driver", port.driver},
@@ -82,7 +87,9 @@ Result show_ports(Node& node, Params params) {
                          {"missed", port.missed},
                          {"receive_errors", port.receive_errors},
                          {"no_buffer", port.no_buffer},
-                         {"transmit_errors", port.transmit_errors}});
+                         {"transmit_errors", port.transmit_errors},
+                         {"xdp", std::move(xdp)}});
+    }
     return json{{"items", std::move(items)}};
 }
 

@@ -181,6 +181,13 @@ std::vector<StallWatch::Event> Engine::watch() {
     return events;
 }
 
+Expected<void> Engine::refresh_ports() {
+    Expected<void> result;
+    for (const auto& port : ports_)
+        if (auto refreshed = port->refresh(); !refreshed) result = refreshed.error();
+    return result;
+}
+
 std::vector<PortInfo> Engine::ports() const {
     std::vector<PortInfo> result;
     for (const auto& port : ports_) result.push_back(port->info());

@@ -59,6 +59,8 @@ class Engine {
     // What changed since the last look: workers that finish no round any more, or do again. Call every 50 ms or so.
     std::vector<StallWatch::Event> watch();
     std::vector<PortInfo> ports() const;
+    // Control: see Port::refresh(); the last error, if any.
+    Expected<void> refresh_ports();
     std::vector<Neighbours::Entry> neighbours() const;
     Expected<Explanation> explain(const ImaginedPacket& packet, const Explanation::Names& names) const;
     bool uses_hugepages() const noexcept { return hugepages_; }

@@ -89,13 +89,20 @@ Expected<std::unique_ptr<Port>> Port::open(const PortSpec& spec, std::size_t wor
     if (rte_eth_dev_get_port_by_name(device_name.c_str(), &device) == 0)
         return Error{ErrorCode::exists,
                      fmt::format("port {}: device {} is another port already", spec.name, device_name)};
-    if (const int code = rte_dev_probe(spec.devargs.c_str()); code != 0)
+    std::unique_ptr<XdpSteering> steering;
+    if (XdpSteering::wanted_by(spec.devargs)) {
+        auto prepared = XdpSteering::prepare(spec.name, spec.devargs, spec.kernel_services);
+        if (!prepared) return prepared.error();
+        steering = std::move(*prepared);
+    }
+    if (const int code = rte_dev_probe((steering ? steering->devargs() : spec.devargs).c_str()); code != 0)
         return failed(spec, "no such device, or its driver refused", code);
     if (rte_eth_dev_get_port_by_name(device_name.c_str(), &device) != 0)
         return Error{ErrorCode::not_found,
                      fmt::format("port {}: {} is not an Ethernet device", spec.name, spec.devargs)};
 
     std::unique_ptr<Port> port(new Port(spec, device));
+    port->steering_ = std::move(steering);
     rte_eth_dev_info info{};
     if (const int code = rte_eth_dev_info_get(device, &info); code != 0)
         return failed(spec, "device information", code);
@@ -108,6 +115,8 @@ Expected<std::unique_ptr<Port>> Port::open(const PortSpec& spec, std::size_t wor
     if (const int code = rte_eth_dev_set_mtu(device, spec.mtu); code != 0 && code != -ENOTSUP)
         return failed(spec, "set the MTU", code);
     if (auto ready = set_up_queues(spec, device, port->plan_, pool); !ready) return ready.error();
+    if (port->steering_)
+        if (auto steers = port->steering_->begin(); !steers) return steers.error();
     if (const int code = rte_eth_dev_start(device); code != 0) return failed(spec, "start", code);
     listen_to_all(device);
     return port;
@@ -144,6 +153,7 @@ PortInfo Port::info() const {
         result.no_buffer = stats.rx_nombuf;
         result.transmit_errors = stats.oerrors;
     }
+    if (steering_) result.xdp = steering_->counters();
     return result;
 }
 

@@ -7,11 +7,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "dataplane/packet.hpp"
 #include "dataplane/port_plan.hpp"
+#include "dataplane/xdp_steering.hpp"
 #include "net/address.hpp"
 #include "net/expected.hpp"
 
@@ -22,6 +25,7 @@ struct PortSpec {
     std::string devargs;       // "net_tap0,iface=sk-kita", "0000:03:00.0"
     std::uint16_t mtu = 1500;  // of an IP packet, in bytes
     std::uint16_t queues = 0;  // at most, of each direction; 0: as many as there are workers and the device has
+    std::vector<KernelService> kernel_services = usual_kernel_services();  // of an AF_XDP port, see XdpSteering
 };
 
 struct PortInfo {  // for `show ports`
@@ -37,6 +41,7 @@ struct PortInfo {  // for `show ports`
     std::uint64_t receive_errors = 0;
     std::uint64_t no_buffer = 0;
     std::uint64_t transmit_errors = 0;
+    std::optional<XdpSteering::Counters> xdp;  // of an AF_XDP port
 };
 
 class Port {
@@ -51,6 +56,8 @@ class Port {
     const PortSpec& spec() const noexcept { return spec_; }
     const PortPlan& plan() const noexcept { return plan_; }
     PortInfo info() const;
+    // Control: what changes outside, about once a second.
+    Expected<void> refresh() { return steering_ ? steering_->refresh() : Expected<void>(); }
 
     // Worker: up to `frames.size()` frames; how many came.
     std::size_t receive(QueueId queue, std::span<rte_mbuf*> frames) const noexcept;
@@ -62,6 +69,7 @@ class Port {
     PortSpec spec_;
     PortPlan plan_;
     std::uint16_t device_;
+    std::unique_ptr<XdpSteering> steering_;  // of an AF_XDP port
 };
 
 }  // namespace sekisho::dataplane

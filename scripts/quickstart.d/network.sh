@@ -6,7 +6,8 @@
 #   fd00:0:0:1::10          │                 │               fd00:0:0:1::10
 #                           └── chuo, the provider: 100.66.0.10, 2001:db8:8003::10
 #
-# kita and minami number alike, to the last address. Their links to the hub are TAP devices of sekishod's, moved in here.
+# kita and minami number alike, to the last address. Their links to the hub are TAP devices of sekishod's, moved in here,
+# or ends of veth pairs whose other ends sekishod drives by AF_XDP.
 
 namespaces=(kita kita-clinic minami minami-clinic chuo)
 
@@ -29,6 +30,28 @@ make_namespaces() {
 remove_namespaces() {
     local name
     for name in "${namespaces[@]}"; do ip netns delete "$name" 2>/dev/null || true; done
+    # A pair goes with its namespace, but not at once, and the quickstart may be called again at once.
+    for name in "${links[@]}"; do ip link delete "sk-$name-x" 2>/dev/null || true; done
+}
+
+# make_ports KIND: sets `ports`, sekishod's arguments. Who is to drive a veth's end finds it there; TAP devices it makes.
+links=(kita minami chuo) ports=()
+make_ports() {
+    local name number=0
+    for name in "${links[@]}"; do
+        if [ "$1" = net_tap ]; then
+            ports+=(--port "${name}0=net_tap$number,iface=sk-$name")
+        else
+            ip link add "sk-$name-x" type veth peer name "sk-$name"
+            # The peers' checksums are filled in before they arrive: nobody does it for an AF_XDP socket.
+            ethtool -K "sk-$name" tx off >/dev/null
+            # The kernel must not talk on the hub's ends.
+            sysctl -qw "net.ipv6.conf.sk-$name-x.disable_ipv6=1"
+            ip link set "sk-$name-x" up
+            ports+=(--port "${name}0=net_af_xdp$number,iface=sk-$name-x")
+        fi
+        number=$((number + 1))
+    done
 }
 
 # operator NAME: its router, with the link to the hub, and a clinic behind it.
