@@ -11,6 +11,7 @@
 
 #include "control/build_version.hpp"
 #include "control/place.hpp"
+#include "dataplane/xdp_steering.hpp"
 
 namespace sekisho::control {
 
@@ -66,7 +67,8 @@ Expected<void> set_kernel_services(std::vector<dataplane::PortSpec>& ports, cons
     const auto port = std::find_if(ports.begin(), ports.end(), [&](const auto& each) { return each.name == name; });
     if (port == ports.end()) return Error{ErrorCode::not_found, "there is no --port " + in_quotes(name)};
     if (!dataplane::XdpSteering::wanted_by(port->devargs))
-        return Error{ErrorCode::invalid, "port " + in_quotes(name) + " is not of net_af_xdp with sekisho's own program"};
+        return Error{ErrorCode::invalid,
+                     "port " + in_quotes(name) + " is not of net_af_xdp with sekisho's own program"};
     auto services = dataplane::parse_kernel_services(text.substr(equals + 1));
     if (!services) return Error{services.error().code, in_quotes(text) + ": " + services.error().words};
     port->kernel_services = std::move(*services);

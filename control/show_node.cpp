@@ -71,9 +71,8 @@ Result show_ports(Node& node, Params params) {
     for (const dataplane::PortInfo& port : node.ports()) {
         json xdp;
         if (port.xdp)
-            xdp = {{"to_port", port.xdp->to_port},
-                   {"to_kernel", port.xdp->to_kernel},
-                   {"no_socket", port.xdp->no_socket}};
+            xdp = {
+                {"to_port", port.xdp->to_port}, {"to_kernel", port.xdp->to_kernel}, {"no_socket", port.xdp->no_socket}};
         items.push_back({{"port", port.name},
                          {"devargs", port.devargs},
                          {"driver", port.driver},

@@ -2,21 +2,21 @@
 #include "dataplane/xdp_steering.hpp"
 
 #include <algorithm>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <fstream>
-#include <optional>
-
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-#include <fmt/format.h>
 #include <ifaddrs.h>
 #include <linux/if_link.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <optional>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include <fmt/format.h>
 
 #include "dataplane/xdp/object.hpp"
 
@@ -103,24 +103,26 @@ Expected<std::uint32_t> program_on(int index) {
 // Removes a program of ours whose process is no more.
 Expected<void> clear_leftover(const std::string& port, const std::string& interface, int index) {
     const auto number = program_on(index);
-    if (!number) return Error{number.error().code, fmt::format("port {} ({}): {}", port, interface, number.error().words)};
+    if (!number)
+        return Error{number.error().code, fmt::format("port {} ({}): {}", port, interface, number.error().words)};
     if (*number == 0) return {};
     const Descriptor program(bpf_prog_get_fd_by_id(*number));
     if (program.get() < 0)
-        return Error{ErrorCode::unavailable,
-                     fmt::format("port {} ({}): looking at its XDP program {}: {}", port, interface, *number, why(errno))};
+        return Error{ErrorCode::unavailable, fmt::format("port {} ({}): looking at its XDP program {}: {}", port,
+                                                         interface, *number, why(errno))};
     const std::string name = name_of_program(program.get());
     const Descriptor owner_map(map_of_program(program.get(), "sk_owner"));
     if (name != STEER_PROGRAM || owner_map.get() < 0)
-        return Error{ErrorCode::exists,
-                     fmt::format("port {}: interface {} has the XDP program \"{}\" ({}), which is not ours; if nothing needs "
-                                 "it: ip link set dev {} xdp off",
-                                 port, interface, name, *number, interface)};
+        return Error{
+            ErrorCode::exists,
+            fmt::format("port {}: interface {} has the XDP program \"{}\" ({}), which is not ours; if nothing needs "
+                        "it: ip link set dev {} xdp off",
+                        port, interface, name, *number, interface)};
     steer_owner owner{};
     const std::uint32_t first = 0;
     if (bpf_map_lookup_elem(owner_map.get(), &first, &owner) != 0)
-        return Error{ErrorCode::unavailable, fmt::format("port {} ({}): reading whose its XDP program is: {}", port,
-                                                         interface, why(errno))};
+        return Error{ErrorCode::unavailable,
+                     fmt::format("port {} ({}): reading whose its XDP program is: {}", port, interface, why(errno))};
     // One whose owner was never written was left by a process that died while it started.
     if (owner.process != 0 && start_of(owner.process) == owner.started)
         return Error{ErrorCode::exists, fmt::format("port {}: interface {} is in use by process {}", port, interface,
@@ -190,7 +192,8 @@ Expected<std::vector<KernelService>> parse_kernel_services(const std::string& te
         at = end + 1;
     }
     if (services.size() > STEER_MAX_SERVICES)
-        return Error{ErrorCode::limit, fmt::format("{} services; at most {} are possible", services.size(), STEER_MAX_SERVICES)};
+        return Error{ErrorCode::limit,
+                     fmt::format("{} services; at most {} are possible", services.size(), STEER_MAX_SERVICES)};
     return services;
 }
 
@@ -216,7 +219,8 @@ Expected<std::unique_ptr<XdpSteering>> XdpSteering::prepare(const std::string& p
         return Error{ErrorCode::invalid, fmt::format("port {}: {} names no interface (iface=)", port, devargs)};
     steering->index_ = static_cast<int>(if_nametoindex(steering->interface_.c_str()));
     if (steering->index_ == 0)
-        return Error{ErrorCode::not_found, fmt::format("port {}: there is no interface {}", port, steering->interface_)};
+        return Error{ErrorCode::not_found,
+                     fmt::format("port {}: there is no interface {}", port, steering->interface_)};
     if (auto clear = clear_leftover(port, steering->interface_, steering->index_); !clear) return clear.error();
     steering->services_ = std::move(services);
 
@@ -237,7 +241,8 @@ XdpSteering::~XdpSteering() {
 
 Expected<void> XdpSteering::begin() {
     const auto number = program_on(index_);
-    if (!number) return Error{number.error().code, fmt::format("port {} ({}): {}", port_, interface_, number.error().words)};
+    if (!number)
+        return Error{number.error().code, fmt::format("port {} ({}): {}", port_, interface_, number.error().words)};
     const Descriptor program(bpf_prog_get_fd_by_id(*number));
     if (program.get() < 0) return failed("its XDP program is not there", errno);
     const Descriptor owners(map_of_program(program.get(), "sk_owner"));
@@ -257,7 +262,8 @@ Expected<void> XdpSteering::begin() {
         steer_service key{};
         key.protocol = service.protocol;
         key.port = service.port;
-        if (bpf_map_update_elem(services.get(), &key, &yes, BPF_ANY) != 0) return failed("the kernel's services", errno);
+        if (bpf_map_update_elem(services.get(), &key, &yes, BPF_ANY) != 0)
+            return failed("the kernel's services", errno);
     }
     return refresh();
 }
