@@ -41,6 +41,7 @@ Expected<dataplane::Attachment> attachment_of(const Attachment& told, const Numb
     result.serves_ipv4 = told.serves(Family::ipv4);
     result.serves_ipv6 = told.serves(Family::ipv6);
     result.mtu = told.mtu;
+    result.reachable_time = told.reachable_time;
     result.mac = told.mac;
     if (result.serves_ipv4) {
         if (!told.ipv4) return Error{ErrorCode::invalid, "it serves IPv4 and has no IPv4 address"};

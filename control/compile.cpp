@@ -219,6 +219,7 @@ Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generat
     tables.matrices = std::move(cells->matrices);
     state_->nexthops = ways->nexthops;
     tables.nexthops = std::move(ways->nexthops);
+    tables.groups = std::move(ways->groups);
     state_->adopt(*numbers);
     tables.seal();
     gates->numbers = std::move(*numbers);

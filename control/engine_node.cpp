@@ -1,5 +1,7 @@
 #include "control/engine_node.hpp"
 
+#include <fmt/format.h>
+
 #include "control/log.hpp"
 #include "control/stall_text.hpp"
 
@@ -48,9 +50,45 @@ void EngineNode::watch() {
         log(event.stalled ? LogLevel::error : LogLevel::warning, words_of(event));
         events_.post(EventKind::worker, details_of(event));
     }
+    watch_nexthops();
+    watch_conflicts();
     watch_timer_->set(kWatchEvery);
     if (++looks_ % kLooksBeforeRefresh == 0)
         if (auto refreshed = engine_.refresh_ports(); !refreshed) log(LogLevel::error, refreshed.error().words);
+}
+
+void EngineNode::watch_nexthops() {
+    std::map<std::string, bool> now;
+    for (const dataplane::NexthopInfo& nexthop : engine_.nexthops()) {
+        const std::string attachment = attachment_name(nexthop.attachment);
+        const std::string gateway = nexthop.gateway ? nexthop.gateway->text() : "connected";
+        const std::string name = fmt::format("{} on {}", gateway, attachment);
+        now[name] = nexthop.usable;
+        const auto before = usable_.find(name);
+        if ((before == usable_.end() || before->second) == nexthop.usable) continue;
+        log(nexthop.usable ? LogLevel::info : LogLevel::warning,
+            fmt::format("nexthop {} is {}", name, nexthop.usable ? "usable again" : "withdrawn"));
+        events_.post(EventKind::nexthop, {{"attachment", attachment},
+                                          {"gateway", nexthop.gateway ? nlohmann::json(gateway) : nlohmann::json()},
+                                          {"state", nexthop.usable ? "usable" : "withdrawn"}});
+    }
+    usable_ = std::move(now);
+}
+
+void EngineNode::watch_conflicts() {
+    std::map<std::string, std::string> now;
+    for (const dataplane::ConflictInfo& conflict : engine_.conflicts()) {
+        const std::string attachment = attachment_name(conflict.attachment);
+        const std::string name = fmt::format("{} on {}", conflict.address.text(), attachment);
+        const std::string mac = conflict.mac.text();
+        now[name] = mac;
+        const auto before = conflicts_.find(name);
+        if (before != conflicts_.end() && before->second == mac) continue;
+        log(LogLevel::error, fmt::format("the hub's own address {} is claimed by {}", name, mac));
+        events_.post(EventKind::duplicate,
+                     {{"attachment", attachment}, {"address", conflict.address.text()}, {"mac", mac}});
+    }
+    conflicts_ = std::move(now);
 }
 
 Expected<dataplane::Explanation> EngineNode::explain(const dataplane::ImaginedPacket& packet) const {

@@ -1,9 +1,11 @@
 // The daemon's node: an Engine that forwards, and the Compiler that knows the names behind its numbers.
 //
 // Control thread. Old tables are freed as the workers leave them, looked at by a timer that rests when none wait;
-// another looks whether the workers go on, and the log says when one does not.
+// another looks whether the workers go on, nexthops are usable and nobody claims an address of the hub, and the log
+// says what changed.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +29,8 @@ class EngineNode final : public Node {
     std::vector<dataplane::WorkerInfo> workers() override { return engine_.workers(); }
     std::vector<dataplane::PortInfo> ports() const override { return engine_.ports(); }
     std::vector<dataplane::Neighbours::Entry> neighbours() const override { return engine_.neighbours(); }
+    std::vector<dataplane::NexthopInfo> nexthops() const override { return engine_.nexthops(); }
+    std::vector<dataplane::ConflictInfo> conflicts() const override { return engine_.conflicts(); }
     Expected<dataplane::Explanation> explain(const dataplane::ImaginedPacket& packet) const override;
     std::string attachment_name(AttachmentId id) const override { return compiler_.attachment_name(id); }
     std::optional<AttachmentId> attachment_named(std::string_view name) const override {
@@ -38,6 +42,8 @@ class EngineNode final : public Node {
         : engine_(engine), compiler_(compiler), events_(events) {}
     void reclaim();
     void watch();
+    void watch_nexthops();
+    void watch_conflicts();
 
     dataplane::Engine& engine_;
     Compiler& compiler_;
@@ -45,6 +51,8 @@ class EngineNode final : public Node {
     std::unique_ptr<Timer> timer_;
     std::unique_ptr<Timer> watch_timer_;
     unsigned looks_ = 0;
+    std::map<std::string, bool> usable_;            // by nexthop, as it was told
+    std::map<std::string, std::string> conflicts_;  // by attachment and address: whose MAC claims it
 };
 
 }  // namespace sekisho::control

@@ -16,12 +16,12 @@
 
 namespace sekisho::control {
 
-enum class EventKind : std::uint8_t { generation, date, gate, link, neighbour, worker, overload };
+enum class EventKind : std::uint8_t { generation, date, gate, link, neighbour, worker, overload, nexthop, duplicate };
 struct EventText {
     std::string_view name;
     std::string_view sentence;
 };
-inline constexpr std::array<EventText, 7> kEventKinds = {{
+inline constexpr std::array<EventText, 9> kEventKinds = {{
     {"generation", "another generation of the policy runs"},
     {"date", "a date of the policy came, and its tables were compiled again"},
     {"gate", "a gate was closed or opened by hand, or its time came or ended"},
@@ -29,6 +29,8 @@ inline constexpr std::array<EventText, 7> kEventKinds = {{
     {"neighbour", "a neighbour answers, or does not any more"},
     {"worker", "a worker stalled, or goes on again"},
     {"overload", "packets are dropped or missed at a high rate, or no longer"},
+    {"nexthop", "a nexthop of a route that has several is withdrawn, or usable again"},
+    {"duplicate", "another station claims an address of the hub"},
 }};
 constexpr std::string_view name_of(EventKind kind) noexcept {
     return kEventKinds[static_cast<std::size_t>(kind)].name;

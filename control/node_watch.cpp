@@ -52,12 +52,14 @@ void NodeWatch::look_at_ports(double seconds) {
 
 void NodeWatch::look_at_neighbours() {
     using State = dataplane::Neighbours::State;
+    decltype(neighbours_) now;  // one that was forgotten, unused, is no news
     for (const auto& entry : node_.neighbours()) {
-        const State state = entry.link.state();
-        const auto [known, is_new] =
-            neighbours_.try_emplace({entry.attachment.index(), entry.address.text()}, State::incomplete);
-        if (known->second == state) continue;
-        known->second = state;
+        const State state = entry.link.is_known() ? State::reachable : entry.link.state();
+        const std::pair key(entry.attachment.index(), entry.address.text());
+        const auto before = neighbours_.find(key);
+        const State was = before == neighbours_.end() ? State::incomplete : before->second;
+        now[key] = state;
+        if (was == state) continue;
         if (first_ || state == State::incomplete) continue;  // being asked is no news
         nlohmann::json details = {{"attachment", node_.attachment_name(entry.attachment)},
                                   {"address", entry.address.text()},
@@ -65,6 +67,7 @@ void NodeWatch::look_at_neighbours() {
         if (state == State::reachable) details["mac"] = entry.link.mac().text();
         events_.post(EventKind::neighbour, std::move(details));
     }
+    neighbours_ = std::move(now);
 }
 
 void NodeWatch::look_at_drops(double seconds) {

@@ -78,7 +78,8 @@ struct Attachment {
     Prefix6 subnet6;
     Ipv6Address link_local;  // from the document, or fe80:: and the MAC's EUI-64
     std::uint16_t mtu = 1500;
-    bool underlay = false;  // carries tunnels only
+    std::uint16_t reachable_time = 30;  // seconds
+    bool underlay = false;              // carries tunnels only
 
     bool serves(Family which) const noexcept {
         return family == FamilyChoice::dual || (family == FamilyChoice::ipv4) == (which == Family::ipv4);
@@ -131,13 +132,14 @@ struct RouteNexthop {
     std::string attachment;
     std::optional<IpAddress> gateway;  // absent: the prefix is on the attachment's own link
     bool backup = false;               // used while the others are down
+    std::uint16_t weight = 1;          // its share of the flows
 };
 
 struct Route {  // named by its operator and prefix
     std::string operator_id;
     IpPrefix prefix = Prefix4();  // in the operator's space
     bool blackhole = false;
-    std::vector<RouteNexthop> nexthops;  // one, for now, unless it is a blackhole
+    std::vector<RouteNexthop> nexthops;  // none if it is a blackhole
     std::string id() const { return operator_id + " " + prefix.text(); }
 };
 

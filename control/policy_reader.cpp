@@ -200,6 +200,7 @@ Attachment read_attachment(Fields& fields) {
     attachment.link_local = fields.address<Ipv6Address>("link_local", "an IPv6 address like fe80::1")
                                 .value_or(link_local_of(attachment.mac));
     attachment.mtu = fields.number("mtu", 1500);
+    attachment.reachable_time = fields.number("reachable_time", 30);
     fields.text("demarcation");
     attachment.underlay = fields.flag("underlay");
     return attachment;
@@ -252,7 +253,7 @@ Route read_route(Fields& fields) {
     fields.each("nexthops", [&](Fields& nexthop) {
         route.nexthops.push_back({nexthop.id("attachment"),
                                   nexthop.address<IpAddress>("gateway", "an IPv4 or IPv6 address"),
-                                  nexthop.flag("backup")});
+                                  nexthop.flag("backup"), nexthop.number("weight", 1)});
     });
     return route;
 }

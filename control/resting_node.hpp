@@ -38,6 +38,8 @@ class RestingNode final : public Node {
     void publish(std::unique_ptr<dataplane::Tables> tables) override { node_.publish(std::move(tables)); }
     std::vector<dataplane::PortInfo> ports() const override { return node_.ports(); }
     std::vector<dataplane::Neighbours::Entry> neighbours() const override { return node_.neighbours(); }
+    std::vector<dataplane::NexthopInfo> nexthops() const override { return node_.nexthops(); }
+    std::vector<dataplane::ConflictInfo> conflicts() const override { return node_.conflicts(); }
     Expected<dataplane::Explanation> explain(const dataplane::ImaginedPacket& packet) const override {
         return node_.explain(packet);
     }

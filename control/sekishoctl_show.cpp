@@ -81,13 +81,21 @@ std::string ports_cell(const json& ports) {
     return text.empty() ? "-" : text;
 }
 
-std::string nexthops_cell(const json& route) {
+std::string nexthops_cell(const json& item) {
+    const json route = at(item, "/object");
     if (at(route, "/blackhole") == true) return "blackhole";
     std::string text;
+    std::size_t i = 0;
     for (const json& nexthop : route.value("nexthops", json::array())) {
         const json gateway = at(nexthop, "/gateway");
         text += (text.empty() ? "" : ", ") + (gateway.is_null() ? "connected" : "via " + cell(gateway)) + " on " +
                 cell(at(nexthop, "/attachment"));
+        const json state = at(item, "/nexthops/" + std::to_string(i++));
+        if (state.is_object())
+            text += fmt::format(" ({}{})", at(state, "/backup") == true ? "backup, " : "",
+                                at(state, "/used") == true     ? "used"
+                                : at(state, "/usable") == true ? "usable"
+                                                               : "withdrawn");
     }
     return text.empty() ? "-" : text;
 }
@@ -104,7 +112,7 @@ const std::map<std::string, View>& views() {
     static const Column services{"SERVICES",
                                  [](const json& item) { return parties_cell(at(item, "/object/services")); }};
     static const Column service_ports{"PORTS", [](const json& item) { return ports_cell(at(item, "/object/ports")); }};
-    static const Column nexthops{"NEXTHOPS", [](const json& item) { return nexthops_cell(at(item, "/object")); }};
+    static const Column nexthops{"NEXTHOPS", [](const json& item) { return nexthops_cell(item); }};
     static const std::map<std::string, View> kViews = {
         {"operators",
          {"show.operators",

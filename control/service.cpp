@@ -123,9 +123,15 @@ void Service::add_methods() {
     now("show.policy", [this](Params params) { return show_policy(*generations_.running(), std::move(params)); });
     for (const Kind kind : kKinds) {
         if (kind == Kind::hub) continue;
-        now("show." + std::string(name_of(kind)), [this, kind](Params params) {
+        const MoreOfObject more = [this](const std::string& id) {
+            const auto& routes = generations_.running()->policy->routes;
+            const auto route = routes.find(id);
+            const json nexthops = route == routes.end() ? json::array() : nexthops_of(node_, route->second);
+            return nexthops.empty() ? std::string() : ",\"nexthops\":" + nexthops.dump();
+        };
+        now("show." + std::string(name_of(kind)), [this, kind, more](Params params) {
             return show_objects(*generations_.running(), generations_.gates_by_hand(), kind, std::move(params),
-                                std::chrono::system_clock::now());
+                                std::chrono::system_clock::now(), kind == Kind::routes ? more : MoreOfObject());
         });
     }
     now("show.tables", [this](Params params) -> Result {

@@ -47,6 +47,9 @@ std::string_view name_of(dataplane::Neighbours::State state) {
         case dataplane::Neighbours::State::incomplete: return "incomplete";
         case dataplane::Neighbours::State::reachable: return "reachable";
         case dataplane::Neighbours::State::failed: return "failed";
+        case dataplane::Neighbours::State::stale: return "stale";
+        case dataplane::Neighbours::State::delay: return "delay";
+        case dataplane::Neighbours::State::probe: return "probe";
     }
     return "unknown";
 }
@@ -183,16 +186,43 @@ Result show_neighbours(Node& node, Params params) {
     if (auto error = params.error()) return *error;
     const auto neighbours = node.neighbours();
     json items = json::array();
+    if (after == 0)
+        for (const auto& conflict : node.conflicts())
+            items.push_back({{"attachment", node.attachment_name(conflict.attachment)},
+                             {"address", conflict.address.text()},
+                             {"mac", conflict.mac.text()},
+                             {"state", "duplicate"}});
     std::size_t at = after;
     for (; at < neighbours.size() && items.size() < limit; ++at) {
         const auto& neighbour = neighbours[at];
-        const bool known = neighbour.link.state() == dataplane::Neighbours::State::reachable;
+        const bool known = neighbour.link.is_known();
         items.push_back({{"attachment", node.attachment_name(neighbour.attachment)},
                          {"address", neighbour.address.text()},
                          {"mac", known ? json(neighbour.link.mac().text()) : json()},
                          {"state", name_of(neighbour.link.state())}});
     }
     return json{{"items", std::move(items)}, {"next", at < neighbours.size() ? json(at) : json()}};
+}
+
+json nexthops_of(Node& node, const Route& route) {
+    json result = json::array();
+    if (route.nexthops.size() < 2) return result;
+    const auto known = node.nexthops();
+    bool primary = false;
+    for (const RouteNexthop& told : route.nexthops) {
+        bool usable = true;
+        for (const auto& each : known)
+            if (each.gateway == told.gateway && each.family == route.prefix.family() &&
+                node.attachment_name(each.attachment) == told.attachment)
+                usable = each.usable;
+        primary = primary || (usable && !told.backup);
+        result.push_back({{"attachment", told.attachment},
+                          {"gateway", told.gateway ? json(told.gateway->text()) : json()},
+                          {"backup", told.backup},
+                          {"usable", usable}});
+    }
+    for (json& each : result) each["used"] = each["usable"] == true && each["backup"] != primary;
+    return result;
 }
 
 Result explain(Node& node, Params params) {

@@ -17,6 +17,8 @@ Result show_drops(Node& node, Params params);  // parameter all: the reasons tha
 Result show_stages(Node& node, Params params);
 Result show_workers(Node& node, Params params);
 Result show_neighbours(Node& node, Params params);  // in pages: after (a number), limit
+// Of a route with several: each with `usable` and `used`; empty otherwise.
+nlohmann::json nexthops_of(Node& node, const Route& route);
 Result explain(Node& node, Params params);
 
 }  // namespace sekisho::control

@@ -78,7 +78,8 @@ json show_generation(const Generation& generation) {
             {"tables", to_json(generation.report)}};
 }
 
-Result show_objects(const Generation& generation, const HandGates& gates, Kind kind, Params params, WallTime now) {
+Result show_objects(const Generation& generation, const HandGates& gates, Kind kind, Params params, WallTime now,
+                    const MoreOfObject& more) {
     const auto after = params.text("after");
     const std::uint64_t limit = params.number("limit", kPageObjects, kPageObjects);
     if (limit == 0) params.refuse("limit", "must be at least 1");
@@ -91,6 +92,7 @@ Result show_objects(const Generation& generation, const HandGates& gates, Kind k
             fmt::format(R"({}{{"id":{},"object":{})", items.empty() ? "" : ",", json(object->id).dump(), object->text);
         if (const auto state = states.of(kind, object->id))
             items += fmt::format(R"(,"state":"{}","closed_by":{})", state->word, json(state->closed_by).dump());
+        if (more) items += more(object->id);
         items += "}";
     }
     const bool has_by_hand = kind == Kind::gates && !after;

@@ -4,6 +4,8 @@
 // is given; control thread.
 #pragma once
 
+#include <functional>
+
 #include <nlohmann/json_fwd.hpp>
 
 #include "control/generations.hpp"
@@ -22,7 +24,10 @@ nlohmann::json show_generation(const Generation& generation);
 // Parameters: after (an id), limit. {"generation", "items": [{"id", "object", "state", "closed_by"}], "next"}; state
 // and closed_by where the kind has them.
 // Of gates, the first page has "by_hand" too: [{"id", "object", "state", "since", "uid"}].
-Result show_objects(const Generation& generation, const HandGates& gates, Kind kind, Params params, WallTime now);
+// More members of an item, as JSON text that begins with a comma, by the object's id.
+using MoreOfObject = std::function<std::string(const std::string& id)>;
+Result show_objects(const Generation& generation, const HandGates& gates, Kind kind, Params params, WallTime now,
+                    const MoreOfObject& more = {});
 // Parameters: kind, after, limit: the objects as they were written. {"generation", "kind", "objects", "next"}.
 Result show_policy(const Generation& generation, Params params);
 

@@ -1,5 +1,6 @@
 // Attachments, with the hub's own addresses on them, and static routes (clauses 2-1, 2-2, 2-3(3), 2-6). Compiler
 // thread.
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -64,6 +65,8 @@ void check_attachment(const Policy& policy, const Attachment& attachment, Object
     if (attachment.mtu < least || attachment.mtu > 9000)
         about.wrong("mtu", std::to_string(attachment.mtu) + " is not " + std::to_string(least) +
                                " to 9000, with family " + std::string(name_of(attachment.family)));
+    if (attachment.reachable_time < 1 || attachment.reachable_time > 3600)
+        about.wrong("reachable_time", std::to_string(attachment.reachable_time) + " is not 1 to 3600 seconds");
     if (attachment.vlan > 4094) about.wrong("vlan", std::to_string(attachment.vlan) + " is not 0 to 4094");
 }
 
@@ -105,7 +108,6 @@ void check_nexthop(const Policy& policy, const Route& route, std::size_t index, 
     const RouteNexthop& nexthop = route.nexthops[index];
     const std::string field = indexed("nexthops", index);
     const auto found = policy.attachments.find(nexthop.attachment);
-    if (nexthop.backup) about.unsupported(field + " backup true", "leave it out");
     if (found == policy.attachments.end())
         return about.dangling(field + ".attachment", "attachment", nexthop.attachment);
     const Attachment& attachment = found->second;
@@ -126,6 +128,17 @@ void check_nexthop(const Policy& policy, const Route& route, std::size_t index, 
     else
         check_gateway(nexthop.gateway->ipv6(), attachment, attachment.ipv6, attachment.subnet6, field + ".gateway",
                       about);
+}
+
+// Several nexthops of one route: all different, and not all of them for when the others are down.
+void check_choice(const Route& route, ObjectFindings& about) {
+    const auto& all = route.nexthops;
+    for (std::size_t i = 0; i < all.size(); ++i)
+        for (std::size_t j = 0; j < i; ++j)
+            if (all[i].attachment == all[j].attachment && all[i].gateway == all[j].gateway)
+                about.wrong(indexed("nexthops", i), "is the same as " + indexed("nexthops", j));
+    if (!all.empty() && std::all_of(all.begin(), all.end(), [](const RouteNexthop& each) { return each.backup; }))
+        about.wrong("nexthops", "are all backup: at least one must not be");
 }
 
 }  // namespace
@@ -173,10 +186,7 @@ void check_routes(const Policy& policy, Findings& findings) {
         if (route.blackhole != route.nexthops.empty())
             about.wrong("nexthops",
                         route.blackhole ? "a blackhole has none" : "is missing: one, unless blackhole is true");
-        if (route.nexthops.size() > 1)
-            about.unsupported(
-                "a route by " + std::to_string(route.nexthops.size()) + " nexthops (load sharing, ECMP, or backup)",
-                "give one");
+        check_choice(route, about);
         for (std::size_t i = 0; i < route.nexthops.size(); ++i) check_nexthop(policy, route, i, about);
     }
 }

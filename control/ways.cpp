@@ -22,11 +22,25 @@ using dataplane::Nexthop;
 constexpr Prefix6 kLinkLocal{Ipv6Address(0xfe80'0000'0000'0000ULL, 0), 10};
 
 auto key_of(const Nexthop& nexthop) {
-    return std::tuple(nexthop.kind, nexthop.family, nexthop.attachment, nexthop.gateway4, nexthop.gateway6);
+    return std::tuple(nexthop.kind, nexthop.family, nexthop.attachment, nexthop.gateway4, nexthop.gateway6,
+                      nexthop.group);
 }
 struct Before {
     bool operator()(const Nexthop& a, const Nexthop& b) const noexcept { return key_of(a) < key_of(b); }
 };
+
+// A group's member; groups that say the same are one.
+struct Member {
+    Nexthop nexthop;
+    std::uint16_t weight = 1;
+    bool backup = false;
+
+    friend bool operator<(const Member& a, const Member& b) noexcept {
+        return std::tuple(key_of(a.nexthop), a.weight, a.backup) < std::tuple(key_of(b.nexthop), b.weight, b.backup);
+    }
+};
+using Members = std::vector<Member>;
+constexpr std::size_t kMostGroups = 1'024;
 
 struct Way {
     Nexthop nexthop;
@@ -84,6 +98,8 @@ class Collector {
             for (const auto& [prefix, way] : vrf) numbers.emplace(way.nexthop, kResolve.value());
         for (const auto& vrf : ipv6_)
             for (const auto& [prefix, way] : vrf) numbers.emplace(way.nexthop, kResolve.value());
+        for (const auto& [members, group] : groups_)
+            for (const Member& member : members) numbers.emplace(member.nexthop, kResolve.value());
         std::vector<bool> taken(last.size() + numbers.size());
         for (std::uint32_t number = 0; number < last.size(); ++number) {
             const auto kept = numbers.find(last[number]);
@@ -102,6 +118,14 @@ class Collector {
             if (ways.nexthops.size() <= number) ways.nexthops.resize(number + std::size_t{1});
             ways.nexthops[number] = nexthop;
         }
+        ways.groups.resize(groups_.size());
+        for (const auto& [members, group] : groups_) {
+            std::vector<dataplane::GroupMember> numbered;
+            for (const Member& member : members)
+                numbered.push_back(
+                    {NexthopId(numbers.at(member.nexthop)), static_cast<std::uint8_t>(member.weight), member.backup});
+            ways.groups[group] = dataplane::NexthopGroup(numbered);
+        }
         ways.ipv4 = routes(ipv4_, numbers);
         ways.ipv6 = routes(ipv6_, numbers);
         return ways;
@@ -116,18 +140,41 @@ class Collector {
                                                      known->second.origin())};
     }
 
-    Expected<Nexthop> nexthop_of(const Route& route) const {
+    Expected<Nexthop> nexthop_of(const Route& route) {
         Nexthop nexthop;
         nexthop.family = route.prefix.family();
         if (route.blackhole) {
             if (!route.nexthops.empty()) return Error{ErrorCode::invalid, "a blackhole has no nexthops"};
             return nexthop;
         }
-        if (route.nexthops.size() != 1)
-            return Error{route.nexthops.empty() ? ErrorCode::invalid : ErrorCode::unsupported,
-                         fmt::format("{} nexthops; this version takes one", route.nexthops.size())};
-        const RouteNexthop& told = route.nexthops.front();
-        if (told.backup) return Error{ErrorCode::unsupported, "backup nexthops do not work in this version"};
+        if (route.nexthops.empty() || route.nexthops.size() > dataplane::NexthopGroup::kMembers)
+            return Error{ErrorCode::invalid, fmt::format("{} nexthops; it must have 1 to {}", route.nexthops.size(),
+                                                         dataplane::NexthopGroup::kMembers)};
+        Members members;
+        for (const RouteNexthop& told : route.nexthops) {
+            const auto one = nexthop_of(route, told);
+            if (!one) return one.error();
+            for (const Member& other : members)
+                if (key_of(other.nexthop) == key_of(*one))
+                    return Error{ErrorCode::invalid, fmt::format("nexthop {} by attachment {} twice",
+                                                                 told.gateway ? told.gateway->text() : "connected",
+                                                                 in_quotes(told.attachment))};
+            members.push_back({*one, told.weight, told.backup});
+        }
+        if (std::all_of(members.begin(), members.end(), [](const Member& each) { return each.backup; }))
+            return Error{ErrorCode::invalid, "all its nexthops are backup: at least one must not be"};
+        if (members.size() == 1) return members.front().nexthop;
+        const auto [group, fresh] = groups_.try_emplace(members, static_cast<std::uint32_t>(groups_.size()));
+        if (groups_.size() > kMostGroups)
+            return Error{ErrorCode::limit, fmt::format("more than {} different sets of nexthops", kMostGroups)};
+        nexthop.kind = Nexthop::Kind::group;
+        nexthop.group = group->second;
+        return nexthop;
+    }
+
+    Expected<Nexthop> nexthop_of(const Route& route, const RouteNexthop& told) const {
+        Nexthop nexthop;
+        nexthop.family = route.prefix.family();
         const auto id = numbers_.attachments.number_of(told.attachment);
         if (!id) return id.error();
         if (policy_.attachments.at(told.attachment).operator_id != route.operator_id)
@@ -161,6 +208,7 @@ class Collector {
     const Numbers& numbers_;
     WaysOfVrf<Ipv4Address> ipv4_;
     WaysOfVrf<Ipv6Address> ipv6_;
+    std::map<Members, std::uint32_t> groups_;
 };
 
 }  // namespace

@@ -1,9 +1,9 @@
 // Routes to `where`: for each VRF the prefixes of its operator's space, each with a nexthop.
 //
-// A route of the policy names a gateway, an attachment's own link, or a blackhole; an attachment's subnets are
-// connected routes that nobody has to write. Link-local prefixes are never among them (RFC 4291 §2.5.6). Equal nexthops
-// share a number and keep it from one generation to the next. Whether an attachment is open, or serves the family, is
-// the packet path's business. Compiler thread only.
+// A route of the policy names a gateway, an attachment's own link, a blackhole, or several of the first two; an
+// attachment's subnets are connected routes that nobody has to write. Link-local prefixes are never among them (RFC
+// 4291 §2.5.6). Equal nexthops share a number and keep it from one generation to the next. Whether an attachment is
+// open, or serves the family, is the packet path's business. Compiler thread only.
 #pragma once
 
 #include <vector>
@@ -24,15 +24,16 @@ struct Ways {
     RoutesOfVrf<Ipv4Address> ipv4;  // the row is the NexthopId
     RoutesOfVrf<Ipv6Address> ipv6;
     std::vector<dataplane::Nexthop> nexthops;  // numbers that nothing uses are blackholes
+    std::vector<dataplane::NexthopGroup> groups;
 };
 
 // All ways of the policy. `last` are the nexthops of the last generation, whose numbers stay. Errors name the route or
 // attachments: a reference to nothing, an attachment of another operator, two ways for one prefix, a gateway of the
-// other family, more than one nexthop.
+// other family, the same nexthop twice, backups only.
 Expected<Ways> ways_of(const Policy& policy, const Numbers& numbers, const std::vector<dataplane::Nexthop>& last);
 
-// For each leaf the nexthop of its whole prefix in its operator's space: where one gateway or blackhole covers all of
-// it and no finer route lies inside, otherwise kResolve.
+// For each leaf the nexthop of its whole prefix in its operator's space: where one gateway, group or blackhole covers
+// all of it and no finer route lies inside, otherwise kResolve.
 template <class Address>
 std::vector<NexthopId> nexthops_of(const Leaves<Address>& leaves, const RoutesOfVrf<Address>& routes,
                                    const std::vector<dataplane::Nexthop>& nexthops);

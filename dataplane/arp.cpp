@@ -60,12 +60,17 @@ void take_arp(Walk& walk, std::size_t i) noexcept {
     const Ipv4Address sender(arp->sender_address);
     const Ipv4Address target(arp->target_address);
     const MacAddress sender_mac = arp->sender_mac;
-    if (sender == attachment.ipv4) return walk.drop(i, DropReason::duplicate_address);
+    if (sender == attachment.ipv4) {
+        claimed(walk, packet.attachment, Conflicts::Which::ipv4, sender_mac);
+        return walk.drop(i, DropReason::duplicate_address);
+    }
     const bool request = arp->operation.to_host() == kArpRequest;
 
     if (sender.is_unspecified()) {  // RFC 5227 §2.1.1: a probe; its sender has no address yet
         if (!request || target != attachment.ipv4) return walk.drop(i, DropReason::arp_not_ours);
         send(walk, packet.attachment, kArpReply, sender_mac, sender, sender_mac);
+        if (sender_mac != attachment.mac)  // the answer was its defence
+            walk.worker.team.conflicts.note(packet.attachment, Conflicts::Which::ipv4, sender_mac, walk.now);
         return walk.consume(i);
     }
     if (!is_neighbour(attachment, sender)) return walk.drop(i, DropReason::arp_not_ours);
@@ -74,14 +79,27 @@ void take_arp(Walk& walk, std::size_t i) noexcept {
     const bool asks_us = request && target == attachment.ipv4;
     const std::uint32_t neighbour =
         asks_us ? neighbours.find_or_add(packet.attachment, sender) : neighbours.find(packet.attachment, sender);
-    if (neighbour != Neighbours::kNone) learn_neighbour(walk, neighbour, sender_mac);
+    if (neighbour != Neighbours::kNone) {
+        // Only what answers us shows that it hears us (RFC 4861 §7.3.1, for ARP as well); the rest may be gratuitous.
+        if (!request && target == attachment.ipv4)
+            neighbours.confirm(neighbour, sender_mac, walk.now);
+        else
+            neighbours.hear(neighbour, sender_mac, walk.now);
+        release_neighbours(walk);
+    }
     if (!asks_us && neighbour == Neighbours::kNone) return walk.drop(i, DropReason::arp_not_ours);
     if (asks_us) send(walk, packet.attachment, kArpReply, sender_mac, sender, sender_mac);
     walk.consume(i);
 }
 
-void send_arp_request(Walk& walk, AttachmentId attachment, Ipv4Address target) noexcept {
-    send(walk, attachment, kArpRequest, MacAddress(), target, kBroadcastMac);
+void send_arp_request(Walk& walk, AttachmentId attachment, Ipv4Address target, const MacAddress& to) noexcept {
+    send(walk, attachment, kArpRequest, MacAddress(), target, to.is_zero() ? kBroadcastMac : to);
+}
+
+// RFC 5227 §3: the form of a request.
+void send_arp_announcement(Walk& walk, AttachmentId attachment) noexcept {
+    const Ipv4Address own = walk.tables.attachments[attachment.index()].ipv4;
+    send(walk, attachment, kArpRequest, MacAddress(), own, kBroadcastMac);
 }
 
 }  // namespace sekisho::dataplane

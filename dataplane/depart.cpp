@@ -51,7 +51,7 @@ void to_keeper(Walk& walk, std::size_t i) noexcept {
     Packet& packet = walk.packets[i];
     packet.mark(Packet::kWaited);
     packet.egress_vrf = walk.tables.attachments[packet.egress.index()].vrf;
-    packet.generation = static_cast<std::uint32_t>(walk.tables.generation);
+    if (!packet.is(Packet::kResolved)) packet.generation = static_cast<std::uint32_t>(walk.tables.generation);
     walk.hand_over(i, Team::kKeeper, Entry::depart);
 }
 
@@ -63,6 +63,7 @@ void no_neighbour(Walk& walk, std::size_t i) noexcept {
 void hold(Walk& walk, std::size_t i) noexcept {
     Packet& packet = walk.packets[i];
     packet.mark(Packet::kResolved);
+    packet.generation = walk.worker.neighbours.version(packet.neighbour);
     if (!walk.worker.is_keeper()) return to_keeper(walk, i);
     packet.mark(Packet::kWaited);
     packet.egress_vrf = walk.tables.attachments[packet.egress.index()].vrf;
@@ -80,14 +81,25 @@ void hold(Walk& walk, std::size_t i) noexcept {
 constexpr std::uint16_t kNotFromFit = Packet::kLinkReady | Packet::kResolved | Packet::kOwn | Packet::kWaited;
 
 // A packet that waited is of an earlier generation: its attachment may be closed or gone by now, or its agreement.
-std::optional<DropReason> reason_not_to_leave(const Tables& tables, const Packet& packet) noexcept {
+std::optional<DropReason> reason_not_to_leave(const Walk& walk, const Packet& packet) noexcept {
+    const Tables& tables = walk.tables;
     if (packet.egress.index() >= tables.attachments.size() || !tables.attachments[packet.egress.index()].open)
         return DropReason::egress_closed;
     if (!packet.is(Packet::kWaited)) return std::nullopt;
-    // From another worker, and it names a nexthop of tables that may not be these.
-    if (!packet.is(Packet::kResolved) && packet.generation != static_cast<std::uint32_t>(tables.generation))
-        return DropReason::handover_stale;
+    // It names a nexthop of tables that may not be these, or a neighbour that may have been forgotten.
+    const std::uint32_t names_of = packet.is(Packet::kResolved) ? walk.worker.neighbours.version(packet.neighbour)
+                                                                : static_cast<std::uint32_t>(tables.generation);
+    if (packet.generation != names_of) return DropReason::handover_stale;
     return reason_to_stay(tables, packet);
+}
+
+// The member of the group by this attachment; kNoRow: none is.
+lpm::Row member_on(const Tables& tables, const NexthopGroup& group, AttachmentId attachment) noexcept {
+    for (std::size_t m = 0; m < group.size(); ++m) {
+        const NexthopId id = group.member(m).nexthop;
+        if (tables.nexthops[id.index()].attachment == attachment) return id.value();
+    }
+    return lpm::kNoRow;
 }
 
 // `where` of the VRF says the way; it must be by the attachment that the packet belongs to. kNoRow: there is none.
@@ -96,6 +108,8 @@ lpm::Row way_back(const Walk& walk, const Packet& packet) noexcept {
     const Address destination = address_of(header_of<Address>(packet).destination);
     const lpm::Row row = walk.tables.family<Address>().where.find(packet.vrf.value(), destination);
     if (row == lpm::kNoRow) return lpm::kNoRow;
+    if (walk.tables.nexthops[row].kind == Nexthop::Kind::group)
+        return member_on(walk.tables, walk.tables.groups[walk.tables.nexthops[row].group], packet.attachment);
     const Nexthop& nexthop = walk.tables.nexthops[row];
     if (nexthop.kind == Nexthop::Kind::blackhole || nexthop.attachment != packet.attachment) return lpm::kNoRow;
     const Attachment& attachment = walk.tables.attachments[packet.attachment.index()];
@@ -121,6 +135,7 @@ void route_back(Walk& walk, const Lane& in, Lane& routed) noexcept {
                     continue;
                 }
                 packet.mark(Packet::kResolved);
+                packet.generation = walk.worker.neighbours.version(packet.neighbour);
                 routed.add(i);
                 continue;
             }
@@ -143,7 +158,7 @@ void leave(Walk& walk, const Lane& in) noexcept {
     for (const std::size_t i : in) {
         Packet& packet = walk.packets[i];
         if (packet.is(kNotFromFit)) {
-            if (const auto reason = reason_not_to_leave(walk.tables, packet)) {
+            if (const auto reason = reason_not_to_leave(walk, packet)) {
                 walk.drop(i, *reason);
                 continue;
             }
@@ -162,8 +177,11 @@ void leave(Walk& walk, const Lane& in) noexcept {
         }
         const Neighbours::Link link = walk.worker.neighbours.link(packet.neighbour);
         if (link.state() != Neighbours::State::reachable) {
-            hold(walk, i);
-            continue;
+            if (!link.is_known()) {
+                hold(walk, i);
+                continue;
+            }
+            if (link.state() == Neighbours::State::stale) walk.worker.neighbours.mark_used(packet.neighbour);
         }
         if (!write_link(packet, egress, link.mac_bits(),
                         packet.is(Packet::kIpv6) ? EtherType::ipv6 : EtherType::ipv4)) {
@@ -189,10 +207,12 @@ void depart_in_fragments(Walk& walk, const Lane& in) noexcept {
 
 void retry_neighbours(Walk& walk) noexcept {
     Neighbours& neighbours = walk.worker.neighbours;
-    if (!neighbours.has_pending()) return;
     const auto may_ask = [&](AttachmentId attachment) {
         return attachment.index() < walk.tables.attachments.size() && walk.tables.attachments[attachment.index()].open;
     };
+    for (std::size_t a = 0; a < walk.tables.attachments.size(); ++a)
+        neighbours.set_reachable_time(AttachmentId(static_cast<AttachmentId::Value>(a)),
+                                      walk.tables.attachments[a].reachable_time);
     neighbours.tick(
         walk.now,
         [&](const Neighbours::Question& question) noexcept {

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <numeric>
 #include <thread>
 
 #include <fmt/format.h>
+#include <rte_cycles.h>
 #include <rte_errno.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
@@ -17,7 +19,8 @@ namespace sekisho::dataplane {
 namespace {
 
 constexpr unsigned kPoolCache = 256;
-constexpr unsigned kLinkBytes = 18;  // Ethernet and one tag
+constexpr unsigned kLooksAtLinks = 2;  // every so many calls of watch()
+constexpr unsigned kLinkBytes = 18;    // Ethernet and one tag
 
 Expected<Mempool> make_pool(const EngineConfig& config) {
     std::uint16_t mtu = 1500;
@@ -110,6 +113,7 @@ Expected<void> Engine::start_workers() {
     for (const WorkerInfo& info : infos_)
         workers_.push_back(
             std::make_unique<Worker>(ports_, current_, readers_.get(), *team_, info.worker, pool_.get(), config_.idle));
+    workers_[Team::kKeeper.index()]->let_announce();
     for (const WorkerInfo& info : infos_)
         if (rte_eal_remote_launch(run_worker, workers_[info.worker.index()].get(), info.lcore) != 0)
             return Error{ErrorCode::unavailable, fmt::format("lcore {} did not take the worker", info.lcore)};
@@ -178,6 +182,7 @@ std::vector<StallWatch::Event> Engine::watch() {
     for (std::size_t i = 0; i < workers_.size(); ++i)
         if (const auto event = stalls_.look(infos_[i].worker, workers_[i]->pulse().read(), now))
             events.push_back(*event);
+    if (looks_++ % kLooksAtLinks == 0) watch_links();
     return events;
 }
 
@@ -185,6 +190,50 @@ Expected<void> Engine::refresh_ports() {
     Expected<void> result;
     for (const auto& port : ports_)
         if (auto refreshed = port->refresh(); !refreshed) result = refreshed.error();
+    return result;
+}
+
+void Engine::watch_links() {
+    if (!team_) return;
+    links_.resize(ports_.size());
+    for (std::size_t port = 0; port < ports_.size() && port < Team::kPorts; ++port) {
+        const PortInfo info = ports_[port]->info();
+        team_->down_ports[port].store(links_[port].look(info.link_up, info.received), std::memory_order_relaxed);
+    }
+}
+
+std::vector<NexthopInfo> Engine::nexthops() const {
+    const Tables& now = tables();
+    std::map<NexthopId, bool> usable;
+    for (std::size_t g = 0; g < now.groups.size(); ++g) {
+        const unsigned members = now.usable_members[g].load(std::memory_order_relaxed);
+        for (std::size_t m = 0; m < now.groups[g].size(); ++m)
+            usable[now.groups[g].member(m).nexthop] = (members >> m & 1) != 0;
+    }
+    std::vector<NexthopInfo> result;
+    for (const auto& [id, is_usable] : usable) {
+        const Nexthop& nexthop = now.nexthops[id.index()];
+        NexthopInfo& info = result.emplace_back(NexthopInfo{nexthop.attachment, nexthop.family, {}, is_usable});
+        if (nexthop.kind != Nexthop::Kind::gateway) continue;
+        info.gateway = nexthop.family == Family::ipv4 ? IpAddress(nexthop.gateway4) : IpAddress(nexthop.gateway6);
+    }
+    return result;
+}
+
+std::vector<ConflictInfo> Engine::conflicts() const {
+    std::vector<ConflictInfo> result;
+    if (!team_) return result;
+    const std::uint64_t now = rte_rdtsc();
+    for (std::size_t i = 0; i < tables().attachments.size(); ++i) {
+        const AttachmentId id(static_cast<AttachmentId::Value>(i));
+        const auto claim = team_->conflicts.claim(id, now);
+        if (!claim) continue;
+        const Attachment& attachment = tables().attachments[i];
+        const IpAddress address = claim->which == Conflicts::Which::ipv4   ? IpAddress(attachment.ipv4)
+                                  : claim->which == Conflicts::Which::ipv6 ? IpAddress(attachment.ipv6)
+                                                                           : IpAddress(attachment.link_local);
+        result.push_back({id, address, claim->mac});
+    }
     return result;
 }
 
@@ -197,7 +246,8 @@ std::vector<PortInfo> Engine::ports() const {
 std::vector<Neighbours::Entry> Engine::neighbours() const {
     std::vector<Neighbours::Entry> result;
     if (!team_) return result;
-    for (std::size_t i = 0; i < team_->neighbours.size(); ++i) result.push_back(team_->neighbours.entry(i));
+    for (std::size_t i = 0; i < team_->neighbours.size(); ++i)
+        if (const auto entry = team_->neighbours.entry(i)) result.push_back(*entry);
     return result;
 }
 

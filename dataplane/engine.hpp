@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dataplane/explain.hpp"
+#include "dataplane/link_watch.hpp"
 #include "dataplane/neighbours.hpp"
 #include "dataplane/port.hpp"
 #include "dataplane/stall_watch.hpp"
@@ -41,6 +42,18 @@ struct WorkerInfo {  // for `show workers`
     std::optional<std::chrono::system_clock::time_point> stalled_since;
 };
 
+struct NexthopInfo {  // one that a route has others beside
+    AttachmentId attachment;
+    Family family = Family::ipv4;
+    std::optional<IpAddress> gateway;
+    bool usable = true;
+};
+struct ConflictInfo {  // another station claims an address of the hub
+    AttachmentId attachment;
+    IpAddress address = Ipv4Address();
+    MacAddress mac;
+};
+
 class Engine {
   public:
     // The error names the step: memory, a port. Once a process: DPDK does not start twice.
@@ -62,6 +75,8 @@ class Engine {
     // Control: see Port::refresh(); the last error, if any.
     Expected<void> refresh_ports();
     std::vector<Neighbours::Entry> neighbours() const;
+    std::vector<NexthopInfo> nexthops() const;
+    std::vector<ConflictInfo> conflicts() const;  // of the last minute
     Expected<Explanation> explain(const ImaginedPacket& packet, const Explanation::Names& names) const;
     bool uses_hugepages() const noexcept { return hugepages_; }
 
@@ -74,6 +89,7 @@ class Engine {
     Engine() = default;
     Expected<void> start_workers();
     void ask(std::chrono::milliseconds patience);
+    void watch_links();
     struct FreeAligned {
         void operator()(void* memory) const noexcept { std::free(memory); }
     };
@@ -95,6 +111,8 @@ class Engine {
     std::vector<std::unique_ptr<Worker>> workers_;  // by WorkerId
     std::vector<WorkerInfo> infos_;                 // by WorkerId; counters: of the last answer
     StallWatch stalls_{0};
+    std::vector<LinkWatch> links_;  // by PortId
+    unsigned looks_ = 0;
 };
 
 // What stands in the way of start(), each in a sentence that says what to do; empty: nothing does. Starts nothing.

@@ -146,6 +146,7 @@ class Journey {
         say("fit",
             fmt::format("TTL {} is enough; leaves by attachment {}, MTU {}, {}", ttl_, names_.attachment(packet.egress),
                         egress.mtu, nexthop.kind == Nexthop::Kind::gateway ? "by a gateway" : "to a neighbour"));
+        say_group<Address>(family, packet, destination);
         if (!too_long.empty()) say("fit", "longer than that: leaves in fragments");
         translate<Address>(walk_, fitting.empty() ? too_long : fitting);
         result_.source = address_of(header_of<Address>(packet).source).text();
@@ -158,6 +159,33 @@ class Journey {
         else
             result_.next_hop = nexthop.family == Family::ipv4 ? nexthop.gateway4.text() : nexthop.gateway6.text();
         say("depart", fmt::format("next hop {}", result_.next_hop));
+    }
+
+    // Where the way has several nexthops: which there are, and what they are worth now.
+    template <class Address>
+    void say_group(const FamilyTables<Address>& family, const Packet& packet, const Address& destination) {
+        const HubRow<Address>& row = family.hub_rows[packet.hub_row];
+        NexthopId way = row.nexthop;
+        if (way == kResolve) way = NexthopId(family.where.find(row.vrf.value(), row.to_operator.apply(destination)));
+        if (tables_.nexthops[way.index()].kind != Nexthop::Kind::group) return;
+        const std::uint32_t number = tables_.nexthops[way.index()].group;
+        const NexthopGroup& group = tables_.groups[number];
+        const unsigned usable = tables_.usable_members[number].load(std::memory_order_relaxed);
+        const unsigned in_use = group.in_use(static_cast<NexthopGroup::Usable>(usable));
+        std::string words;
+        for (std::size_t m = 0; m < group.size(); ++m) {
+            const Nexthop& member = tables_.nexthops[group.member(m).nexthop.index()];
+            const std::string by = member.kind == Nexthop::Kind::connected ? "connected"
+                                   : member.family == Family::ipv4         ? member.gateway4.text()
+                                                                           : member.gateway6.text();
+            words += fmt::format("{}{} on {} ({}{}{})", m == 0 ? "" : ", ", by, names_.attachment(member.attachment),
+                                 group.member(m).backup ? "backup, " : "",
+                                 (usable >> m & 1) == 0   ? "withdrawn"
+                                 : (in_use >> m & 1) != 0 ? "in use"
+                                                          : "usable",
+                                 group.member(m).nexthop == packet.nexthop ? ", this flow's" : "");
+        }
+        say("fit", fmt::format("one of {} nexthops, by the flow: {}", group.size(), words));
     }
 
     // What the two lookups give, whatever admit makes of it.

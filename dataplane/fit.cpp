@@ -31,13 +31,49 @@ bool serves(const Attachment& attachment, const Ipv6Address&) noexcept {
     return attachment.serves_ipv6;
 }
 
+std::uint64_t folded(Ipv4Address address) noexcept {
+    return address.value();
+}
+std::uint64_t folded(const Ipv6Address& address) noexcept {
+    return address.high() * 0xd6e8'feb8'6659'fd93ULL ^ address.low();
+}
+
+// Of a flow in one direction: addresses, protocol, and the ports, which later fragments have from their first one.
+template <class Address>
+std::uint32_t way_hash(const Packet& packet) noexcept {
+    const auto& header = header_of<Address>(packet);
+    std::uint64_t hash = folded(address_of(header.source)) * 0x9e37'79b9'7f4a'7c15ULL;
+    hash = (hash ^ hash >> 32 ^ folded(address_of(header.destination))) * 0xd6e8'feb8'6659'fd93ULL;
+    hash ^= hash >> 29 ^ (std::uint64_t{packet.protocol} << 32 | std::uint64_t{packet.source_port.value()} << 16 |
+                          packet.destination_port.value());
+    hash *= 0x9e37'79b9'7f4a'7c15ULL;
+    return static_cast<std::uint32_t>(hash >> 32);
+}
+
+// The packet's nexthop is a group: one of its members takes the place. False when none is usable.
+template <class Address>
+[[gnu::noinline]] bool choose_member(const Tables& tables, Packet& packet) noexcept {
+    const std::uint32_t number = tables.nexthops[packet.nexthop.index()].group;
+    const NexthopGroup& group = tables.groups[number];
+    const auto usable = tables.usable_members[number].load(std::memory_order_relaxed);
+    const std::size_t member = group.choose(way_hash<Address>(packet), usable);
+    if (member == NexthopGroup::kNone) return false;
+    packet.nexthop = group.member(member).nexthop;
+    return true;
+}
+
 // The packet's nexthop is known: may it leave by it?
 template <class Address>
 [[gnu::noinline]] void judge_way_out(Walk& walk, std::size_t i, FitOut out) noexcept {
     const Tables& tables = walk.tables;
     Packet& packet = walk.packets[i];
+    if (tables.nexthops[packet.nexthop.index()].kind >= Nexthop::Kind::blackhole) [[unlikely]] {
+        if (tables.nexthops[packet.nexthop.index()].kind == Nexthop::Kind::blackhole)
+            return walk.drop(i, DropReason::blackhole);
+        if (!choose_member<Address>(tables, packet))
+            return refuse(walk, i, DropReason::no_nexthop, IcmpError::admin_prohibited);
+    }
     const Nexthop& nexthop = tables.nexthops[packet.nexthop.index()];
-    if (nexthop.kind == Nexthop::Kind::blackhole) return walk.drop(i, DropReason::blackhole);
     packet.egress = nexthop.attachment;
     const Attachment& egress = tables.attachments[packet.egress.index()];
     if (!egress.open) return refuse(walk, i, DropReason::egress_closed, IcmpError::admin_prohibited);

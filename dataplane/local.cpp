@@ -55,11 +55,9 @@ bool is_neighbour(const Attachment& attachment, const Ipv6Address& address) noex
     return address.is_link_local() || attachment.subnet6.contains(address);
 }
 
-void learn_neighbour(Walk& walk, std::uint32_t neighbour, const MacAddress& mac) noexcept {
-    Neighbours& neighbours = walk.worker.neighbours;
-    neighbours.learn(neighbour, mac);
+void release_neighbours(Walk& walk) noexcept {
     // Each goes on in the next walk of the port that it came by, on whose account it is held.
-    neighbours.release([&](Neighbours::Held& held) noexcept {
+    walk.worker.neighbours.release([&](Neighbours::Held& held) noexcept {
         PortCounters& account = walk.worker.counters.ports[held.origin.index()];
         if (walk.worker.resume[held.origin.index()].push(held.packet)) return;
         --account.held;
@@ -70,9 +68,9 @@ void learn_neighbour(Walk& walk, std::uint32_t neighbour, const MacAddress& mac)
 
 void ask_neighbour(Walk& walk, const Neighbours::Question& question) noexcept {
     if (question.family == Family::ipv4)
-        send_arp_request(walk, question.attachment, question.ipv4);
+        send_arp_request(walk, question.attachment, question.ipv4, question.to);
     else
-        send_solicitation(walk, question.attachment, question.ipv6);
+        send_solicitation(walk, question.attachment, question.ipv6, question.to);
 }
 
 void local(Walk& walk, const Lane& in) noexcept {

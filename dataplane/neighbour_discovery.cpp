@@ -80,6 +80,10 @@ void send(Walk& walk, AttachmentId attachment_id, std::uint8_t type, std::uint32
     walk.resume(packet);
 }
 
+Conflicts::Which which_of(const Attachment& attachment, const Ipv6Address& own) noexcept {
+    return own == attachment.link_local ? Conflicts::Which::link_local : Conflicts::Which::ipv6;
+}
+
 void take_solicitation(Walk& walk, std::size_t i) noexcept {
     Packet& packet = walk.packets[i];
     const Attachment& attachment = walk.tables.attachments[packet.attachment.index()];
@@ -97,16 +101,25 @@ void take_solicitation(Walk& walk, std::size_t i) noexcept {
             return walk.drop(i, DropReason::nd_malformed);
         send(walk, packet.attachment, kNdNeighbourAdvertisement, kNdFlagRouter | kNdFlagOverride, target, target,
              kAllNodes, MacAddress::of_group(kAllNodes));
+        const MacAddress by = header_at<EthernetHeader>(packet.frame(), 0)->source;
+        if (by != attachment.mac)  // the answer was its defence
+            walk.worker.team.conflicts.note(packet.attachment, which_of(attachment, target), by, walk.now);
         return walk.consume(i);
     }
-    if (source == attachment.ipv6 || source == attachment.link_local)
+    if (source == attachment.ipv6 || source == attachment.link_local) {
+        claimed(walk, packet.attachment, which_of(attachment, source),
+                header_at<EthernetHeader>(packet.frame(), 0)->source);
         return walk.drop(i, DropReason::duplicate_address);
+    }
     if (!is_neighbour(attachment, source)) return walk.drop(i, DropReason::nd_not_ours);
     const auto* const ethernet = header_at<EthernetHeader>(packet.frame(), 0);
     const MacAddress mac = message.link_layer != nullptr ? message.link_layer->mac : ethernet->source;
     if (mac.is_group() || mac.is_zero()) return walk.drop(i, DropReason::nd_malformed);
     const std::uint32_t neighbour = walk.worker.neighbours.find_or_add(packet.attachment, source);
-    if (neighbour != Neighbours::kNone) learn_neighbour(walk, neighbour, mac);
+    if (neighbour != Neighbours::kNone) {
+        walk.worker.neighbours.hear(neighbour, mac, walk.now);  // RFC 4861 §7.2.3: stale, if it is news
+        release_neighbours(walk);
+    }
     send(walk, packet.attachment, kNdNeighbourAdvertisement, kNdFlagRouter | kNdFlagSolicited | kNdFlagOverride, target,
          target, source, mac);
     walk.consume(i);
@@ -122,19 +135,31 @@ void take_advertisement(Walk& walk, std::size_t i) noexcept {
     const bool to_group = reinterpret_cast<const Ipv6Header*>(packet.l3)->destination.address().is_multicast();
     if (target.is_multicast() || (to_group && (flags & kNdFlagSolicited) != 0))
         return walk.drop(i, DropReason::nd_malformed);
-    if (target == attachment.ipv6 || target == attachment.link_local)
+    if (target == attachment.ipv6 || target == attachment.link_local) {
+        claimed(walk, packet.attachment, which_of(attachment, target),
+                header_at<EthernetHeader>(packet.frame(), 0)->source);
         return walk.drop(i, DropReason::duplicate_address);
+    }
     const std::uint32_t neighbour = walk.worker.neighbours.find(packet.attachment, target);
     if (neighbour == Neighbours::kNone) return walk.drop(i, DropReason::nd_not_ours);  // RFC 4861 §7.2.5: none is made
-    // RFC 4861 §4.4: what answers a solicitation to a group, as all of ours are, says its MAC address; without one it
-    // tells nothing.
-    if (message.link_layer == nullptr) return walk.consume(i);
+    // RFC 4861 §7.2.5. What answers a solicitation to a group says its MAC address (§4.4); what answers one to itself
+    // may leave it out.
+    Neighbours& neighbours = walk.worker.neighbours;
+    const Neighbours::Link known = neighbours.link(neighbour);
+    const bool solicited = (flags & kNdFlagSolicited) != 0;
+    if (message.link_layer == nullptr) {
+        if (known.is_known() && solicited) neighbours.confirm(neighbour, known.mac(), walk.now);
+        return walk.consume(i);
+    }
     const MacAddress mac = message.link_layer->mac;
     if (mac.is_group() || mac.is_zero()) return walk.drop(i, DropReason::nd_malformed);
-    // RFC 4861 §7.2.5: without the override flag, a known address is not replaced by another.
-    const Neighbours::Link known = walk.worker.neighbours.link(neighbour);
-    const bool replaces = known.state() == Neighbours::State::reachable && known.mac() != mac;
-    if (!replaces || (flags & kNdFlagOverride) != 0) learn_neighbour(walk, neighbour, mac);
+    if (known.is_known() && known.mac() != mac && (flags & kNdFlagOverride) == 0)
+        neighbours.doubt(neighbour, walk.now);
+    else if (solicited)
+        neighbours.confirm(neighbour, mac, walk.now);
+    else
+        neighbours.hear(neighbour, mac, walk.now);
+    release_neighbours(walk);
     walk.consume(i);
 }
 
@@ -148,11 +173,18 @@ void take_neighbour_discovery(Walk& walk, std::size_t i) noexcept {
     }
 }
 
-void send_solicitation(Walk& walk, AttachmentId attachment_id, const Ipv6Address& target) noexcept {
+void send_solicitation(Walk& walk, AttachmentId attachment_id, const Ipv6Address& target,
+                       const MacAddress& to) noexcept {
     const Attachment& attachment = walk.tables.attachments[attachment_id.index()];
     const Ipv6Address source = target.is_link_local() ? attachment.link_local : attachment.ipv6;
-    send(walk, attachment_id, kNdNeighbourSolicitation, 0, source, target, target.solicited_node(),
-         MacAddress::of_group(target.solicited_node()));
+    const bool to_all = to.is_zero();
+    send(walk, attachment_id, kNdNeighbourSolicitation, 0, source, target, to_all ? target.solicited_node() : target,
+         to_all ? MacAddress::of_group(target.solicited_node()) : to);
+}
+
+void send_unsolicited_advertisement(Walk& walk, AttachmentId attachment, const Ipv6Address& own) noexcept {
+    send(walk, attachment, kNdNeighbourAdvertisement, kNdFlagRouter | kNdFlagOverride, own, own, kAllNodes,
+         MacAddress::of_group(kAllNodes));
 }
 
 }  // namespace sekisho::dataplane

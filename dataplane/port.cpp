@@ -148,6 +148,7 @@ PortInfo Port::info() const {
     }
     rte_eth_stats stats{};
     if (rte_eth_stats_get(device_, &stats) == 0) {
+        result.received = stats.ipackets;
         result.missed = stats.imissed;
         result.receive_errors = stats.ierrors;
         result.no_buffer = stats.rx_nombuf;

@@ -37,7 +37,8 @@ struct PortInfo {  // for `show ports`
     PortPlan plan;
     bool link_up = false;         // net_tap says down once its device is in a namespace: it means nothing there
     std::uint32_t link_mbps = 0;  // 0: unknown
-    std::uint64_t missed = 0;     // what the device dropped: no descriptor was free
+    std::uint64_t received = 0;
+    std::uint64_t missed = 0;  // what the device dropped: no descriptor was free
     std::uint64_t receive_errors = 0;
     std::uint64_t no_buffer = 0;
     std::uint64_t transmit_errors = 0;

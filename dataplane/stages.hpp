@@ -56,6 +56,10 @@ void depart_in_fragments(Walk& walk, const Lane& in) noexcept;
 // Sends questions again and gives up on neighbours that do not answer. About ten times a second, between walks: `walk`
 // has no packets of its own.
 void retry_neighbours(Walk& walk) noexcept;
+// The rest of the keeper's work, as often: which nexthops of groups are usable, and what attachments' neighbours are to
+// be told of the hub's addresses.
+void judge_nexthops(Walk& walk) noexcept;
+void announce_attachments(Walk& walk) noexcept;
 // Gives up on first fragments that did not come, and forgets old datagrams; as often, in the same way.
 void expire_fragments(Walk& walk) noexcept;
 

@@ -4,7 +4,7 @@
 // Workers read it and nothing else of the policy. Three kinds of table by role: `who` (operator space to institution),
 // `hub` (hub space to institution and way out), `where` (operator space to nexthop); a lookup gives the index of a row
 // in the vectors below. The only words here that workers write are the nexthops' neighbour hints, which are a cache,
-// and the only ones that control changes once they are published are the gates.
+// and which nexthops are usable; the only ones that control changes once they are published are the gates.
 #pragma once
 
 #include <array>
@@ -16,6 +16,7 @@
 
 #include "dataplane/gate_word.hpp"
 #include "dataplane/matrix.hpp"
+#include "dataplane/nexthop_group.hpp"
 #include "lpm/fib.hpp"
 #include "nat/prefix_map.hpp"
 #include "net/ids.hpp"
@@ -34,7 +35,8 @@ struct Attachment {
     GateWord<bool> open = false;  // false: a gate closes it, or it is a hole in the numbering
     bool serves_ipv4 = false;
     bool serves_ipv6 = false;
-    std::uint16_t mtu = 1500;  // of an IP packet, in bytes
+    std::uint16_t mtu = 1500;           // of an IP packet, in bytes
+    std::uint16_t reachable_time = 30;  // seconds for which a neighbour's answer counts
     MacAddress mac;
     Ipv4Address ipv4;  // the hub's own; unspecified when it does not serve IPv4
     Prefix4 subnet4;
@@ -69,12 +71,14 @@ struct Nexthop {
         gateway,    // to `gateway4` or `gateway6`, a neighbour on the attachment
         connected,  // the destination itself is a neighbour on the attachment
         blackhole,  // discard in silence
+        group,      // one of several nexthops, by the flow: `group`
     };
     Kind kind = Kind::blackhole;
     Family family = Family::ipv4;
     AttachmentId attachment;
     Ipv4Address gateway4;
     Ipv6Address gateway6;
+    std::uint32_t group = 0;
 };
 
 // The tables of one family.
@@ -100,9 +104,13 @@ struct Tables {
     FamilyTables<Ipv6Address> ipv6;
     std::vector<Nexthop> nexthops;  // by NexthopId, both families
     // By NexthopId, for gateways: the NeighbourId once a worker has resolved it, before that kNoHint. Workers write and
-    // read it relaxed: it only ever goes from kNoHint to the one right value.
+    // read it relaxed.
     static constexpr std::uint32_t kNoHint = 0xffff'ffffU;
+    // A hint goes back to kNoHint when its neighbour is forgotten.
     mutable std::unique_ptr<std::atomic<std::uint32_t>[]> neighbour_hints;
+    std::vector<NexthopGroup> groups;
+    // By group: which of its members may be used. The keeper writes, workers and control read, relaxed.
+    mutable std::unique_ptr<std::atomic<NexthopGroup::Usable>[]> usable_members;
 
     // Sets of attachments, `attachment_set_words` words each: bit a of set s is attachment a.
     std::vector<std::uint64_t> attachment_sets;
@@ -133,7 +141,7 @@ struct Tables {
     bool is_closed(InstitutionId institution) const noexcept {
         return (closed_institutions[institution.index() / 64] >> (institution.index() % 64) & 1) != 0;
     }
-    // Makes the hints for the nexthops that are there; the last step of filling the tables.
+    // Makes the hints for the nexthops that are there, and every one usable; the last step of filling the tables.
     void seal();
 };
 

@@ -9,7 +9,10 @@ constexpr std::size_t kNeighboursPerAttachment = 4096;
 }  // namespace
 
 Team::Team(std::span<const unsigned> weights, std::uint64_t tsc_hz, std::size_t ring_capacity)
-    : neighbours(kNeighbours, kNeighboursPerAttachment, tsc_hz), spread(weights), size_(weights.size()) {
+    : neighbours(kNeighbours, kNeighboursPerAttachment, tsc_hz),
+      conflicts(tsc_hz),
+      spread(weights),
+      size_(weights.size()) {
     for (std::size_t giver = 0; giver < size_; ++giver)
         for (std::size_t taker = 0; taker < size_; ++taker)
             rings_.push_back(giver == taker ? nullptr : std::make_unique<HandoverRing>(ring_capacity));

@@ -5,10 +5,12 @@
 // packets for a neighbour that is not known yet. With one worker there are no rings.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <vector>
 
+#include "dataplane/conflicts.hpp"
 #include "dataplane/handover.hpp"
 #include "dataplane/neighbours.hpp"
 #include "dataplane/spread.hpp"
@@ -29,6 +31,13 @@ class Team {
     std::vector<HandoverRing*> rings_to(WorkerId taker) const;
 
     Neighbours neighbours;
+    Conflicts conflicts;
+    // Ports that were up and are down. Control writes, the keeper reads.
+    static constexpr std::size_t kPorts = 1024;
+    std::array<std::atomic<bool>, kPorts> down_ports{};
+    bool is_down(PortId port) const noexcept {
+        return port.index() < kPorts && down_ports[port.index()].load(std::memory_order_relaxed);
+    }
     const Spread spread;
     // How often control has asked for counters; see CounterMailbox. Control writes, workers read.
     std::atomic<std::uint64_t> counter_call{0};

@@ -8,27 +8,30 @@ constexpr std::size_t kIds = 65536;  // of VRFs and of attachments
 constexpr unsigned kWeightAlone = 1;
 }  // namespace
 
-WorkerState::WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t tsc_hz, Team& team_of, WorkerId number)
+WorkerState::WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t tsc_hz_now, Team& team_of,
+                         WorkerId number)
     : team(team_of),
       self(number),
       counters(ports),
       handover(team_of.rings_from(number), counters),
       neighbours(team_of.neighbours),
-      fragments(tsc_hz),
+      fragments(tsc_hz_now),
       resume(ports),
       outbox(ports),
       pool(buffers),
-      budgets(Budgets::standard(tsc_hz, team_of.size())),
+      budgets(Budgets::standard(tsc_hz_now, team_of.size())),
       error_tokens(kIds),
       echo_tokens(kIds),
       neighbour_tokens(kIds),
-      identification(static_cast<std::uint16_t>(65536 * number.index() / team_of.size())) {}
+      identification(static_cast<std::uint16_t>(65536 * number.index() / team_of.size())),
+      tsc_hz(tsc_hz_now),
+      announced(is_keeper() ? kIds : 0) {}
 
-WorkerState::WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t tsc_hz)
-    : WorkerState(ports, buffers, tsc_hz, std::make_unique<Team>(std::span(&kWeightAlone, 1), tsc_hz)) {}
+WorkerState::WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t tsc_hz_now)
+    : WorkerState(ports, buffers, tsc_hz_now, std::make_unique<Team>(std::span(&kWeightAlone, 1), tsc_hz_now)) {}
 
-WorkerState::WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t tsc_hz, std::unique_ptr<Team> alone)
-    : WorkerState(ports, buffers, tsc_hz, *alone, WorkerId(0)) {
+WorkerState::WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t tsc_hz_now, std::unique_ptr<Team> alone)
+    : WorkerState(ports, buffers, tsc_hz_now, *alone, WorkerId(0)) {
     alone_ = std::move(alone);
 }
 

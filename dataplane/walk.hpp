@@ -72,6 +72,13 @@ struct Budgets {
     }
 };
 
+// What an attachment's neighbours were told of its addresses.
+struct Announced {
+    std::uint64_t fingerprint = 0;
+    std::uint64_t next = 0;  // TSC
+    std::uint8_t left = 0;   // times
+};
+
 // What a worker keeps. The pool is the node's and outlives the worker; so does the team.
 struct WorkerState {
     // A worker on its own, a team of one.
@@ -105,6 +112,8 @@ struct WorkerState {
     std::vector<TokenBucket> neighbour_tokens;  // by AttachmentId
     std::uint16_t identification = 0;           // of the IPv4 packets that we make
     std::uint32_t walk_number = 0;
+    std::uint64_t tsc_hz;
+    std::vector<Announced> announced;  // by AttachmentId; the keeper's
 };
 
 class Walk {

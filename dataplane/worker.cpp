@@ -177,13 +177,28 @@ void Worker::send(Walk& walk, std::size_t port, Outbox& outbox) noexcept {
 }
 
 void Worker::tend(const Tables& tables, std::uint64_t now) noexcept {
-    if (now < next_tend_) return;
+    if (now < next_tend_ && tables.generation == tended_generation_) return;
+    tended_generation_ = tables.generation;
     next_tend_ = now + rte_get_tsc_hz() / 10;
     if (ports_.empty()) return;
     // Questions asked again are made on the account of the first port: nobody's packet caused them.
     Walk walk(tables, state_, PortId(0), now);
-    if (state_.is_keeper()) retry_neighbours(walk);
+    if (state_.is_keeper()) {
+        retry_neighbours(walk);
+        judge_nexthops(walk);
+        if (announces_) announce_attachments(walk);
+        let_numbers_go(tables);
+    }
     expire_fragments(walk);
+}
+
+void Worker::let_numbers_go(const Tables& tables) noexcept {
+    Neighbours& neighbours = state_.neighbours;
+    if (grace_ && rte_rcu_qsbr_check(readers_, *grace_, false) == 1) {
+        neighbours.grace_passed(std::span(tables.neighbour_hints.get(), tables.nexthops.size()));
+        grace_.reset();
+    }
+    if (!grace_ && neighbours.waits_for_grace()) grace_ = rte_rcu_qsbr_start(readers_);
 }
 
 void Worker::back_off(unsigned& idle_rounds) noexcept {

@@ -32,6 +32,8 @@ class Worker {
     Worker(std::span<const std::unique_ptr<Port>> ports, const std::atomic<const Tables*>& tables,
            rte_rcu_qsbr* readers, Team& team, WorkerId self, rte_mempool* pool, Idle idle);
 
+    // Before run(): the keeper tells attachments' neighbours of the hub's own addresses.
+    void let_announce() noexcept { announces_ = true; }
     void run() noexcept;                                                    // the worker's thread: until stop()
     void stop() noexcept { stop_.store(true, std::memory_order_relaxed); }  // any thread
     // Control, when no worker of the team runs any more: drops, with its reason, what is held here or handed to here.
@@ -60,6 +62,7 @@ class Worker {
     void transmit(Walk& walk) noexcept;
     void send(Walk& walk, std::size_t port, Outbox& outbox) noexcept;
     void tend(const Tables& tables, std::uint64_t now) noexcept;  // timers, ten times a second
+    void let_numbers_go(const Tables& tables) noexcept;           // of neighbours that were forgotten; the keeper
     void back_off(unsigned& idle_rounds) noexcept;
 
     std::span<const std::unique_ptr<Port>> ports_;
@@ -69,7 +72,10 @@ class Worker {
     std::vector<Use> uses_;                // by PortId
     std::vector<HandoverRing*> incoming_;  // from each other worker
     std::atomic<bool> stop_{false};
+    bool announces_ = false;
     std::uint64_t next_tend_ = 0;
+    std::uint64_t tended_generation_ = 0;
+    std::optional<std::uint64_t> grace_;  // what all workers must have passed before numbers are given again
     WorkerState state_;
     CounterMailbox mailbox_;
     Pulse pulse_;

@@ -119,7 +119,7 @@ TEST_CASE("compile: overlaps and contradictions are refused, and both sides name
     check(refusal([](Policy& p) { p.routes["kita 10.0.0.0/8"].nexthops[0].gateway = address("fe80::2"); }), invalid,
           R"(routes "kita 10.0.0.0/8": the gateway fe80::2 is not of the prefix's family)");
     check(refusal([](Policy& p) { p.routes["kita 10.0.0.0/8"].nexthops.clear(); }), invalid,
-          R"(routes "kita 10.0.0.0/8": 0 nexthops; this version takes one)");
+          R"(routes "kita 10.0.0.0/8": 0 nexthops; it must have 1 to 16)");
     check(refusal([](Policy& p) { add_route(p, "kita", "fe80::/64", "kita-line", "fe80::2"); }), invalid,
           R"(routes "kita fe80::/64": link-local addresses are not routed)");
 }
@@ -136,9 +136,9 @@ TEST_CASE("compile: what this version cannot do is refused by name", "[compile]"
               Route& route = p.routes["kita 10.0.0.0/8"];
               route.nexthops.push_back(route.nexthops[0]);
           }),
-          unsupported, R"(routes "kita 10.0.0.0/8": 2 nexthops; this version takes one)");
-    check(refusal([](Policy& p) { p.routes["kita 10.0.0.0/8"].nexthops[0].backup = true; }), unsupported,
-          R"(routes "kita 10.0.0.0/8": backup nexthops do not work in this version)");
+          ErrorCode::invalid, R"(routes "kita 10.0.0.0/8": nexthop 192.168.0.2 by attachment "kita-line" twice)");
+    check(refusal([](Policy& p) { p.routes["kita 10.0.0.0/8"].nexthops[0].backup = true; }), ErrorCode::invalid,
+          R"(routes "kita 10.0.0.0/8": all its nexthops are backup: at least one must not be)");
 }
 
 TEST_CASE("compile: limits are refused with what they are", "[compile]") {

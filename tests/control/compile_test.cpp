@@ -146,6 +146,26 @@ TEST_CASE("compile: link-local prefixes are never among the ways, other subnets 
     CHECK(compiled.tables->neighbour_hints[subnet4].load() == dataplane::Tables::kNoHint);
 }
 
+TEST_CASE("compile: several nexthops of a route are a group, which equal ones share", "[compile]") {
+    Policy policy = two_operators();
+    Route& route = policy.routes["kita 10.0.0.0/8"];
+    REQUIRE(route.nexthops.size() == 1);
+    route.nexthops.push_back(route.nexthops[0]);
+    route.nexthops[1].gateway = IpAddress::parse("192.168.0.3");
+    route.nexthops[1].backup = true;
+    add_route(policy, "kita", "11.0.0.0/8", "kita-line", "192.168.0.2");
+    policy.routes["kita 11.0.0.0/8"].nexthops = route.nexthops;
+    Compiler compiler(ports());
+    const Compiled compiled = compile(compiler, policy);
+    REQUIRE(compiled.tables->groups.size() == 1);
+    const dataplane::NexthopGroup& group = compiled.tables->groups[0];
+    REQUIRE(group.size() == 2);
+    CHECK(compiled.tables->nexthops[group.member(0).nexthop.index()].gateway4.text() == "192.168.0.2");
+    CHECK(compiled.tables->nexthops[group.member(1).nexthop.index()].gateway4.text() == "192.168.0.3");
+    CHECK(group.in_use(0b11) == 0b01);
+    CHECK(group.in_use(0b10) == 0b10);
+}
+
 TEST_CASE("compile: equal nexthops share a number, and keep it", "[compile]") {
     Policy policy = two_operators();
     add_route(policy, "minami", "172.16.0.0/12", "minami-line", "192.168.0.2");

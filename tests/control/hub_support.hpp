@@ -82,6 +82,8 @@ class FakeNode final : public Node {
         entries[1].link = dataplane::Neighbours::Link(second_neighbour, MacAddress());
         return entries;
     }
+    std::vector<dataplane::NexthopInfo> nexthops() const override { return told_nexthops; }
+    std::vector<dataplane::ConflictInfo> conflicts() const override { return told_conflicts; }
     Expected<dataplane::Explanation> explain(const dataplane::ImaginedPacket& packet) const override {
         if (packet.destination_port == 1) return Error{ErrorCode::unavailable, "no buffer"};
         dataplane::Explanation explanation;
@@ -107,6 +109,8 @@ class FakeNode final : public Node {
         return published;
     }
 
+    std::vector<dataplane::NexthopInfo> told_nexthops;  // before the hub's thread asks
+    std::vector<dataplane::ConflictInfo> told_conflicts;
     std::atomic<bool> stuck{false};  // counters() waits for `patience` and gives nothing
     std::atomic<std::chrono::milliseconds> patience{std::chrono::milliseconds(0)};
     std::atomic<bool> link_up{false};

@@ -104,7 +104,7 @@ TEST_CASE("schema: an unknown field is refused with the fields that there are, w
              {"/agreements/0/clients/vrfs", json::array(), "agreements[0] \"kita-eligibility\" .clients",
               "\"vrfs\" is"},
              {"/agreements/1/ports/1/step", 2, "agreements[1] \"kita-tanaka\" .ports[1]", "\"step\" is not a field"},
-             {"/routes/0/nexthops/0/weight", 2, "routes[0] \"kita 10.1.0.0/16\" .nexthops[0]", "\"weight\" is not"},
+             {"/routes/0/nexthops/0/metric", 2, "routes[0] \"kita 10.1.0.0/16\" .nexthops[0]", "\"metric\" is not"},
              {"/gates/0/\x1b[2J", 2, "gates[0] \"tanaka-move\"", "\"?[2J\" is not a field"},
          })
         check_refused(one);

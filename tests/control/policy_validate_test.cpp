@@ -75,17 +75,13 @@ TEST_CASE("validate: an expiry that freezes or stops is refused by name", "[cont
                     " is not supported by this version; say \"expiry_action\": \"warn\", and close a gate by hand"});
 }
 
-TEST_CASE("validate: load sharing and backup nexthops are refused by name", "[control]") {
-    const Words several =
-        Draft().set("/routes/0/nexthops/-", {{"attachment", "kita-1"}, {"gateway", "192.0.2.2"}}).errors();
-    REQUIRE(several.size() == 1);
-    CHECK_THAT(several[0],
-               Contains("routes \"kita 10.1.0.0/16\": a route by 2 nexthops (load sharing, ECMP, or backup) "
-                        "is not supported by this version"));
-    const Words backup = Draft().set("/routes/0/nexthops/0/backup", true).errors();
-    CHECK(backup ==
-          Words{"routes \"kita 10.1.0.0/16\": nexthops[0] backup true is not supported by this version; leave "
-                "it out"});
+TEST_CASE("validate: nexthops of a route are all different, and not all of them backup", "[control]") {
+    CHECK(Draft().set("/routes/0/nexthops/-", {{"attachment", "kita-1"}, {"gateway", "192.0.2.2"}}).errors() ==
+          Words{"routes \"kita 10.1.0.0/16\" .nexthops[1]: is the same as nexthops[0]"});
+    CHECK(Draft().set("/routes/0/nexthops/0/backup", true).errors() ==
+          Words{"routes \"kita 10.1.0.0/16\" .nexthops: are all backup: at least one must not be"});
+    CHECK(Draft().set("/routes/0/nexthops/-", {{"attachment", "kita-1"}, {"backup", true}, {"weight", 3}}).errors() ==
+          Words{});
 }
 
 // References.

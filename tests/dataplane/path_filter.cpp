@@ -42,6 +42,7 @@ TEST_CASE("filter: every line of standard input is walked and answered") {
         frame.to(line.mac_address);
         if (line.vlan_id != 0) frame.vlan(line.vlan_id);
         hub.wait(0.1);  // budgets fill
+        hub.keep_neighbours();
         hub.send_bytes(line.port, {frame.bytes()}, kHeadroom);
         std::string reasons;
         for (const auto& [reason, count] : hub.drops())

@@ -50,14 +50,14 @@ TEST_CASE("neighbour: control reads whole entries while the worker adds and lear
             const std::uint32_t neighbour = neighbours.find_or_add(attachment_of(i), Ipv4Address(i));
             MacAddress mac;
             mac.store(i);
-            neighbours.learn(neighbour, mac);
+            neighbours.confirm(neighbour, mac, i);
         }
     });
     int wrong = 0;
     for (std::size_t known = 0; known < kEntries;) {
         known = neighbours.size();
         for (std::size_t index = known < 50 ? 0 : known - 50; index < known; ++index) {
-            const Neighbours::Entry entry = neighbours.entry(index);
+            const Neighbours::Entry entry = neighbours.entry(index).value();
             const bool reachable = entry.link.state() == Neighbours::State::reachable;
             wrong += entry.attachment != attachment_of(index) ||
                      entry.address != IpAddress(Ipv4Address(static_cast<std::uint32_t>(index))) ||

@@ -222,6 +222,10 @@ Way& Way::by(std::string_view attachment, std::string_view neighbour) {
     gateway = neighbour;
     return *this;
 }
+Way& Way::or_by(std::string_view attachment, std::string_view neighbour, bool backup) {
+    others.emplace_back(attachment, neighbour, backup);
+    return *this;
+}
 Way& Way::connected(std::string_view attachment) {
     kind = Nexthop::Kind::connected;
     line = attachment;
@@ -285,6 +289,28 @@ std::unique_ptr<Tables> Policy::tables() const {
             nexthop.gateway4 = Ipv4Address::parse(way.gateway).value();
         else
             nexthop.gateway6 = Ipv6Address::parse(way.gateway).value();
+    }
+    // The members of groups come behind; a way with several is the group.
+    for (std::size_t i = 0; i < ways.size(); ++i) {
+        if (ways[i].others.empty()) continue;
+        std::vector<dataplane::GroupMember> members;
+        const auto add = [&](const Nexthop& nexthop, bool backup) {
+            members.push_back({NexthopId(static_cast<std::uint32_t>(tables->nexthops.size())), 1, backup});
+            tables->nexthops.push_back(nexthop);
+        };
+        add(Nexthop(tables->nexthops[i]), false);
+        for (const auto& [line, gateway, backup] : ways[i].others) {
+            Nexthop nexthop = tables->nexthops[i];
+            nexthop.attachment = AttachmentId(static_cast<std::uint16_t>(line_index(line)));
+            if (ways[i].prefix.is_ipv4())
+                nexthop.gateway4 = Ipv4Address::parse(gateway).value();
+            else
+                nexthop.gateway6 = Ipv6Address::parse(gateway).value();
+            add(nexthop, backup);
+        }
+        tables->nexthops[i].kind = Nexthop::Kind::group;
+        tables->nexthops[i].group = static_cast<std::uint32_t>(tables->groups.size());
+        tables->groups.emplace_back(members);
     }
     tables->attachment_set_words = (lines.size() + 63) / 64;
     tables->attachment_sets.resize(houses.size() * tables->attachment_set_words);

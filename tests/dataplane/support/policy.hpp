@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -65,6 +66,8 @@ struct Way {  // a route
 
     Way& by(std::string_view attachment, std::string_view neighbour);
     Way& connected(std::string_view attachment);
+    Way& or_by(std::string_view attachment, std::string_view neighbour, bool backup = false);
+    std::vector<std::tuple<std::string, std::string, bool>> others;  // attachment, gateway, backup
 };
 
 class Policy {

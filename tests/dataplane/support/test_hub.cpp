@@ -54,7 +54,13 @@ void TestHub::know(std::string_view line, std::string_view neighbour, std::strin
     const std::uint32_t number = ip.is_ipv4() ? state_->neighbours.find_or_add(attachment, ip.ipv4())
                                               : state_->neighbours.find_or_add(attachment, ip.ipv6());
     REQUIRE(number != dataplane::Neighbours::kNone);
-    state_->neighbours.learn(number, mac(mac_address));
+    state_->neighbours.confirm(number, mac(mac_address), now_);
+}
+
+void TestHub::keep_neighbours() {
+    for (std::uint32_t i = 0; i < state_->neighbours.size(); ++i)
+        if (state_->neighbours.entry(i) && state_->neighbours.is_known(i))
+            state_->neighbours.confirm(i, state_->neighbours.link(i).mac(), now_);
 }
 
 void TestHub::commit(const Policy& policy) {
@@ -76,6 +82,9 @@ void TestHub::wait(double seconds) {
         {
             Walk timers(tables(), *state_, PortId(0), now_);
             dataplane::retry_neighbours(timers);
+            dataplane::judge_nexthops(timers);
+            if (announces_) dataplane::announce_attachments(timers);
+            state_->neighbours.grace_passed(std::span(tables().neighbour_hints.get(), tables().nexthops.size()));
             dataplane::expire_fragments(timers);
         }
         settle();

@@ -41,6 +41,8 @@ class TestHub {
 
     // A neighbour whose MAC address is known already.
     void know(std::string_view line, std::string_view neighbour, std::string_view mac_address);
+    // Those that are known answer again, so that they do not age.
+    void keep_neighbours();
     // The next generation; `policy` replaces the one before.
     void commit(const Policy& policy);
     // Moves time on, in tenths of a second, as the worker does: neighbours are asked again or given up.
@@ -53,6 +55,8 @@ class TestHub {
     void send(std::string_view line, const Frame& frame) { send(line, std::vector<Frame>{frame}); }
     // While paused, send() leaves what waits for a next walk waiting.
     void pause(bool paused) { paused_ = paused; }
+    // Whether wait() lets the hub tell its own addresses; otherwise no test sees frames that it did not ask for.
+    void announces(bool does) { announces_ = does; }
     void send_bytes(unsigned port, const std::vector<Bytes>& frames, std::size_t headroom);
     void send_buffer(unsigned port, rte_mbuf* mbuf);
 
@@ -84,6 +88,7 @@ class TestHub {
     std::unique_ptr<dataplane::WorkerState> state_;
     std::uint64_t now_ = 1000 * kHz;
     bool paused_ = false;
+    bool announces_ = false;
     Frames left_;
     dataplane::PortCounters before_;
 };
