@@ -214,7 +214,7 @@ void retry_neighbours(Walk& walk) noexcept {
         neighbours.set_reachable_time(AttachmentId(static_cast<AttachmentId::Value>(a)),
                                       walk.tables.attachments[a].reachable_time);
     neighbours.tick(
-        walk.now,
+        walk.now, walk.worker.resume[walk.origin.index()].room(),
         [&](const Neighbours::Question& question) noexcept {
             if (may_ask(question.attachment)) ask_neighbour(walk, question);
         },

@@ -129,34 +129,38 @@ class Neighbours {
             if (is_known(pending_[i].neighbour)) finish(i, take);
     }
     // Asks again, or gives up; probes those that are in use; forgets those that are not: `ask(Question)`,
-    // `drop(Held&)`. Call about ten times a second; every entry gets its turn once a second.
+    // `drop(Held&)`. Call about ten times a second; every entry gets its turn once a second. At most `room` questions:
+    // who would be asked then waits for the next call, for silence only counts from those who were asked.
     template <class Ask, class Drop>
-    void tick(std::uint64_t now, Ask&& ask, Drop&& drop) noexcept {
+    void tick(std::uint64_t now, std::size_t room, Ask&& ask, Drop&& drop) noexcept {
         for (std::size_t i = pending_.size(); i-- > 0;) {
             Pending& pending = pending_[i];
-            if (now < pending.next) continue;
+            if (now < pending.next || (room == 0 && pending.asks < kAsks)) continue;
             if (pending.asks >= kAsks) {
                 fail(pending.neighbour, now);
                 finish(i, drop);
                 continue;
             }
             ++pending.asks;
+            --room;
             pending.next = now + tsc_hz_;
             ask(question(pending.neighbour));
         }
         const std::size_t count = size();
-        for (std::size_t turns = std::min(count, std::max(kTurns, count / 10)); turns > 0; --turns) {
+        for (std::size_t turns = std::min(count, std::max(kTurns, count / 10)); turns > 0 && room > 0; --turns) {
             if (turn_ >= count) turn_ = 0;
             const auto neighbour = static_cast<std::uint32_t>(turn_++);
-            if (age(neighbour, now)) ask(probe(neighbour));
+            if (!age(neighbour, now)) continue;
+            --room;
+            ask(probe(neighbour));
         }
     }
     // Keeper, as often as tick(): a route has others beside this neighbour, so it is asked whether used or not, and
-    // goes on being asked when it is gone.
+    // goes on being asked when it is gone; while there is room for a question.
     template <class Ask>
-    void watch(std::uint32_t neighbour, std::uint64_t now, Ask&& ask) noexcept {
+    void watch(std::uint32_t neighbour, std::uint64_t now, bool room, Ask&& ask) noexcept {
         entries_[neighbour].watched_until = now + 2 * tsc_hz_;
-        if (asks_unknown(neighbour, now)) ask(question(neighbour));
+        if (room && asks_unknown(neighbour, now)) ask(question(neighbour));
     }
     // Keeper: it did not answer when it was last asked, and has said nothing since.
     bool is_gone(std::uint32_t neighbour) const noexcept { return entries_[neighbour].gone; }

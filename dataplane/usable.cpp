@@ -36,7 +36,7 @@ bool is_usable(Walk& walk, const Nexthop& nexthop) noexcept {
                                         ? neighbours.find_or_add(nexthop.attachment, nexthop.gateway4)
                                         : neighbours.find_or_add(nexthop.attachment, nexthop.gateway6);
     if (neighbour == Neighbours::kNone) return reaches;
-    neighbours.watch(neighbour, walk.now,
+    neighbours.watch(neighbour, walk.now, walk.worker.resume[walk.origin.index()].room() > 0,
                      [&](const Neighbours::Question& question) noexcept { ask_neighbour(walk, question); });
     return reaches && !neighbours.is_gone(neighbour);
 }

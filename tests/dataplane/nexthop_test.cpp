@@ -117,10 +117,10 @@ TEST_CASE("nexthop: numbers that come and go never hide a neighbour that stays",
         for (std::uint32_t i = 0; i < 40; ++i)
             REQUIRE(neighbours.find_or_add(AttachmentId(2), Ipv4Address(100 + round * 40 + i)) != Neighbours::kNone);
         neighbours.confirm(stays, MacAddress(), now);
-        neighbours.tick(now, nothing, nothing);
+        neighbours.tick(now, 256, nothing, nothing);
         now += 21'000'000;
         neighbours.confirm(stays, MacAddress(), now);
-        neighbours.tick(now, nothing, nothing);  // the others were never known
+        neighbours.tick(now, 256, nothing, nothing);  // the others were never known
         neighbours.grace_passed({});
         neighbours.grace_passed({});
         REQUIRE(neighbours.find(AttachmentId(1), Ipv4Address(1)) == stays);
@@ -295,4 +295,35 @@ TEST_CASE("nexthop: an attachment's neighbours are told of its addresses when it
     CHECK(hub.left().size() == 3);
     CHECK(hub.left().front() ==
           hub.by("kita", arp(1, {.sender_mac = "02:5e:00:00:00:77", .sender = "10.255.0.1", .target = "10.255.0.1"})));
+}
+
+TEST_CASE("neighbours: who could not be asked for want of room is not held to be silent", "[neighbours]") {
+    constexpr std::uint64_t kTick = 1000;  // of a TSC that runs at 10 kHz
+    dataplane::Neighbours neighbours(64, 64, 10 * kTick);
+    std::vector<std::uint32_t> known;
+    for (std::uint32_t n = 0; n < 8; ++n) {
+        known.push_back(neighbours.find_or_add(AttachmentId(0), Ipv4Address(0x0a000001U + n)));
+        neighbours.confirm(known.back(), mac("02:00:00:00:00:09"), 1);
+    }
+    neighbours.set_reachable_time(AttachmentId(0), 2);
+    std::uint64_t now = 1;
+    std::size_t asked = 0;
+    const auto ask = [&](const auto&) noexcept { ++asked; };
+    const auto drop = [](const auto&) noexcept {};
+    // Used all the time, and never asked: they stay known for as long as it lasts.
+    for (int i = 0; i < 3000; ++i) {
+        for (const std::uint32_t each : known) neighbours.mark_used(each);
+        neighbours.tick(now += kTick, 0, ask, drop);
+    }
+    CHECK(asked == 0);
+    for (const std::uint32_t each : known) CHECK(neighbours.is_known(each));
+    // With room they are asked, and are given up when they stay silent.
+    for (int i = 0; i < 300; ++i) {
+        for (const std::uint32_t each : known) neighbours.mark_used(each);
+        const std::size_t before = asked;
+        neighbours.tick(now += kTick, 2, ask, drop);
+        CHECK(asked - before <= 2);
+    }
+    CHECK(asked == known.size() * dataplane::Neighbours::kProbes);
+    for (const std::uint32_t each : known) CHECK_FALSE(neighbours.is_known(each));
 }
