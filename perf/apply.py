@@ -9,6 +9,7 @@ prefixes of each family: a million rows each, some 300 MB of JSON. The memory of
 import argparse
 import dataclasses
 import json
+import multiprocessing
 import os
 import pathlib
 import random
@@ -92,6 +93,18 @@ def large_policy(case, size):
     return document
 
 
+def write_large_policy(file, case, size):
+    """In a process of its own: what a child is said to have needed at most begins with what its parent has."""
+    def write():
+        with file.open("w") as out:
+            json.dump(large_policy(case, size), out)
+    process = multiprocessing.get_context("fork").Process(target=write)
+    process.start()
+    process.join()
+    if process.exitcode != 0:
+        raise SystemExit(f"{file} was not written")
+
+
 def lost(before, after):
     """Drops by reason that the replay itself does not cause."""
     old = {item["reason"]: item["count"] for item in before["items"]}
@@ -135,8 +148,7 @@ def main():
         work = pathlib.Path(directory)
         small, large, capture = work / "small.json", work / "large.json", work / "packets.pcap"
         small.write_text(json.dumps(path.policy_of(case)))
-        with large.open("w") as file:
-            json.dump(large_policy(case, size), file)
+        write_large_policy(large, case, size)
         port.write_pcap(capture, path.packets_of(case))
         devargs = f"net_pcap0,rx_pcap={capture},infinite_rx=1"
         with path.Sekishod(options.build, devargs, small, work, path.choose_memory()) as hub:

@@ -1,5 +1,5 @@
 // Calls a fuzz target, inside of a Catch2 test so that targets may use what tests are made of: by libFuzzer, with its
-// arguments in SEKISHO_FUZZ_ARGUMENTS, or with every file of the directory SEKISHO_FUZZ_CORPUS.
+// arguments in SEKISHO_FUZZ_ARGUMENTS, the command that runs this with others in front (merging does), or with every file of the directory SEKISHO_FUZZ_CORPUS.
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -8,11 +8,24 @@
 #include <memory>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <catch2/catch.hpp>
 
 #include "tests/fuzz/target.hpp"
+
+namespace {
+void (*end_of_target)() = nullptr;
+
+void end_run() {
+    if (end_of_target != nullptr) std::exchange(end_of_target, nullptr)();
+}
+}  // namespace
+
+void at_fuzz_end(void (*end)()) {
+    end_of_target = end;
+}
 
 #ifdef SEKISHO_FUZZ
 extern "C" int LLVMFuzzerRunDriver(int* argc, char*** argv, int (*target)(const std::uint8_t*, std::size_t));
@@ -21,8 +34,7 @@ TEST_CASE("fuzz: as libFuzzer is told") {
     const char* const told = std::getenv("SEKISHO_FUZZ_ARGUMENTS");
     REQUIRE(told != nullptr);
     std::istringstream words(told);
-    std::vector<std::string> arguments{"fuzz"};
-    arguments.insert(arguments.end(), std::istream_iterator<std::string>(words), {});
+    std::vector<std::string> arguments(std::istream_iterator<std::string>(words), {});
     std::vector<char*> pointers;
     for (std::string& argument : arguments) pointers.push_back(argument.data());
     pointers.push_back(nullptr);
@@ -30,6 +42,8 @@ TEST_CASE("fuzz: as libFuzzer is told") {
     char** begin = pointers.data();
     // libFuzzer keeps the input of a crash, unless someone else has the signal: Catch2 has.
     for (const int number : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGINT, SIGTERM}) std::signal(number, SIG_DFL);
+    // libFuzzer does not return, it calls exit(): later handlers come first, so the target ends before DPDK does.
+    REQUIRE(std::atexit(end_run) == 0);
     CHECK(LLVMFuzzerRunDriver(&count, &begin, fuzz_one) == 0);
 }
 #else
@@ -49,5 +63,6 @@ TEST_CASE("fuzz: nothing in the stored corpus is a mistake's witness") {
         ++inputs;
     }
     CHECK(inputs != 0);
+    end_run();
 }
 #endif

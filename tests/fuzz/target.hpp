@@ -9,3 +9,7 @@
 #include <cstdint>
 
 int fuzz_one(const std::uint8_t* data, std::size_t size);
+
+// Calls `end` once when the run is over, also when libFuzzer leaves by exit(): for what a target keeps from input to
+// input and the leak sanitizer cannot see. After a crash it is not called.
+void at_fuzz_end(void (*end)());

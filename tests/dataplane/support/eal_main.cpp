@@ -36,7 +36,7 @@ int main(int argc, char** argv) {
     if (const int wrong = session.applyCommandLine(argc, argv); wrong != 0) return wrong;
     const auto& wanted = session.configData();
     if (wanted.listTests || wanted.listTags || wanted.listTestNamesOnly || wanted.listReporters) return session.run();
-    static const sekisho::test::Eal eal("sk-path-test");  // ended by exit() too, which is how libFuzzer ends
+    static const sekisho::test::Eal eal("sk-path-test");  // ended also where libFuzzer calls exit()
     if (!eal.why_not().empty()) {
         std::cerr << "SKIPPED: " << eal.why_not() << "\n";
         return sekisho::test::kSkipped;
