@@ -6,19 +6,13 @@
 # Traffic through the hub by AF_XDP is the quickstart's (scripts/quickstart --port af_xdp). Needs root; without what it
 # needs it is skipped (77). Leaves nothing behind.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
-build=$(realpath "$1")
+tools="ethtool clang"
+# shellcheck source=tests/system/support.sh
+source "$(dirname "$0")/support.sh"
 
-skip() { echo "SKIPPED: $*"; exit 77; }
-[ "$(id -u)" -eq 0 ] || skip "needs root: network namespaces and XDP programs"
-for tool in ip jq python3 ethtool ping; do command -v "$tool" >/dev/null || skip "there is no $tool"; done
-
-work=$(mktemp -d "${TMPDIR:-/tmp}/sekisho-xdp.XXXXXX")
-socket=$work/control.sock
 peer=sk-x$$ link=sk-x$$h
 daemon=
 server=
-failures=0
 
 clean_up() {
     for pid in $server $daemon; do kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; done
@@ -29,15 +23,6 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-ctl() { "$build/control/sekishoctl" --socket "$socket" "$@"; }
-check() {
-    local words=$1
-    shift
-    if "$@" >"$work/output" 2>&1; then echo "   ok: $words"; return; fi
-    failures=$((failures + 1))
-    echo "   FAILED: $words: $*"
-    sed 's/^/      /' "$work/output" "$work/sekishod.log"
-}
 fails() { ! "$@"; }
 # Whether the second command's output has the words, and fails.
 refuses() {

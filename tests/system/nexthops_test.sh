@@ -6,19 +6,11 @@
 #
 # Needs root; without what it needs it is skipped (77). Leaves nothing behind.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
-build=$(realpath "$1")
+# shellcheck source=tests/system/support.sh
+source "$(dirname "$0")/support.sh"
 
-skip() { echo "SKIPPED: $*"; exit 77; }
-[ "$(id -u)" -eq 0 ] || skip "needs root: network namespaces and TAP devices"
-for tool in ip jq python3 ping; do command -v "$tool" >/dev/null || skip "there is no $tool"; done
-[ -c /dev/net/tun ] || skip "there is no /dev/net/tun"
-
-work=$(mktemp -d "${TMPDIR:-/tmp}/sekisho-nexthops.XXXXXX")
-socket=$work/control.sock
 here=sk-n$$
 daemon=
-failures=0
 
 clean_up() {
     if [ -n "$daemon" ]; then kill "$daemon" 2>/dev/null || true; wait "$daemon" 2>/dev/null || true; fi
@@ -28,15 +20,6 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-ctl() { "$build/control/sekishoctl" --socket "$socket" "$@"; }
-check() {
-    local words=$1
-    shift
-    if "$@" >"$work/output" 2>&1; then echo "   ok: $words"; return; fi
-    failures=$((failures + 1))
-    echo "   FAILED: $words: $*"
-    sed 's/^/      /' "$work/output"
-}
 # within SECONDS COMMAND…: until it succeeds.
 within() {
     local until=$((SECONDS + $1))

@@ -6,20 +6,13 @@
 #
 # Needs root, iperf3 and curl; without them it is skipped (77). Leaves nothing behind.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
-build=$(realpath "$1")
+tools="iperf3 curl"
+# shellcheck source=tests/system/support.sh
+source "$(dirname "$0")/support.sh"
 
-skip() { echo "SKIPPED: $*"; exit 77; }
-[ "$(id -u)" -eq 0 ] || skip "needs root: network namespaces and TAP devices"
-for tool in iperf3 curl jq python3 ip; do command -v "$tool" >/dev/null || skip "there is no $tool"; done
-[ -c /dev/net/tun ] || skip "there is no /dev/net/tun"
-
-work=$(mktemp -d "${TMPDIR:-/tmp}/sekisho-workers.XXXXXX")
-socket=$work/control.sock
 here=sk-w$$  # the namespaces and links of this run
 daemon=
 servers=()
-failures=0
 
 stop_all() {
     local pid
@@ -31,16 +24,6 @@ stop_all() {
 clean_up() { stop_all; rm -rf "$work"; }
 trap clean_up EXIT
 trap 'exit 130' INT TERM
-
-ctl() { "$build/control/sekishoctl" --socket "$socket" "$@"; }
-check() {
-    local words=$1
-    shift
-    if "$@" >"$work/output" 2>&1; then echo "   ok: $words"; return; fi
-    failures=$((failures + 1))
-    echo "   FAILED: $words: $*"
-    sed 's/^/      /' "$work/output"
-}
 
 # Both operators number 10.1.1.0/24 and fd00:0:0:1::/64; each host is on the link to the hub itself.
 policy() {
