@@ -1,5 +1,6 @@
 // Calls a fuzz target, inside of a Catch2 test so that targets may use what tests are made of: by libFuzzer, with its
-// arguments in SEKISHO_FUZZ_ARGUMENTS, the command that runs this with others in front (merging does), or with every file of the directory SEKISHO_FUZZ_CORPUS.
+// arguments in SEKISHO_FUZZ_ARGUMENTS, the command that runs this with others in front (merging does), or with every
+// file of the directory SEKISHO_FUZZ_CORPUS.
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
