@@ -58,6 +58,9 @@ void EngineNode::watch() {
 }
 
 void EngineNode::watch_nexthops() {
+    const std::uint64_t state = engine_.nexthops_state();
+    if (state == nexthops_state_) return;
+    nexthops_state_ = state;
     std::map<std::string, bool> now;
     for (const dataplane::NexthopInfo& nexthop : engine_.nexthops()) {
         const std::string attachment = attachment_name(nexthop.attachment);

@@ -51,6 +51,7 @@ class EngineNode final : public Node {
     std::unique_ptr<Timer> timer_;
     std::unique_ptr<Timer> watch_timer_;
     unsigned looks_ = 0;
+    std::uint64_t nexthops_state_ = 0;
     std::map<std::string, bool> usable_;            // by nexthop, as it was told
     std::map<std::string, std::string> conflicts_;  // by attachment and address: whose MAC claims it
 };

@@ -123,15 +123,17 @@ void Service::add_methods() {
     now("show.policy", [this](Params params) { return show_policy(*generations_.running(), std::move(params)); });
     for (const Kind kind : kKinds) {
         if (kind == Kind::hub) continue;
-        const MoreOfObject more = [this](const std::string& id) {
-            const auto& routes = generations_.running()->policy->routes;
-            const auto route = routes.find(id);
-            const json nexthops = route == routes.end() ? json::array() : nexthops_of(node_, route->second);
-            return nexthops.empty() ? std::string() : ",\"nexthops\":" + nexthops.dump();
-        };
-        now("show." + std::string(name_of(kind)), [this, kind, more](Params params) {
+        now("show." + std::string(name_of(kind)), [this, kind](Params params) {
+            MoreOfObject more;
+            if (kind == Kind::routes)
+                more = [&routes = generations_.running()->policy->routes,
+                        usable = UsableNexthops(node_)](const std::string& id) {
+                    const auto route = routes.find(id);
+                    const json nexthops = route == routes.end() ? json::array() : usable.of(route->second);
+                    return nexthops.empty() ? std::string() : ",\"nexthops\":" + nexthops.dump();
+                };
             return show_objects(*generations_.running(), generations_.gates_by_hand(), kind, std::move(params),
-                                std::chrono::system_clock::now(), kind == Kind::routes ? more : MoreOfObject());
+                                std::chrono::system_clock::now(), more);
         });
     }
     now("show.tables", [this](Params params) -> Result {

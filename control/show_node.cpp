@@ -204,17 +204,18 @@ Result show_neighbours(Node& node, Params params) {
     return json{{"items", std::move(items)}, {"next", at < neighbours.size() ? json(at) : json()}};
 }
 
-json nexthops_of(Node& node, const Route& route) {
+UsableNexthops::UsableNexthops(Node& node) {
+    for (const auto& each : node.nexthops())
+        usable_[{node.attachment_name(each.attachment), each.family, each.gateway}] = each.usable;
+}
+
+json UsableNexthops::of(const Route& route) const {
     json result = json::array();
     if (route.nexthops.size() < 2) return result;
-    const auto known = node.nexthops();
     bool primary = false;
     for (const RouteNexthop& told : route.nexthops) {
-        bool usable = true;
-        for (const auto& each : known)
-            if (each.gateway == told.gateway && each.family == route.prefix.family() &&
-                node.attachment_name(each.attachment) == told.attachment)
-                usable = each.usable;
+        const auto known = usable_.find({told.attachment, route.prefix.family(), told.gateway});
+        const bool usable = known == usable_.end() || known->second;
         primary = primary || (usable && !told.backup);
         result.push_back({{"attachment", told.attachment},
                           {"gateway", told.gateway ? json(told.gateway->text()) : json()},

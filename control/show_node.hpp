@@ -3,6 +3,11 @@
 // Asks the Node and writes JSON; the words of drops and stages come from their tables. Control thread.
 #pragma once
 
+#include <map>
+#include <optional>
+#include <string>
+#include <tuple>
+
 #include <nlohmann/json_fwd.hpp>
 
 #include "control/node.hpp"
@@ -17,8 +22,16 @@ Result show_drops(Node& node, Params params);  // parameter all: the reasons tha
 Result show_stages(Node& node, Params params);
 Result show_workers(Node& node, Params params);
 Result show_neighbours(Node& node, Params params);  // in pages: after (a number), limit
-// Of a route with several: each with `usable` and `used`; empty otherwise.
-nlohmann::json nexthops_of(Node& node, const Route& route);
+// Which nexthops of routes with several were usable when this was made.
+class UsableNexthops {
+  public:
+    explicit UsableNexthops(Node& node);
+    // The route's, each with `usable` and `used`; empty for a route with one.
+    nlohmann::json of(const Route& route) const;
+
+  private:
+    std::map<std::tuple<std::string, Family, std::optional<IpAddress>>, bool> usable_;  // by attachment and gateway
+};
 Result explain(Node& node, Params params);
 
 }  // namespace sekisho::control

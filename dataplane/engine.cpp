@@ -202,6 +202,14 @@ void Engine::watch_links() {
     }
 }
 
+std::uint64_t Engine::nexthops_state() const {
+    const Tables& now = tables();
+    std::uint64_t state = now.generation;
+    for (std::size_t g = 0; g < now.groups.size(); ++g)
+        state = state * 0x9e37'79b9'7f4a'7c15ULL + now.usable_members[g].load(std::memory_order_relaxed);
+    return state;
+}
+
 std::vector<NexthopInfo> Engine::nexthops() const {
     const Tables& now = tables();
     std::map<NexthopId, bool> usable;

@@ -76,6 +76,8 @@ class Engine {
     Expected<void> refresh_ports();
     std::vector<Neighbours::Entry> neighbours() const;
     std::vector<NexthopInfo> nexthops() const;
+    // Another number whenever another answer of nexthops() is to be expected; costs little.
+    std::uint64_t nexthops_state() const;
     std::vector<ConflictInfo> conflicts() const;  // of the last minute
     Expected<Explanation> explain(const ImaginedPacket& packet, const Explanation::Names& names) const;
     bool uses_hugepages() const noexcept { return hugepages_; }

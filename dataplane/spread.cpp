@@ -3,8 +3,9 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nmmintrin.h>
 #include <numeric>
+
+#include <rte_hash_crc.h>
 
 #include "dataplane/run.hpp"
 #include "net/headers.hpp"
@@ -24,11 +25,8 @@ std::uint64_t of_both(std::uint32_t a, std::uint32_t b) noexcept {
     return std::uint64_t{a + b} << 32 | (a ^ b);
 }
 
-std::uint64_t crc(std::uint64_t start, std::uint64_t word) noexcept {
-    return _mm_crc32_u64(start, word);
-}
-std::uint32_t crc_of_address(const std::uint8_t* ipv6) noexcept {
-    return static_cast<std::uint32_t>(crc(crc(0, load(ipv6, 8)), load(ipv6 + 8, 8)));
+std::uint32_t crc(std::uint64_t first, std::uint64_t second) noexcept {
+    return rte_hash_crc_8byte(second, rte_hash_crc_8byte(first, 0));
 }
 
 constexpr std::uint16_t wire(EtherType type) noexcept {
@@ -60,12 +58,12 @@ std::uint64_t ports_of(std::uint8_t protocol, const std::uint8_t* l4, std::size_
         if ((load(ip + 6, 2) & kFragmentBits) == 0 && header <= room)
             ports = ports_of(ip[9], ip + header, room - header);
     } else if (ether_type == wire(EtherType::ipv6) && room >= sizeof(Ipv6Header)) {
-        addresses = of_both(crc_of_address(ip + 8), crc_of_address(ip + 24));
+        addresses = of_both(crc(load(ip + 8, 8), load(ip + 16, 8)), crc(load(ip + 24, 8), load(ip + 32, 8)));
         ports = ports_of(ip[6], ip + sizeof(Ipv6Header), room - sizeof(Ipv6Header));
     } else {
         return 0;
     }
-    return static_cast<std::uint32_t>(crc(crc(0, addresses), ports));
+    return crc(addresses, ports);
 }
 
 }  // namespace
