@@ -84,6 +84,20 @@ Expected<void> place_attachments(const Policy& policy, const Numbers& numbers, c
     return {};
 }
 
+void place_taps(const Policy& policy, const Numbers& numbers, TapNumbers& known, Tables& tables) {
+    std::size_t i = 0;
+    for (const auto& [name, told] : policy.attachments) {
+        const std::uint32_t number = numbers.attachments[i++];
+        if (told.kernel_interface.empty()) continue;
+        const std::string& space = policy.operators.at(told.operator_id).network_namespace;
+        const auto next = TapId(static_cast<TapId::Value>(known.size() + 1));
+        const TapId tap = known.try_emplace({name, space, told.kernel_interface}, next).first->second;
+        tables.attachments[number].tap = tap;
+        tables.taps.push_back({tap, AttachmentId(static_cast<AttachmentId::Value>(number)), space,
+                               told.kernel_interface, told.mac, told.mtu});
+    }
+}
+
 Expected<std::vector<std::uint16_t>> share_attachments(const Policy& policy, const Numbers& numbers, Tables& tables) {
     std::vector<std::uint16_t> set_of(numbers.institutions.size());
     Sets sets;

@@ -5,6 +5,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
+#include <tuple>
 #include <vector>
 
 #include "control/compile.hpp"
@@ -20,6 +23,12 @@ namespace sekisho::control {
 // taken, no address of a family that it serves, what this version cannot do.
 Expected<void> place_attachments(const Policy& policy, const Numbers& numbers, const InForce& in_force,
                                  const NodePorts& ports, dataplane::Tables& tables);
+
+// The number of every TAP that was ever asked for: by attachment, network namespace and interface.
+using TapNumbers = std::map<std::tuple<std::string, std::string, std::string>, TapId>;
+
+// Fills taps, and who has which; after place_attachments(). `known` grows.
+void place_taps(const Policy& policy, const Numbers& numbers, TapNumbers& known, dataplane::Tables& tables);
 
 // Fills attachment_sets, set 0 the empty one; returns by institution the index of its set. Errors name the institution:
 // an attachment that does not exist or is not its operator's; limit when there are more sets than 16 bits number.

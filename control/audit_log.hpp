@@ -11,9 +11,9 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "control/file_descriptor.hpp"
 #include "control/peer.hpp"
 #include "net/expected.hpp"
+#include "net/file_descriptor.hpp"
 
 namespace sekisho::control {
 

@@ -11,10 +11,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include "control/file_descriptor.hpp"
 #include "control/json_rpc.hpp"
 #include "control/line_cutter.hpp"
 #include "net/expected.hpp"
+#include "net/file_descriptor.hpp"
 
 namespace sekisho::control {
 

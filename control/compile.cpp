@@ -128,6 +128,7 @@ struct Compiler::State {
     Lookups<Ipv4Address> ipv4;
     Lookups<Ipv6Address> ipv6;
     std::vector<dataplane::Nexthop> nexthops;  // of the last generation
+    TapNumbers taps;
 
     // Written by the compiler thread, read by the control thread: only the pointers are guarded, what they point to
     // never changes.
@@ -161,6 +162,7 @@ Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generat
         return placed.error();
     const auto attachment_sets = share_attachments(policy, *numbers, tables);
     if (!attachment_sets) return attachment_sets.error();
+    place_taps(policy, *numbers, state_->taps, tables);
     auto gates = std::make_shared<GateTargets>(gate_targets(policy, *numbers, *force, tables));
     tables.closed_institutions.assign(gates->closed_institutions.begin(), gates->closed_institutions.end());
     for (const IpPrefix& pool : policy.hub_pools) {

@@ -53,8 +53,9 @@ void EngineNode::watch() {
     watch_nexthops();
     watch_conflicts();
     watch_timer_->set(kWatchEvery);
-    if (++looks_ % kLooksBeforeRefresh == 0)
-        if (auto refreshed = engine_.refresh_ports(); !refreshed) log(LogLevel::error, refreshed.error().words);
+    if (++looks_ % kLooksBeforeRefresh != 0) return;
+    watch_taps();
+    if (auto refreshed = engine_.refresh_ports(); !refreshed) log(LogLevel::error, refreshed.error().words);
 }
 
 void EngineNode::watch_nexthops() {
@@ -92,6 +93,28 @@ void EngineNode::watch_conflicts() {
                      {{"attachment", attachment}, {"address", conflict.address.text()}, {"mac", mac}});
     }
     conflicts_ = std::move(now);
+}
+
+void EngineNode::watch_taps() {
+    std::map<std::string, std::string> now;
+    for (const dataplane::TapInfo& tap : engine_.taps()) {
+        if (!tap.open && tap.words.empty()) continue;  // not tried yet
+        const dataplane::TapSpec& spec = tap.spec;
+        const std::string name = fmt::format("{} in network namespace {}", spec.interface, spec.network_namespace);
+        now[name] = tap.words;
+        const auto before = taps_.find(name);
+        if (before != taps_.end() && before->second == tap.words) continue;
+        if (tap.open)
+            log(LogLevel::info, fmt::format("kernel port {} is there", name));
+        else
+            log(LogLevel::warning, fmt::format("kernel port {} is not there: {}", name, tap.words));
+        events_.post(EventKind::tap, {{"attachment", attachment_name(spec.attachment)},
+                                      {"network_namespace", spec.network_namespace},
+                                      {"interface", spec.interface},
+                                      {"state", tap.open ? "open" : "waiting"},
+                                      {"words", tap.words}});
+    }
+    taps_ = std::move(now);
 }
 
 Expected<dataplane::Explanation> EngineNode::explain(const dataplane::ImaginedPacket& packet) const {

@@ -31,6 +31,7 @@ class EngineNode final : public Node {
     std::vector<dataplane::Neighbours::Entry> neighbours() const override { return engine_.neighbours(); }
     std::vector<dataplane::NexthopInfo> nexthops() const override { return engine_.nexthops(); }
     std::vector<dataplane::ConflictInfo> conflicts() const override { return engine_.conflicts(); }
+    std::vector<dataplane::TapInfo> taps() const override { return engine_.taps(); }
     Expected<dataplane::Explanation> explain(const dataplane::ImaginedPacket& packet) const override;
     std::string attachment_name(AttachmentId id) const override { return compiler_.attachment_name(id); }
     std::optional<AttachmentId> attachment_named(std::string_view name) const override {
@@ -44,6 +45,7 @@ class EngineNode final : public Node {
     void watch();
     void watch_nexthops();
     void watch_conflicts();
+    void watch_taps();
 
     dataplane::Engine& engine_;
     Compiler& compiler_;
@@ -54,6 +56,7 @@ class EngineNode final : public Node {
     std::uint64_t nexthops_state_ = 0;
     std::map<std::string, bool> usable_;            // by nexthop, as it was told
     std::map<std::string, std::string> conflicts_;  // by attachment and address: whose MAC claims it
+    std::map<std::string, std::string> taps_;       // by namespace and interface: why it is not open, or ""
 };
 
 }  // namespace sekisho::control

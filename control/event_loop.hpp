@@ -14,8 +14,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "control/file_descriptor.hpp"
 #include "net/expected.hpp"
+#include "net/file_descriptor.hpp"
 
 namespace sekisho::control {
 

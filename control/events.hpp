@@ -16,12 +16,23 @@
 
 namespace sekisho::control {
 
-enum class EventKind : std::uint8_t { generation, date, gate, link, neighbour, worker, overload, nexthop, duplicate };
+enum class EventKind : std::uint8_t {
+    generation,
+    date,
+    gate,
+    link,
+    neighbour,
+    worker,
+    overload,
+    nexthop,
+    duplicate,
+    tap
+};
 struct EventText {
     std::string_view name;
     std::string_view sentence;
 };
-inline constexpr std::array<EventText, 9> kEventKinds = {{
+inline constexpr std::array<EventText, 10> kEventKinds = {{
     {"generation", "another generation of the policy runs"},
     {"date", "a date of the policy came, and its tables were compiled again"},
     {"gate", "a gate was closed or opened by hand, or its time came or ended"},
@@ -31,6 +42,7 @@ inline constexpr std::array<EventText, 9> kEventKinds = {{
     {"overload", "packets are dropped or missed at a high rate, or no longer"},
     {"nexthop", "a nexthop of a route that has several is withdrawn, or usable again"},
     {"duplicate", "another station claims an address of the hub"},
+    {"tap", "the kernel port of an attachment is there, or waits for something"},
 }};
 constexpr std::string_view name_of(EventKind kind) noexcept {
     return kEventKinds[static_cast<std::size_t>(kind)].name;

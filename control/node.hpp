@@ -35,6 +35,7 @@ class Node {
     virtual std::vector<dataplane::Neighbours::Entry> neighbours() const = 0;
     virtual std::vector<dataplane::NexthopInfo> nexthops() const = 0;    // of routes that have several
     virtual std::vector<dataplane::ConflictInfo> conflicts() const = 0;  // addresses of the hub that others claim
+    virtual std::vector<dataplane::TapInfo> taps() const = 0;            // by TapId
     virtual Expected<dataplane::Explanation> explain(const dataplane::ImaginedPacket& packet) const = 0;
 
     // Names behind numbers and the other way round; empty when there is none.

@@ -59,6 +59,7 @@ struct Operator {
     std::string name;  // for people
     Certification certification;
     Assessment assessment;
+    std::string network_namespace;  // where its kernel ports are, its routing daemons too; "" if it has none
 };
 
 struct Attachment {
@@ -79,6 +80,7 @@ struct Attachment {
     Ipv6Address link_local;  // from the document, or fe80:: and the MAC's EUI-64
     std::uint16_t mtu = 1500;
     std::uint16_t reachable_time = 30;  // seconds
+    std::string kernel_interface;       // the TAP in its operator's namespace; "" if it asks for none
     bool underlay = false;              // carries tunnels only
 
     bool serves(Family which) const noexcept {

@@ -169,6 +169,7 @@ Operator read_operator(Fields& fields) {
     Fields assessment = fields.object("assessment");
     op.assessment = {assessment.text("body"), assessment.text("standard"), assessment.date("valid_from"),
                      assessment.date("valid_until")};
+    op.network_namespace = fields.id("network_namespace");
     return op;
 }
 
@@ -201,6 +202,7 @@ Attachment read_attachment(Fields& fields) {
                                 .value_or(link_local_of(attachment.mac));
     attachment.mtu = fields.number("mtu", 1500);
     attachment.reachable_time = fields.number("reachable_time", 30);
+    attachment.kernel_interface = fields.id("kernel_interface");
     fields.text("demarcation");
     attachment.underlay = fields.flag("underlay");
     return attachment;

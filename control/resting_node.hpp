@@ -40,6 +40,7 @@ class RestingNode final : public Node {
     std::vector<dataplane::Neighbours::Entry> neighbours() const override { return node_.neighbours(); }
     std::vector<dataplane::NexthopInfo> nexthops() const override { return node_.nexthops(); }
     std::vector<dataplane::ConflictInfo> conflicts() const override { return node_.conflicts(); }
+    std::vector<dataplane::TapInfo> taps() const override { return node_.taps(); }
     Expected<dataplane::Explanation> explain(const dataplane::ImaginedPacket& packet) const override {
         return node_.explain(packet);
     }

@@ -151,7 +151,7 @@ int run(int argc, char** argv) {
         ->required()
         ->check(CLI::IsMember({"generation", "operators", "attachments", "institutions", "translations", "agreements",
                                "routes", "gates", "ports", "counters", "drops", "stages", "workers", "neighbours",
-                               "tables", "policy"}));
+                               "taps", "tables", "policy"}));
     auto* all_flag = shows->add_flag("--all", all, "drops: the reasons that never happened, too");
     shows->callback([&, all_flag] {
         if (all_flag->count() != 0 && what != "drops") throw CLI::ValidationError("--all", "goes with drops only");

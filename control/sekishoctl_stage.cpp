@@ -8,8 +8,8 @@
 
 #include <fmt/format.h>
 
-#include "control/file_descriptor.hpp"
 #include "control/json.hpp"
+#include "net/file_descriptor.hpp"
 
 namespace sekisho::control::cli {
 

@@ -145,6 +145,7 @@ void Service::add_methods() {
     now("show.drops", [this](Params params) { return show_drops(node_, std::move(params)); });
     now("show.stages", [this](Params params) { return show_stages(node_, std::move(params)); });
     now("show.workers", [this](Params params) { return show_workers(node_, std::move(params)); });
+    now("show.taps", [this](Params params) { return show_taps(node_, std::move(params)); });
     now("show.neighbours", [this](Params params) { return show_neighbours(node_, std::move(params)); });
     now("explain", [this](Params params) { return explain(node_, std::move(params)); });
 }

@@ -180,6 +180,23 @@ Result show_workers(Node& node, Params params) {
     return json{{"items", std::move(items)}};
 }
 
+Result show_taps(Node& node, Params params) {
+    if (auto error = params.error()) return *error;
+    json items = json::array();
+    for (const dataplane::TapInfo& tap : node.taps())
+        items.push_back({{"attachment", node.attachment_name(tap.spec.attachment)},
+                         {"network_namespace", tap.spec.network_namespace},
+                         {"interface", tap.spec.interface},
+                         {"mac", tap.spec.mac.text()},
+                         {"mtu", tap.spec.mtu},
+                         {"state", tap.open ? "open" : "waiting"},
+                         {"words", tap.open ? json() : json(tap.words)},
+                         {"to_kernel", tap.to_kernel},
+                         {"not_taken", tap.not_taken},
+                         {"from_kernel", tap.from_kernel}});
+    return json{{"items", std::move(items)}};
+}
+
 Result show_neighbours(Node& node, Params params) {
     const std::uint64_t after = params.number("after", 0, UINT32_MAX);
     const std::uint64_t limit = params.number("limit", kPage, kPage);

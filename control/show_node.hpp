@@ -21,6 +21,7 @@ Result show_counters(Node& node, Params params);
 Result show_drops(Node& node, Params params);  // parameter all: the reasons that never happened, too
 Result show_stages(Node& node, Params params);
 Result show_workers(Node& node, Params params);
+Result show_taps(Node& node, Params params);
 Result show_neighbours(Node& node, Params params);  // in pages: after (a number), limit
 // Which nexthops of routes with several were usable when this was made.
 class UsableNexthops {

@@ -16,9 +16,9 @@
 #include <string>
 
 #include "control/event_loop.hpp"
-#include "control/file_descriptor.hpp"
 #include "control/line_cutter.hpp"
 #include "control/peer.hpp"
+#include "net/file_descriptor.hpp"
 
 namespace sekisho::control {
 

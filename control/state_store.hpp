@@ -11,8 +11,8 @@
 #include <optional>
 #include <string>
 
-#include "control/file_descriptor.hpp"
 #include "net/expected.hpp"
+#include "net/file_descriptor.hpp"
 
 namespace sekisho::control {
 

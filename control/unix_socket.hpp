@@ -7,8 +7,8 @@
 #include <string>
 #include <sys/types.h>
 
-#include "control/file_descriptor.hpp"
 #include "net/expected.hpp"
+#include "net/file_descriptor.hpp"
 
 namespace sekisho::control {
 

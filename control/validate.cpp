@@ -21,6 +21,7 @@ void ObjectFindings::period(std::string_view from_field, const std::string& from
 }
 
 void check_operators(const Policy& policy, Findings& findings) {
+    std::map<std::string_view, std::string_view> namespaces;
     for (const auto& [id, op] : policy.operators) {
         ObjectFindings about(findings, "operators", id);
         about.period("certification.valid_from", op.certification.valid_from, "certification.valid_until",
@@ -30,6 +31,11 @@ void check_operators(const Policy& policy, Findings& findings) {
         if (op.certification.expiry_action != ExpiryAction::warn)
             about.unsupported("expiry_action " + std::string(name_of(op.certification.expiry_action)),
                               R"(say "expiry_action": "warn", and close a gate by hand)");
+        if (op.network_namespace.empty()) continue;
+        const auto [taken, free] = namespaces.try_emplace(op.network_namespace, id);
+        if (!free)
+            about.wrong("network_namespace", in_quotes(op.network_namespace) + " is that of " +
+                                                 place_of("operators", taken->second) + " already");
     }
 }
 

@@ -70,6 +70,24 @@ void check_attachment(const Policy& policy, const Attachment& attachment, Object
     if (attachment.vlan > 4094) about.wrong("vlan", std::to_string(attachment.vlan) + " is not 0 to 4094");
 }
 
+// By operator and name: whose TAP it is.
+using Interfaces = std::map<std::pair<std::string_view, std::string_view>, std::string_view>;
+
+void check_kernel_interface(const Policy& policy, const Attachment& attachment, Interfaces& interfaces,
+                            ObjectFindings& about) {
+    const std::string& name = attachment.kernel_interface;
+    // The kernel has interfaces of its own by the first of these names, and settings by the others.
+    if (name == "lo" || name == "all" || name == "default")
+        about.wrong("kernel_interface", in_quotes(name) + " is a name that the kernel uses itself");
+    const auto owner = policy.operators.find(attachment.operator_id);
+    if (owner != policy.operators.end() && owner->second.network_namespace.empty())
+        about.wrong("kernel_interface", "needs a network_namespace of operator " + in_quotes(attachment.operator_id));
+    const auto [taken, free] = interfaces.try_emplace({attachment.operator_id, name}, attachment.id);
+    if (!free)
+        about.wrong("kernel_interface",
+                    in_quotes(name) + " is that of " + place_of("attachments", taken->second) + " already");
+}
+
 // Hub numbers on a line are hub numbers of its operator: anything else there would shadow somebody's, and routers that
 // answer from them would be taken for spoofers.
 void check_subnet_in_hub_space(const Policy& policy, const HubSpace& hub, const Claim& subnet,
@@ -146,6 +164,7 @@ void check_choice(const Route& route, ObjectFindings& about) {
 void check_attachments(const Policy& policy, const HubSpace& hub, Findings& findings) {
     std::map<std::pair<std::string_view, std::uint16_t>, std::string_view> places;
     std::map<std::string_view, std::vector<Claim>> subnets;  // by operator
+    Interfaces interfaces;
     for (const auto& [id, attachment] : policy.attachments) {
         ObjectFindings about(findings, "attachments", id);
         check_attachment(policy, attachment, about);
@@ -153,6 +172,7 @@ void check_attachments(const Policy& policy, const HubSpace& hub, Findings& find
         if (!free)
             about.wrong("port", "port " + in_quotes(attachment.port) + " vlan " + std::to_string(attachment.vlan) +
                                     " is that of " + place_of("attachments", place->second) + " already");
+        if (!attachment.kernel_interface.empty()) check_kernel_interface(policy, attachment, interfaces, about);
         auto& claims = subnets[attachment.operator_id];
         if (attachment.ipv4) claims.push_back({attachment.subnet4, "attachments", id, "ipv4", std::nullopt, ""});
         if (attachment.ipv6) claims.push_back({attachment.subnet6, "attachments", id, "ipv6", std::nullopt, ""});

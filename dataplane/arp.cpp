@@ -2,6 +2,7 @@
 //
 // A request for the attachment's address is answered from its MAC. Who asks, and who answers, is learned if it is a
 // neighbour that we know or that speaks to us; what others tell each other is not kept.
+#include "dataplane/kernel/punt.hpp"
 #include "dataplane/link.hpp"
 #include "dataplane/local.hpp"
 #include "net/headers.hpp"
@@ -60,12 +61,12 @@ void take_arp(Walk& walk, std::size_t i) noexcept {
     const Ipv4Address sender(arp->sender_address);
     const Ipv4Address target(arp->target_address);
     const MacAddress sender_mac = arp->sender_mac;
+    const bool request = arp->operation.to_host() == kArpRequest;
+    if (!request) show_kernel(walk, packet);
     if (sender == attachment.ipv4) {
         claimed(walk, packet.attachment, Conflicts::Which::ipv4, sender_mac);
         return walk.drop(i, DropReason::duplicate_address);
     }
-    const bool request = arp->operation.to_host() == kArpRequest;
-
     if (sender.is_unspecified()) {  // RFC 5227 §2.1.1: a probe; its sender has no address yet
         if (!request || target != attachment.ipv4) return walk.drop(i, DropReason::arp_not_ours);
         send(walk, packet.attachment, kArpReply, sender_mac, sender, sender_mac);

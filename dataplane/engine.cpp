@@ -109,6 +109,7 @@ Expected<std::unique_ptr<Engine>> Engine::start(const EngineConfig& config) {
 
 Expected<void> Engine::start_workers() {
     team_ = std::make_unique<Team>(spread_weights(ports_, infos_.size()), rte_get_tsc_hz());
+    taps_ = std::make_unique<Taps>(team_->kernel);
     stalls_ = StallWatch(infos_.size());
     for (const WorkerInfo& info : infos_)
         workers_.push_back(
@@ -127,6 +128,7 @@ Engine::~Engine() {
 void Engine::publish(std::unique_ptr<const Tables> tables) {
     std::unique_ptr<const Tables> old(current_.exchange(tables.release(), std::memory_order_acq_rel));
     retired_.push_back({rte_rcu_qsbr_start(readers_.get()), std::move(old)});
+    taps_->want(this->tables().taps);
     reclaim();
 }
 
@@ -245,6 +247,10 @@ std::vector<ConflictInfo> Engine::conflicts() const {
     return result;
 }
 
+std::vector<TapInfo> Engine::taps() const {
+    return taps_ ? taps_->info() : std::vector<TapInfo>();
+}
+
 std::vector<PortInfo> Engine::ports() const {
     std::vector<PortInfo> result;
     for (const auto& port : ports_) result.push_back(port->info());
@@ -266,6 +272,7 @@ Expected<Explanation> Engine::explain(const ImaginedPacket& packet, const Explan
 Counters Engine::stop() {
     if (!running_) return last_;
     running_ = false;
+    taps_.reset();
     for (const auto& worker : workers_) worker->stop();
     for (const WorkerInfo& info : infos_) rte_eal_wait_lcore(info.lcore);
     for (const auto& worker : workers_) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dataplane/explain.hpp"
+#include "dataplane/kernel/taps.hpp"
 #include "dataplane/link_watch.hpp"
 #include "dataplane/neighbours.hpp"
 #include "dataplane/port.hpp"
@@ -79,6 +80,7 @@ class Engine {
     // Another number whenever another answer of nexthops() is to be expected; costs little.
     std::uint64_t nexthops_state() const;
     std::vector<ConflictInfo> conflicts() const;  // of the last minute
+    std::vector<TapInfo> taps() const;
     Expected<Explanation> explain(const ImaginedPacket& packet, const Explanation::Names& names) const;
     bool uses_hugepages() const noexcept { return hugepages_; }
 
@@ -110,6 +112,7 @@ class Engine {
     std::atomic<const Tables*> current_{nullptr};
     std::vector<Retired> retired_;
     std::unique_ptr<Team> team_;
+    std::unique_ptr<Taps> taps_;
     std::vector<std::unique_ptr<Worker>> workers_;  // by WorkerId
     std::vector<WorkerInfo> infos_;                 // by WorkerId; counters: of the last answer
     StallWatch stalls_{0};

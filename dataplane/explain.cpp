@@ -107,7 +107,8 @@ class Journey {
         if (!to_hub.empty()) {
             say("parse", "for the hub itself");
             local(walk_, to_hub);
-            if (!ended()) say("local", "answered here");
+            if (!ended())
+                say("local", walk_.account.punted != 0 ? "the kernel's: by the attachment's TAP" : "answered here");
             return finish();
         }
         if (ended()) return finish();

@@ -1,9 +1,10 @@
 // Stage 2, local: sorts what is for the hub itself, within the attachment's budgets.
 //
 // ARP and neighbour discovery are the keeper's; another worker that received them hands them over (team.hpp).
-// What only a kernel could answer (TCP to the hub, IKE, BGP) is a counted drop until an attachment has a kernel port.
+// What only a kernel could answer (TCP to the hub, IKE, BGP, fragments) goes to the attachment's TAP if it has one.
 #include "dataplane/local.hpp"
 
+#include "dataplane/kernel/punt.hpp"
 #include "dataplane/stages.hpp"
 
 namespace sekisho::dataplane {
@@ -13,9 +14,10 @@ constexpr std::uint8_t kNdHopLimit = 255;  // RFC 4861 §3.1: proof that no rout
 
 void take_ipv4(Walk& walk, std::size_t i) noexcept {
     const Packet& packet = walk.packets[i];
+    if (packet.is(Packet::kKernelFragment)) return punt(walk, i, DropReason::fragment_to_hub);
     const bool echo =
         packet.is(Packet::kL4Known) && packet.protocol == kProtocolIcmp && packet.l4_type == kIcmpEchoRequest;
-    if (!echo) return walk.drop(i, DropReason::no_kernel_port);
+    if (!echo) return punt(walk, i, DropReason::no_kernel_port);
     if (!walk.worker.echo_tokens[packet.attachment.index()].take(walk.worker.budgets.echo, walk.now))
         return walk.drop(i, DropReason::local_rate);
     take_echo_request<Ipv4Address>(walk, i);
@@ -23,15 +25,16 @@ void take_ipv4(Walk& walk, std::size_t i) noexcept {
 
 void take_ipv6(Walk& walk, std::size_t i) noexcept {
     const Packet& packet = walk.packets[i];
+    if (packet.is(Packet::kKernelFragment)) return punt(walk, i, DropReason::fragment_to_hub);
     if (!packet.is(Packet::kL4Known) || packet.protocol != kProtocolIcmpv6)
-        return walk.drop(i, DropReason::no_kernel_port);
+        return punt(walk, i, DropReason::no_kernel_port);
     if (packet.l4_type == kIcmpv6EchoRequest) {
         if (!walk.worker.echo_tokens[packet.attachment.index()].take(walk.worker.budgets.echo, walk.now))
             return walk.drop(i, DropReason::local_rate);
         return take_echo_request<Ipv6Address>(walk, i);
     }
     if (packet.l4_type < kNdRouterSolicitation || packet.l4_type > kNdRedirect)
-        return walk.drop(i, DropReason::no_kernel_port);
+        return punt(walk, i, DropReason::no_kernel_port);
     if (!walk.worker.neighbour_tokens[packet.attachment.index()].take(walk.worker.budgets.neighbours, walk.now))
         return walk.drop(i, DropReason::local_rate);
     if (reinterpret_cast<const Ipv6Header*>(packet.l3)->hop_limit != kNdHopLimit)

@@ -4,6 +4,7 @@
 // redirects are refused. parse has found the packet whole; local has checked its hop limit.
 #include <cstring>
 
+#include "dataplane/kernel/punt.hpp"
 #include "dataplane/link.hpp"
 #include "dataplane/local.hpp"
 #include "net/checksum.hpp"
@@ -135,6 +136,7 @@ void take_advertisement(Walk& walk, std::size_t i) noexcept {
     const bool to_group = reinterpret_cast<const Ipv6Header*>(packet.l3)->destination.address().is_multicast();
     if (target.is_multicast() || (to_group && (flags & kNdFlagSolicited) != 0))
         return walk.drop(i, DropReason::nd_malformed);
+    show_kernel(walk, packet);
     if (target == attachment.ipv6 || target == attachment.link_local) {
         claimed(walk, packet.attachment, which_of(attachment, target),
                 header_at<EthernetHeader>(packet.frame(), 0)->source);

@@ -59,12 +59,13 @@ struct alignas(64) Packet {
     static constexpr std::uint16_t kReturn = 64;       // our own reply: way back still to be looked up
     static constexpr std::uint16_t kResolved = 128;    // `neighbour` is known
     static constexpr std::uint16_t kArp = 256;
-    static constexpr std::uint16_t kOwn = 512;             // our own reply, whose way back is known
-    static constexpr std::uint16_t kWaited = 1024;         // was held for a neighbour, maybe in an earlier generation
-    static constexpr std::uint16_t kLaterFragment = 2048;  // not a datagram's first: it has no L4 header of its own
-    static constexpr std::uint16_t kTooLong = 8192;        // IPv4, and leaves in fragments
-    static constexpr std::uint16_t kSyn = 16384;           // TCP's, with or without ACK
-    static constexpr std::uint16_t kFollowing = 4096;      // was held for its first fragment: still to be admitted
+    static constexpr std::uint16_t kOwn = 512;               // our own reply, whose way back is known
+    static constexpr std::uint16_t kWaited = 1024;           // was held for a neighbour, maybe in an earlier generation
+    static constexpr std::uint16_t kLaterFragment = 2048;    // not a datagram's first: it has no L4 header of its own
+    static constexpr std::uint16_t kTooLong = 8192;          // IPv4, and leaves in fragments
+    static constexpr std::uint16_t kSyn = 16384;             // TCP's, with or without ACK
+    static constexpr std::uint16_t kFollowing = 4096;        // was held for its first fragment: still to be admitted
+    static constexpr std::uint16_t kKernelFragment = 32768;  // a fragment for the hub itself: only a kernel takes it
 
     bool is(std::uint16_t mark) const noexcept { return (marks & mark) != 0; }
     void mark(std::uint16_t which) noexcept { marks = static_cast<std::uint16_t>(marks | which); }

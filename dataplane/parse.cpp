@@ -8,6 +8,7 @@
 #include <cstring>
 #include <optional>
 
+#include "dataplane/ipv4_options.hpp"
 #include "dataplane/stages.hpp"
 #include "net/checksum.hpp"
 #include "net/headers.hpp"
@@ -17,10 +18,6 @@ namespace {
 
 constexpr int kMaxExtensionHeaders = 8;
 constexpr std::size_t kMaxExtensionBytes = 512;
-constexpr std::uint8_t kOptionEnd = 0;
-constexpr std::uint8_t kOptionNop = 1;
-constexpr std::uint8_t kOptionLooseSourceRoute = 131;
-constexpr std::uint8_t kOptionStrictSourceRoute = 137;
 
 // A frame at least this long has room for a tag, IPv4 or IPv6 without options, and the first bytes of TCP or UDP.
 constexpr std::size_t kUsualLength = sizeof(EthernetHeader) + sizeof(VlanTag) + sizeof(Ipv4Header) + sizeof(TcpHeader);
@@ -191,8 +188,8 @@ class Parser {
         packet_.l4_offset = static_cast<std::uint16_t>(header_length);
         packet_.protocol = header->protocol;
         if (header_length > sizeof(Ipv4Header)) {
-            const Way way = options(bytes.subspan(sizeof(Ipv4Header), header_length - sizeof(Ipv4Header)));
-            if (way == Way::dropped) return way;
+            const auto options = bytes.subspan(sizeof(Ipv4Header), header_length - sizeof(Ipv4Header));
+            if (const auto reason = reason_to_refuse(options)) return drop(*reason);
         }
         if ((header->flags_offset.to_host() & (kIpv4MoreFragments | kIpv4OffsetMask)) != 0) return fragment4(*header);
         if (!l4(kProtocolIcmp)) return drop(DropReason::l4_truncated);
@@ -203,12 +200,19 @@ class Parser {
 
     Way fragment4(const Ipv4Header& header) noexcept {
         const Ipv4Address destination(header.destination);
-        if (destination == attachment_->ipv4) return drop(DropReason::fragment_to_hub);
+        if (destination == attachment_->ipv4) return fragment_to_hub();
         if (packet_.is(Packet::kGroupFrame)) return drop(reason_of_group(destination));
         const std::uint16_t word = header.flags_offset.to_host();
         const Part part{header.identification.to_host(), std::size_t{8} * (word & kIpv4OffsetMask),
                         (word & kIpv4MoreFragments) == 0, packet_.l4_offset};
         return fragment(part, packet_.l4_offset, kProtocolIcmp, Way::fragments4);
+    }
+
+    // The hub reassembles none; a kernel does.
+    Way fragment_to_hub() noexcept {
+        if (attachment_->tap == TapId()) return drop(DropReason::fragment_to_hub);
+        packet_.mark(Packet::kKernelFragment);
+        return Way::local;
     }
 
     // A fragment, as its header tells of it.
@@ -246,22 +250,6 @@ class Parser {
         return DropReason::mac_not_ours;
     }
 
-    // RFC 1812 §5.2.4: options are passed on as they are, but a source route would lead around the agreements.
-    Way options(std::span<const std::uint8_t> options) noexcept {
-        while (!options.empty() && options[0] != kOptionEnd) {
-            if (options[0] == kOptionNop) {
-                options = options.subspan(1);
-                continue;
-            }
-            if (options.size() < 2 || options[1] < 2 || options[1] > options.size())
-                return drop(DropReason::ipv4_options_malformed);
-            if (options[0] == kOptionLooseSourceRoute || options[0] == kOptionStrictSourceRoute)
-                return drop(DropReason::source_route);
-            options = options.subspan(options[1]);
-        }
-        return Way::ipv4;
-    }
-
     Way ipv6(std::span<std::uint8_t> bytes) noexcept {
         const auto* const header = header_at<Ipv6Header>(bytes, 0);
         if (header == nullptr) return drop(DropReason::ipv6_truncated);
@@ -278,7 +266,8 @@ class Parser {
         if (is_extension(packet_.protocol)) {
             const Way way = extensions(bytes.first(length), part);
             if (way == Way::dropped) return way;
-            if (part && to_hub) return drop(DropReason::fragment_to_hub);
+            if (part && to_hub)
+                return destination.is_multicast() ? drop(DropReason::fragment_to_hub) : fragment_to_hub();
         }
         const bool fragmented = part && !(part->begin == 0 && part->last);
         if (!fragmented && !l4(kProtocolIcmpv6)) return drop(DropReason::l4_truncated);

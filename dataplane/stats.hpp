@@ -20,6 +20,7 @@ namespace sekisho::dataplane {
     X(spread, "which worker it is for, where the port cannot say")            \
     X(hand_over, "given to another worker")                                   \
     X(hand_in, "taken from another worker")                                   \
+    X(kernel_in, "frames that the kernel sends by its TAPs")                  \
     X(parse, "Ethernet, VLAN, IP and L4 headers; which attachment")           \
     X(local, "ARP, neighbour discovery and echo for the hub's own addresses") \
     X(fragments, "later fragments follow their first, or wait for it")        \

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "dataplane/gate_word.hpp"
@@ -43,6 +44,18 @@ struct Attachment {
     Ipv6Address ipv6;
     Prefix6 subnet6;
     Ipv6Address link_local;  // always there when it serves IPv6
+    TapId tap;               // the kernel's share of it; none unless it asks for one
+};
+
+// A TAP that an attachment asks for: an Ethernet interface of the kernel's, with the attachment's MAC address and MTU.
+struct TapSpec {
+    TapId tap;  // never given again to another name, namespace or attachment
+    AttachmentId attachment;
+    std::string network_namespace;  // as `ip netns` names it
+    std::string interface;          // its name there
+    MacAddress mac;
+    std::uint16_t mtu = 1500;
+    friend bool operator==(const TapSpec&, const TapSpec&) = default;
 };
 
 // A row of `who`: whose source this is.
@@ -96,6 +109,7 @@ struct Tables {
     std::uint64_t generation = 0;
 
     std::vector<Attachment> attachments;  // by AttachmentId
+    std::vector<TapSpec> taps;
     // By PortId, then VLAN id (kUntagged for frames without a tag): the attachment, or kNoAttachment.
     static constexpr std::uint16_t kNoAttachment = 0xffff;
     std::vector<std::array<std::uint16_t, 4096>> attachment_of;

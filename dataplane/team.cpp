@@ -12,6 +12,7 @@ Team::Team(std::span<const unsigned> weights, std::uint64_t tsc_hz, std::size_t 
     : neighbours(kNeighbours, kNeighboursPerAttachment, tsc_hz),
       conflicts(tsc_hz),
       spread(weights),
+      kernel(weights.size()),
       size_(weights.size()) {
     for (std::size_t giver = 0; giver < size_; ++giver)
         for (std::size_t taker = 0; taker < size_; ++taker)

@@ -12,6 +12,7 @@
 
 #include "dataplane/conflicts.hpp"
 #include "dataplane/handover.hpp"
+#include "dataplane/kernel/share.hpp"
 #include "dataplane/neighbours.hpp"
 #include "dataplane/spread.hpp"
 #include "net/ids.hpp"
@@ -39,6 +40,7 @@ class Team {
         return port.index() < kPorts && down_ports[port.index()].load(std::memory_order_relaxed);
     }
     const Spread spread;
+    KernelShare kernel;
     // How often control has asked for counters; see CounterMailbox. Control writes, workers read.
     std::atomic<std::uint64_t> counter_call{0};
 

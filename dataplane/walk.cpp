@@ -23,6 +23,7 @@ WorkerState::WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t 
       error_tokens(kIds),
       echo_tokens(kIds),
       neighbour_tokens(kIds),
+      punt_tokens(kIds),
       identification(static_cast<std::uint16_t>(65536 * number.index() / team_of.size())),
       tsc_hz(tsc_hz_now),
       announced(is_keeper() ? kIds : 0) {}

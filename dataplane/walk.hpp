@@ -58,6 +58,14 @@ struct Outbox {
     }
 };
 
+// What goes to an attachment's TAP, by what would be lost with it.
+enum class PuntClass : std::uint8_t {
+    bfd,       // from the link itself
+    sessions,  // BGP, IKE, BFD over several hops
+    others,
+};
+inline constexpr std::size_t kPuntClasses = 3;
+
 // What the hub makes or answers, per second and at once. Each worker has an equal share of what any of them may make;
 // ARP and neighbour discovery end at the keeper, whose budget is the node's (the others' bounds what they pass on to
 // it).
@@ -65,10 +73,15 @@ struct Budgets {
     Rate errors;      // ICMP errors of a VRF
     Rate echo;        // echo requests to the hub, of an attachment
     Rate neighbours;  // ARP and neighbour discovery, of an attachment
+    // Of an attachment, by PuntClass; each worker has the whole, for a session's packets all come to one.
+    std::array<Rate, kPuntClasses> punts;
     static Budgets standard(std::uint64_t tsc_hz, std::size_t workers) noexcept {
         const auto share = [&](std::uint64_t whole) { return std::max<std::uint64_t>(1, whole / workers); };
         const Rate made = Rate::of(share(1000), share(100), tsc_hz);
-        return {made, made, Rate::of(2000, 500, tsc_hz)};
+        return {made,
+                made,
+                Rate::of(2000, 500, tsc_hz),
+                {Rate::of(1000, 200, tsc_hz), Rate::of(10'000, 2000, tsc_hz), Rate::of(1000, 100, tsc_hz)}};
     }
 };
 
@@ -107,10 +120,11 @@ struct WorkerState {
     std::vector<Outbox> outbox;       // by PortId
     rte_mempool* pool;
     Budgets budgets;
-    std::vector<TokenBucket> error_tokens;      // by VrfId
-    std::vector<TokenBucket> echo_tokens;       // by AttachmentId
-    std::vector<TokenBucket> neighbour_tokens;  // by AttachmentId
-    std::uint16_t identification = 0;           // of the IPv4 packets that we make
+    std::vector<TokenBucket> error_tokens;                           // by VrfId
+    std::vector<TokenBucket> echo_tokens;                            // by AttachmentId
+    std::vector<TokenBucket> neighbour_tokens;                       // by AttachmentId
+    std::vector<std::array<TokenBucket, kPuntClasses>> punt_tokens;  // by AttachmentId
+    std::uint16_t identification = 0;                                // of the IPv4 packets that we make
     std::uint32_t walk_number = 0;
     std::uint64_t tsc_hz;
     std::vector<Announced> announced;  // by AttachmentId; the keeper's
@@ -148,6 +162,11 @@ class Walk {
     // Ends a packet that the hub took for itself.
     void consume(std::size_t packet) noexcept {
         ++account.consumed;
+        dropped_[dropped_count_++] = packets[packet].mbuf;
+    }
+    // Ends a packet that was copied to the kernel.
+    void punted(std::size_t packet) noexcept {
+        ++account.punted;
         dropped_[dropped_count_++] = packets[packet].mbuf;
     }
     // Ends a packet here: `to` takes it on, entering at `entry` (parse: its frame must be as it came).

@@ -7,6 +7,7 @@
 #include <rte_cycles.h>
 #include <rte_pause.h>
 
+#include "dataplane/kernel/punt.hpp"
 #include "dataplane/path.hpp"
 #include "dataplane/run.hpp"
 #include "dataplane/stages.hpp"
@@ -103,6 +104,21 @@ bool Worker::take_burst(HandoverRing& ring, const Tables& tables) noexcept {
         walk_handed(std::span(handed).subspan(begin, end - begin), tables);
     }
     return true;
+}
+
+bool Worker::take_from_kernel(const Tables& tables) noexcept {
+    FrameRing& ring = state_.team.kernel.to_keeper();
+    std::size_t taken = 0;
+    for (; taken < kBurst; ++taken) {
+        const auto frame = ring.front();
+        if (!frame) break;
+        const bool known = frame->attachment.index() < tables.attachments.size();
+        Walk walk(tables, state_, known ? tables.attachments[frame->attachment.index()].port : PortId(0), rte_rdtsc());
+        dataplane::run<Stage::kernel_in>(state_, 1, [&] { dataplane::take_from_kernel(walk, *frame); });
+        ring.pop();
+        finish(walk);
+    }
+    return taken != 0;
 }
 
 void Worker::walk_handed(std::span<const Handed> run, const Tables& tables) noexcept {
@@ -237,6 +253,7 @@ void Worker::run() noexcept {
     while (!stop_.load(std::memory_order_relaxed)) {
         const Tables& tables = *tables_.load(std::memory_order_acquire);
         bool worked = take_handed(tables);
+        if (state_.is_keeper() && !ports_.empty()) worked |= take_from_kernel(tables);
         for (std::size_t port = 0; port < ports_.size(); ++port) worked |= poll(port_id(port), tables);
         tend(tables, rte_rdtsc());
         rte_rcu_qsbr_quiescent(readers_, state_.self.value());

@@ -56,6 +56,7 @@ class Worker {
 
     bool poll(PortId port, const Tables& tables) noexcept;  // true if there was work
     bool take_handed(const Tables& tables) noexcept;        // likewise
+    bool take_from_kernel(const Tables& tables) noexcept;   // likewise; the keeper
     bool take_burst(HandoverRing& ring, const Tables& tables) noexcept;
     void walk_handed(std::span<const Handed> run, const Tables& tables) noexcept;
     void finish(Walk& walk) noexcept;  // transmits, and shows the others what was handed over

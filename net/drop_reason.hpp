@@ -59,6 +59,8 @@ namespace sekisho {
     X(local_checksum, "an ICMP message to the hub with a wrong checksum", "RFC 1122 3.2.2")                           \
     X(local_rate, "more packets to the hub itself than the attachment's budget", "2-8")                               \
     X(no_kernel_port, "for the hub's own address, and only a kernel could answer it", "hub")                          \
+    X(kernel_port_full, "the kernel's share comes faster than its TAPs take it", "hub")                               \
+    X(kernel_frame_refused, "a frame of the kernel's that is not from the hub's own addresses there", "2-8")          \
     /* open */                                                                                                        \
     X(esp_truncated, "the packet ends inside its ESP header, IV, trailer or ICV", "RFC 4303 2")                       \
     X(esp_length, "the ESP ciphertext is not a multiple of 4 bytes long", "RFC 4303 2.4")                             \

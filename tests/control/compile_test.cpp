@@ -24,6 +24,38 @@ const dataplane::HubRow<Ipv4Address>& hub_row(const dataplane::Tables& tables, s
 
 }  // namespace
 
+TEST_CASE("compile: a kernel port has a number that no other ever gets", "[compile]") {
+    Policy policy = two_operators();
+    Compiler compiler(ports());
+    CHECK(compile(compiler, policy).tables->taps.empty());
+    policy.operators.at("kita").network_namespace = "routing-kita";
+    policy.attachments.at("kita-line").kernel_interface = "hub0";
+    const auto tap_of = [&] {
+        const Compiled compiled = compile(compiler, policy);
+        REQUIRE(compiled.tables->taps.size() == 1);
+        const dataplane::TapSpec& tap = compiled.tables->taps[0];
+        CHECK(compiled.tables->attachments.at(tap.attachment.index()).tap == tap.tap);
+        CHECK(compiler.attachment_name(tap.attachment) == "kita-line");
+        CHECK(tap.mac == policy.attachments.at("kita-line").mac);
+        CHECK(tap.mtu == policy.attachments.at("kita-line").mtu);
+        CHECK(tap.network_namespace == policy.operators.at("kita").network_namespace);
+        CHECK(tap.interface == policy.attachments.at("kita-line").kernel_interface);
+        return tap.tap;
+    };
+    const TapId first = tap_of();
+    CHECK(first != TapId());
+    policy.attachments.at("kita-line").mtu = 1400;
+    CHECK(tap_of() == first);
+    policy.attachments.at("kita-line").kernel_interface = "hub1";
+    const TapId second = tap_of();
+    CHECK(second != first);
+    policy.operators.at("kita").network_namespace = "elsewhere";
+    CHECK(tap_of() != second);
+    policy.operators.at("kita").network_namespace = "routing-kita";
+    policy.attachments.at("kita-line").kernel_interface = "hub0";
+    CHECK(tap_of() == first);
+}
+
 TEST_CASE("compile: two operators with one address space reach each other as agreed and not otherwise", "[compile]") {
     const Policy policy = two_operators();
     Compiler compiler(ports());

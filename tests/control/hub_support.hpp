@@ -84,6 +84,7 @@ class FakeNode final : public Node {
     }
     std::vector<dataplane::NexthopInfo> nexthops() const override { return told_nexthops; }
     std::vector<dataplane::ConflictInfo> conflicts() const override { return told_conflicts; }
+    std::vector<dataplane::TapInfo> taps() const override { return told_taps; }
     Expected<dataplane::Explanation> explain(const dataplane::ImaginedPacket& packet) const override {
         if (packet.destination_port == 1) return Error{ErrorCode::unavailable, "no buffer"};
         dataplane::Explanation explanation;
@@ -111,6 +112,7 @@ class FakeNode final : public Node {
 
     std::vector<dataplane::NexthopInfo> told_nexthops;  // before the hub's thread asks
     std::vector<dataplane::ConflictInfo> told_conflicts;
+    std::vector<dataplane::TapInfo> told_taps;
     std::atomic<bool> stuck{false};  // counters() waits for `patience` and gives nothing
     std::atomic<std::chrono::milliseconds> patience{std::chrono::milliseconds(0)};
     std::atomic<bool> link_up{false};

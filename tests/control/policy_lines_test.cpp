@@ -49,6 +49,40 @@ TEST_CASE("validate: an own address that no station may have is refused", "[cont
     CHECK_THAT(error("ipv6", "ff02::1/64"), Contains("has multicast addresses"));
 }
 
+TEST_CASE("validate: a kernel interface needs its operator's network namespace, and a name of its own in it",
+          "[control]") {
+    CHECK(Draft().set("/attachments/0/kernel_interface", "hub0").errors() ==
+          Words{"attachments \"kita-1\" .kernel_interface: needs a network_namespace of operator \"kita\""});
+    Draft draft;
+    draft.set("/operators/0/network_namespace", "routing-kita").set("/operators/1/network_namespace", "routing-minami");
+    draft.set("/attachments/0/kernel_interface", "hub0").set("/attachments/1/kernel_interface", "hub0");
+    CHECK(draft.errors().empty());
+    CHECK(draft.policy().operators.at("kita").network_namespace == "routing-kita");
+    CHECK(draft.policy().attachments.at("kita-1").kernel_interface == "hub0");
+    for (const char* const name : {"lo", "all", "default"})
+        CHECK(Draft(draft).set("/attachments/0/kernel_interface", name).errors() ==
+              Words{"attachments \"kita-1\" .kernel_interface: \"" + std::string(name) +
+                    "\" is a name that the kernel uses itself"});
+    Policy policy = draft.policy();
+    Attachment second = policy.attachments.at("kita-1");
+    second.id = "kita-2";
+    second.vlan = 4000;
+    second.subnet4 = Prefix4::parse("198.51.100.0/24").value();
+    second.ipv4 = Ipv4Address::parse("198.51.100.1");
+    second.subnet6 = Prefix6::parse("2001:db8:0:9999::/64").value();
+    second.ipv6 = Ipv6Address::parse("2001:db8:0:9999::1");
+    policy.attachments["kita-2"] = second;
+    const auto errors = validate(policy);
+    REQUIRE(errors.size() == 1);
+    CHECK(errors[0].words ==
+          "attachments \"kita-2\" .kernel_interface: \"hub0\" is that of attachments \"kita-1\" already");
+    // Two operators' routing daemons never meet.
+    CHECK(draft.set("/operators/1/network_namespace", "routing-kita").errors() ==
+          Words{"operators \"minami\" .network_namespace: \"routing-kita\" is that of operators \"kita\" already"});
+    for (const char* const name : {"", "sixteen-letters-", "a/b", ".hidden", "a b"})
+        CHECK(Draft(draft).set("/attachments/0/kernel_interface", name).errors().size() == 1);
+}
+
 TEST_CASE("validate: an own address outside its subnet is refused", "[control]") {
     Policy policy = Draft().policy();
     policy.attachments.at("kita-1").ipv4 = Ipv4Address::parse("192.0.2.9");

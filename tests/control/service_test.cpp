@@ -137,6 +137,34 @@ TEST_CASE("service: a worker that is stalled is shown so, with what it last coun
     CHECK(workers[1]["answered"] == false);
 }
 
+TEST_CASE("service: kernel ports are shown, and why one is not there", "[control]") {
+    TestHub hub;
+    dataplane::TapInfo open;
+    open.spec.tap = TapId(1);
+    open.spec.network_namespace = "routing-kita";
+    open.spec.interface = "hub0";
+    open.open = true;
+    open.to_kernel = 7;
+    open.from_kernel = 5;
+    dataplane::TapInfo waiting = open;
+    waiting.open = false;
+    waiting.words = "there is no network namespace routing-kita";
+    waiting.not_taken = 3;
+    hub.node.told_taps = {open, waiting};
+    Asker asker(hub);
+    const json items = asker.result("show.taps")["items"];
+    REQUIRE(items.size() == 2);
+    CHECK(items[0]["network_namespace"] == "routing-kita");
+    CHECK(items[0]["interface"] == "hub0");
+    CHECK(items[0]["state"] == "open");
+    CHECK(items[0]["words"].is_null());
+    CHECK(items[0]["to_kernel"] == 7);
+    CHECK(items[0]["from_kernel"] == 5);
+    CHECK(items[1]["state"] == "waiting");
+    CHECK(items[1]["words"] == "there is no network namespace routing-kita");
+    CHECK(items[1]["not_taken"] == 3);
+}
+
 TEST_CASE("service: lists come in pages that together hold everything once", "[control]") {
     std::vector<std::string> ids;
     for (int i = 0; i < 250; ++i) ids.push_back("operator-" + std::to_string(i));

@@ -58,6 +58,7 @@ Attachment attachment_of(const Line& line) {
     attachment.vrf = VrfId(static_cast<std::uint16_t>(line.vrf));
     attachment.owner = OperatorId(static_cast<std::uint16_t>(line.vrf));
     attachment.open = line.is_open;
+    attachment.tap = line.kernel_port;
     attachment.mtu = static_cast<std::uint16_t>(line.mtu_bytes);
     attachment.mac = line.mac_address;
     attachment.serves_ipv4 = !line.address4.empty();

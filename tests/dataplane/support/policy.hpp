@@ -24,12 +24,14 @@ struct Line {  // an attachment
     MacAddress mac_address;
     std::string address4, address6;  // "10.255.0.1/29": the hub's own and its subnet
     bool is_open = true;
+    TapId kernel_port;
 
     Line& vlan(unsigned id) { return vlan_id = id, *this; }
     Line& mtu(unsigned bytes) { return mtu_bytes = bytes, *this; }
     Line& ipv4(std::string_view text) { return address4 = text, *this; }
     Line& ipv6(std::string_view text) { return address6 = text, *this; }
     Line& close(bool closed = true) { return is_open = !closed, *this; }
+    Line& tap(unsigned number) { return kernel_port = TapId(number), *this; }
 };
 
 struct House {  // an institution

@@ -1,6 +1,7 @@
 // Walking frames without ports.
 #include "tests/dataplane/support/test_hub.hpp"
 
+#include "dataplane/kernel/punt.hpp"
 #include "dataplane/path.hpp"
 #include "dataplane/stages.hpp"
 #include "tests/dataplane/support/eal.hpp"
@@ -146,21 +147,48 @@ void TestHub::walk(unsigned port, std::span<rte_mbuf* const> frames) {
         walk.received = frames.size();
         dataplane::take_resumed(walk);
         dataplane::walk_path(walk);
-        for (std::size_t out = 0; out < state_->outbox.size(); ++out) {
-            dataplane::Outbox& outbox = state_->outbox[out];
-            for (std::size_t i = 0; i < outbox.count; ++i) {
-                rte_mbuf* const mbuf = outbox.frames[i];
-                const auto* const at = rte_pktmbuf_mtod(mbuf, const std::uint8_t*);
-                CHECK(mbuf->pkt_len == mbuf->data_len);
-                left_.push_back({static_cast<unsigned>(out), Bytes(at, at + mbuf->data_len)});
-                state_->counters.ports[out].transmitted += 1;
-                rte_pktmbuf_free(mbuf);
-            }
-            walk.account.sent += outbox.count;
-            outbox.count = 0;
-        }
+        transmit(walk);
     }
     check_accounts();
+}
+
+void TestHub::transmit(Walk& walk) {
+    for (std::size_t out = 0; out < state_->outbox.size(); ++out) {
+        dataplane::Outbox& outbox = state_->outbox[out];
+        for (std::size_t i = 0; i < outbox.count; ++i) {
+            rte_mbuf* const mbuf = outbox.frames[i];
+            const auto* const at = rte_pktmbuf_mtod(mbuf, const std::uint8_t*);
+            CHECK(mbuf->pkt_len == mbuf->data_len);
+            left_.push_back({static_cast<unsigned>(out), Bytes(at, at + mbuf->data_len)});
+            state_->counters.ports[out].transmitted += 1;
+            rte_pktmbuf_free(mbuf);
+        }
+        walk.account.sent += outbox.count;
+        outbox.count = 0;
+    }
+}
+
+void TestHub::kernel_sends(std::string_view name, const Bytes& frame) {
+    begin();
+    const Line& line = policy_.line(name);
+    const AttachmentId attachment(static_cast<std::uint16_t>(policy_.line_index(name)));
+    {
+        Walk walk(tables(), *state_, port_id(line.port), now_);
+        dataplane::take_from_kernel(walk, {line.kernel_port, attachment, frame});
+        transmit(walk);
+    }
+    check_accounts();
+    drops();
+}
+
+std::vector<std::pair<TapId, Bytes>> TestHub::to_kernel() {
+    std::vector<std::pair<TapId, Bytes>> frames;
+    dataplane::FrameRing& ring = state_->team.kernel.from(state_->self);
+    while (const auto frame = ring.front()) {
+        frames.emplace_back(frame->tap, Bytes(frame->bytes.begin(), frame->bytes.end()));
+        ring.pop();
+    }
+    return frames;
 }
 
 void TestHub::settle() {
@@ -183,6 +211,7 @@ void TestHub::check_accounts() const {
 PortCounters TestHub::since() const {
     PortCounters now = state_->counters.node();
     for (std::size_t i = 0; i < now.dropped.size(); ++i) now.dropped[i] -= before_.dropped[i];
+    now.punted -= before_.punted;
     now.consumed -= before_.consumed;
     now.made -= before_.made;
     now.not_made_rate -= before_.not_made_rate;
@@ -201,6 +230,9 @@ Drops TestHub::drops() const {
     return drops;
 }
 
+std::uint64_t TestHub::punted() const {
+    return since().punted;
+}
 std::uint64_t TestHub::consumed() const {
     return since().consumed;
 }

@@ -60,11 +60,17 @@ class TestHub {
     void send_bytes(unsigned port, const std::vector<Bytes>& frames, std::size_t headroom);
     void send_buffer(unsigned port, rte_mbuf* mbuf);
 
+    // A frame that the kernel sends by the line's TAP.
+    void kernel_sends(std::string_view line, const Bytes& frame);
+    // The frames that went to TAPs since it was asked last, oldest first.
+    std::vector<std::pair<TapId, Bytes>> to_kernel();
+
     const Frames& left() const { return left_; }
     Drops drops() const;
     // What a frame looks like that leaves by this line: from its MAC address, with its tag.
     Sent by(std::string_view line, Frame frame) const;
 
+    std::uint64_t punted() const;    // since the last send() or wait()
     std::uint64_t consumed() const;  // since the last send() or wait()
     std::uint64_t made() const;
     std::uint64_t not_made_rate() const;
@@ -78,6 +84,7 @@ class TestHub {
   private:
     void begin();
     void walk(unsigned port, std::span<rte_mbuf* const> frames);
+    void transmit(dataplane::Walk& walk);
     void settle();
     void check_accounts() const;
     Frame arriving(std::string_view line, Frame frame) const;

@@ -6,7 +6,7 @@
 #include <unistd.h>
 #include <utility>
 
-namespace sekisho::control {
+namespace sekisho {
 
 class FileDescriptor {
   public:
@@ -34,4 +34,4 @@ class FileDescriptor {
     int number_ = -1;
 };
 
-}  // namespace sekisho::control
+}  // namespace sekisho
