@@ -1,7 +1,7 @@
 // Placing attachments. Compiler thread only.
 #include "control/attachments.hpp"
 
-#include <limits>
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -116,10 +116,16 @@ Expected<std::vector<std::uint16_t>> share_attachments(const Policy& policy, con
                         .at(place_of("institutions", name));
                 members.push_back(*id);
             }
+        std::sort(members.begin(), members.end());
+        members.erase(std::unique(members.begin(), members.end()), members.end());
+        if (members.size() == 1) {
+            set_of[number] = static_cast<std::uint16_t>(Tables::kOneAttachment | members.front());
+            continue;
+        }
         const Sets::Id set = sets.intern(std::move(members));
-        if (set > std::numeric_limits<std::uint16_t>::max())
-            return Error{ErrorCode::limit, fmt::format("more than {} different sets of attachments",
-                                                       std::numeric_limits<std::uint16_t>::max())}
+        if (set >= Tables::kOneAttachment)
+            return Error{ErrorCode::limit,
+                         fmt::format("more than {} different sets of attachments", Tables::kOneAttachment - 1)}
                 .at(place_of("institutions", name));
         set_of[number] = static_cast<std::uint16_t>(set);
     }

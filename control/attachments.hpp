@@ -30,7 +30,7 @@ using TapNumbers = std::map<std::tuple<std::string, std::string, std::string>, T
 // Fills taps, and who has which; after place_attachments(). `known` grows.
 void place_taps(const Policy& policy, const Numbers& numbers, TapNumbers& known, dataplane::Tables& tables);
 
-// Fills attachment_sets, set 0 the empty one; returns by institution the index of its set. Errors name the institution:
+// Fills attachment_sets, set 0 the empty one; returns by institution what may_use() takes. Errors name the institution:
 // an attachment that does not exist or is not its operator's; limit when there are more sets than 16 bits number.
 Expected<std::vector<std::uint16_t>> share_attachments(const Policy& policy, const Numbers& numbers,
                                                        dataplane::Tables& tables);

@@ -48,29 +48,29 @@ void add_profiles(const Leaves<Address>& leaves, std::vector<std::vector<std::ui
     for (const Leaf<Address>& leaf : leaves) of_vrf[leaf.vrf.index()].push_back(leaf.profile);
 }
 
-// The document's gates, as a fold of those by hand begins with them; numbers that no institution has are closed. The
-// attachments are placed by now. Its own numbers come last.
+// The document's gates, as a fold of those by hand begins with them. The attachments are placed by now. Its own numbers
+// come last.
 GateTargets gate_targets(const Policy& policy, const Numbers& numbers, const InForce& in_force, const Tables& tables) {
     GateTargets gates;
     gates.owner_of.assign(numbers.institutions.size(), std::numeric_limits<std::uint32_t>::max());
-    gates.closed_institutions.assign(numbers.institutions.size() / 64 + 1, ~std::uint64_t{0});
+    gates.closed_institutions.assign(numbers.institutions.size() / 64 + 1, 0);
     std::size_t i = 0;
     for (const auto& [name, institution] : policy.institutions) {
         const std::uint32_t number = numbers.institutions[i++];
         if (const auto owner = numbers.operators.number_of(institution.operator_id)) gates.owner_of[number] = *owner;
-        if (!in_force.node_closed && !in_force.closed_institutions.contains(name) &&
-            !in_force.closed_operators.contains(institution.operator_id))
-            gates.closed_institutions[number / 64] &= ~(std::uint64_t{1} << number % 64);
+        if (in_force.node_closed || in_force.closed_institutions.contains(name) ||
+            in_force.closed_operators.contains(institution.operator_id))
+            gates.closed_institutions[number / 64] |= std::uint64_t{1} << number % 64;
     }
     for (const dataplane::Attachment& attachment : tables.attachments)
         gates.open_attachments.push_back(attachment.open);
     return gates;
 }
 
-// What the types of numbers leave room for: the highest attachment is kNoAttachment.
+// What the types of numbers leave room for.
 CompileLimits possible(CompileLimits limits) {
     limits.operators = std::min<std::size_t>(limits.operators, std::numeric_limits<VrfId::Value>::max());
-    limits.attachments = std::min<std::size_t>(limits.attachments, Tables::kNoAttachment - 1);
+    limits.attachments = std::min<std::size_t>(limits.attachments, Tables::kOneAttachment);
     limits.institutions = std::min<std::size_t>(limits.institutions, std::numeric_limits<std::int32_t>::max());
     return limits;
 }
@@ -164,7 +164,8 @@ Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generat
     if (!attachment_sets) return attachment_sets.error();
     place_taps(policy, *numbers, state_->taps, tables);
     auto gates = std::make_shared<GateTargets>(gate_targets(policy, *numbers, *force, tables));
-    tables.closed_institutions.assign(gates->closed_institutions.begin(), gates->closed_institutions.end());
+    tables.closed_institutions.resize(gates->closed_institutions.size());
+    tables.close_institutions(gates->closed_institutions);
     for (const IpPrefix& pool : policy.hub_pools) {
         if (pool.is_ipv4())
             tables.ipv4.hub_space.push_back(pool.ipv4());

@@ -33,7 +33,7 @@ struct NodePorts {
 // How many of each a generation may have; numbers of names that left count until they are given again.
 struct CompileLimits {
     std::size_t operators = 256;      // at most 65,535
-    std::size_t attachments = 1'024;  // at most 65,534
+    std::size_t attachments = 1'024;  // at most 32,768
     std::size_t institutions = 524'288;
     std::size_t matrix_bytes = 8 << 20;  // matrices, their column maps and permissions together
 };

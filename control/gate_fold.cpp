@@ -24,7 +24,7 @@ void fold_gates(const GateTargets& targets, const std::vector<const Gate*>& by_h
             case GateTarget::agreement: break;  // compiled into the cells
         }
     }
-    for (std::size_t i = 0; i < closed.size(); ++i) tables.closed_institutions[i].set(closed[i]);
+    tables.close_institutions(closed);
     for (std::size_t i = 0; i < open.size(); ++i) tables.attachments[i].open.set(open[i]);
 }
 

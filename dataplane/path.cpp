@@ -32,11 +32,13 @@ void forward(Walk& walk, const Lane& packets, const Lane& errors, Leaving leavin
     Lane admitted;
     run<Stage::admit>(walk, packets, [&] { admit<Address>(walk, packets, admitted); });
     run<Stage::admit_errors>(walk, errors, [&] { admit_errors<Address>(walk, errors, admitted); });
-    Lane fitting, too_long;
+    Lane behind, too_long;
+    const bool is_first = leaving.whole.empty();  // nothing to be put behind of: the usual, a walk of one family
+    Lane& fitting = is_first ? leaving.whole : behind;
     run<Stage::fit>(walk, admitted, [&] { fit<Address>(walk, admitted, {fitting, too_long}); });
     run<Stage::translate>(walk, fitting, [&] { translate<Address>(walk, fitting); });
     run<Stage::translate>(walk, too_long, [&] { translate<Address>(walk, too_long); });
-    for (const std::size_t i : fitting) leaving.whole.add(i);
+    for (const std::size_t i : behind) leaving.whole.add(i);
     for (const std::size_t i : too_long) leaving.in_fragments.add(i);
 }
 

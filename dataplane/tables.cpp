@@ -1,7 +1,16 @@
 // The last step of making a snapshot. Compiler thread only.
 #include "dataplane/tables.hpp"
 
+#include <algorithm>
+
 namespace sekisho::dataplane {
+
+void Tables::close_institutions(const std::vector<std::uint64_t>& closed) const noexcept {
+    const bool any = std::any_of(closed.begin(), closed.end(), [](std::uint64_t word) { return word != 0; });
+    if (any) any_institution_closed.set(true);
+    for (std::size_t i = 0; i < closed.size(); ++i) closed_institutions[i].set(closed[i]);
+    if (!any) any_institution_closed.set(false);
+}
 
 void Tables::seal() {
     neighbour_hints = std::make_unique<std::atomic<std::uint32_t>[]>(nexthops.size());

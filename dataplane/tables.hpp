@@ -126,7 +126,9 @@ struct Tables {
     // By group: which of its members may be used. The keeper writes, workers and control read, relaxed.
     mutable std::unique_ptr<std::atomic<NexthopGroup::Usable>[]> usable_members;
 
-    // Sets of attachments, `attachment_set_words` words each: bit a of set s is attachment a.
+    // Sets of attachments, `attachment_set_words` words each: bit a of set s is attachment a. A set of one, which most
+    // are, is named by its attachment and this bit; so attachments and sets are numbered below it.
+    static constexpr std::uint16_t kOneAttachment = 0x8000;
     std::vector<std::uint64_t> attachment_sets;
     std::size_t attachment_set_words = 1;
 
@@ -136,6 +138,7 @@ struct Tables {
     std::vector<Matrix> matrices;  // by source VRF
 
     std::vector<GateWord<std::uint64_t>> closed_institutions;  // one bit an InstitutionId: its effective gate
+    GateWord<bool> any_institution_closed = false;             // false: there is no need to look
 
     template <class Address>
     const FamilyTables<Address>& family() const noexcept {
@@ -149,12 +152,15 @@ struct Tables {
         return port.index() < attachment_of.size() ? attachment_of[port.index()][vlan] : kNoAttachment;
     }
     bool may_use(std::uint16_t set, AttachmentId attachment) const noexcept {
+        if ((set & kOneAttachment) != 0) return set == (kOneAttachment | attachment.value());
         return (attachment_sets[set * attachment_set_words + attachment.index() / 64] >> (attachment.index() % 64) &
                 1) != 0;
     }
     bool is_closed(InstitutionId institution) const noexcept {
         return (closed_institutions[institution.index() / 64] >> (institution.index() % 64) & 1) != 0;
     }
+    // Control, of a published snapshot too: as many words as there are in closed_institutions.
+    void close_institutions(const std::vector<std::uint64_t>& closed) const noexcept;
     // Makes the hints for the nexthops that are there, and every one usable; the last step of filling the tables.
     void seal();
 };

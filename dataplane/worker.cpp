@@ -64,10 +64,17 @@ bool Worker::poll(PortId port, const Tables& tables) noexcept {
     }
     const std::uint64_t start = rte_rdtsc();
     Walk walk(tables, state_, port, start);
-    for (std::size_t i = 0; i < received; ++i) walk.account.received_bytes += frames[i]->pkt_len;
+    std::uint64_t bytes = 0;
+    for (std::size_t i = 0; i < received; ++i) {
+        bytes += frames[i]->pkt_len;
+        walk.packets[i].mbuf = frames[i];
+    }
     walk.account.received += received;
-    if (use.spreads) received = spread(walk, std::span(frames).first(received));
-    for (std::size_t i = 0; i < received; ++i) walk.packets[i].mbuf = frames[i];
+    walk.account.received_bytes += bytes;
+    if (use.spreads) {
+        received = spread(walk, std::span(frames).first(received));
+        for (std::size_t i = 0; i < received; ++i) walk.packets[i].mbuf = frames[i];
+    }
     walk.received = received;
     take_resumed(walk);
     walk_path(walk);

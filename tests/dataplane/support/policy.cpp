@@ -316,13 +316,15 @@ std::unique_ptr<Tables> Policy::tables() const {
     tables->attachment_set_words = (lines.size() + 63) / 64;
     tables->attachment_sets.resize(houses.size() * tables->attachment_set_words);
     tables->closed_institutions.resize(houses.size() / 64 + 1);
+    std::vector<std::uint64_t> closed(tables->closed_institutions.size());
     for (std::size_t i = 0; i < houses.size(); ++i) {
         for (const std::string& line : houses[i].lines) {
             const std::size_t bit = line_index(line);
             tables->attachment_sets[i * tables->attachment_set_words + bit / 64] |= std::uint64_t{1} << (bit % 64);
         }
-        if (houses[i].is_closed) tables->closed_institutions[i / 64] |= std::uint64_t{1} << (i % 64);
+        if (houses[i].is_closed) closed[i / 64] |= std::uint64_t{1} << (i % 64);
     }
+    tables->close_institutions(closed);
     fill_family(*this, direct_, tables->ipv4);
     fill_family(*this, direct_, tables->ipv6);
     fill_matrices(*this, *tables);
