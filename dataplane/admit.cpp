@@ -150,7 +150,15 @@ void admit(Walk& walk, const Lane& in, Lane& admitted) noexcept {
         }
     }
 
-    // 4. The cell and the gates.
+    // 4. The cells: a loop of its own, for each is found by loads that wait for one another, and short ones overlap.
+    std::array<Permissions::Index, kWalkPackets> cells;
+    for (std::size_t n = 0; n < count; ++n) {
+        if (who[n] == lpm::kNoRow || hub[n] == lpm::kNoRow) continue;
+        const Matrix& matrix = tables.matrices[walk.packets[in[n]].vrf.index()];
+        cells[n] = matrix.cell(who_rows[who[n]].matrix_row, hub_rows[hub[n]].group);
+    }
+
+    // 5. May it pass.
     const bool gates = tables.any_institution_closed;
     for (std::size_t n = 0; n < count; ++n) {
         const std::size_t i = in[n];
@@ -179,9 +187,7 @@ void admit(Walk& walk, const Lane& in, Lane& admitted) noexcept {
             refuse(walk, i, DropReason::institution_closed, IcmpError::admin_prohibited);
             continue;
         }
-        const Permissions::Index permission =
-            tables.matrices[packet.vrf.index()].cell(source.matrix_row, destination.group);
-        switch (judge(tables, permission, packet)) {
+        switch (judge(tables, cells[n], packet)) {
             case Verdict::passes:
                 packet.who_row = who[n];
                 packet.hub_row = hub[n];

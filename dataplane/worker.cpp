@@ -62,8 +62,7 @@ bool Worker::poll(PortId port, const Tables& tables) noexcept {
         if (use.receive) ++state_.counters.empty_polls;
         return false;
     }
-    const std::uint64_t start = rte_rdtsc();
-    Walk walk(tables, state_, port, start);
+    Walk walk(tables, state_, port, now_);
     std::uint64_t bytes = 0;
     for (std::size_t i = 0; i < received; ++i) {
         bytes += frames[i]->pkt_len;
@@ -79,8 +78,6 @@ bool Worker::poll(PortId port, const Tables& tables) noexcept {
     take_resumed(walk);
     walk_path(walk);
     finish(walk);
-    ++state_.counters.walks;
-    state_.counters.busy_cycles += rte_rdtsc() - start;
     return true;
 }
 
@@ -120,7 +117,7 @@ bool Worker::take_from_kernel(const Tables& tables) noexcept {
         const auto frame = ring.front();
         if (!frame) break;
         const bool known = frame->attachment.index() < tables.attachments.size();
-        Walk walk(tables, state_, known ? tables.attachments[frame->attachment.index()].port : PortId(0), rte_rdtsc());
+        Walk walk(tables, state_, known ? tables.attachments[frame->attachment.index()].port : PortId(0), now_);
         dataplane::run<Stage::kernel_in>(state_, 1, [&] { dataplane::take_from_kernel(walk, *frame); });
         ring.pop();
         finish(walk);
@@ -129,8 +126,7 @@ bool Worker::take_from_kernel(const Tables& tables) noexcept {
 }
 
 void Worker::walk_handed(std::span<const Handed> run, const Tables& tables) noexcept {
-    const std::uint64_t start = rte_rdtsc();
-    Walk walk(tables, state_, run.front().origin, start);
+    Walk walk(tables, state_, run.front().origin, now_);
     walk.account.held -= run.size();
     switch (run.front().entry) {
         case Entry::parse:
@@ -153,14 +149,14 @@ void Worker::walk_handed(std::span<const Handed> run, const Tables& tables) noex
     else
         walk_path(walk);
     finish(walk);
-    ++state_.counters.walks;
-    state_.counters.busy_cycles += rte_rdtsc() - start;
 }
 
 void Worker::finish(Walk& walk) noexcept {
     transmit(walk);
-    if (incoming_.empty()) return;  // alone
-    state_.handover.publish();
+    if (!incoming_.empty()) state_.handover.publish();
+    ++state_.counters.walks;
+    now_ = rte_rdtsc();
+    state_.counters.busy_cycles += now_ - walk.now;
 }
 
 void Worker::transmit(Walk& walk) noexcept {
@@ -256,13 +252,15 @@ void Worker::run() noexcept {
     rte_rcu_qsbr_thread_register(readers_, state_.self.value());
     rte_rcu_qsbr_thread_online(readers_, state_.self.value());
     pulse_.beat();
+    now_ = rte_rdtsc();
     unsigned idle_rounds = 0;
     while (!stop_.load(std::memory_order_relaxed)) {
         const Tables& tables = *tables_.load(std::memory_order_acquire);
         bool worked = take_handed(tables);
         if (state_.is_keeper() && !ports_.empty()) worked |= take_from_kernel(tables);
         for (std::size_t port = 0; port < ports_.size(); ++port) worked |= poll(port_id(port), tables);
-        tend(tables, rte_rdtsc());
+        if (!worked) now_ = rte_rdtsc();
+        tend(tables, now_);
         rte_rcu_qsbr_quiescent(readers_, state_.self.value());
         mailbox_.answer_if_asked(state_.counters);
         pulse_.beat();

@@ -59,7 +59,7 @@ class Worker {
     bool take_from_kernel(const Tables& tables) noexcept;   // likewise; the keeper
     bool take_burst(HandoverRing& ring, const Tables& tables) noexcept;
     void walk_handed(std::span<const Handed> run, const Tables& tables) noexcept;
-    void finish(Walk& walk) noexcept;  // transmits, and shows the others what was handed over
+    void finish(Walk& walk) noexcept;  // transmits, shows the others what was handed over, and counts the walk
     void transmit(Walk& walk) noexcept;
     void send(Walk& walk, std::size_t port, Outbox& outbox) noexcept;
     void tend(const Tables& tables, std::uint64_t now) noexcept;  // timers, ten times a second
@@ -74,6 +74,7 @@ class Worker {
     std::vector<HandoverRing*> incoming_;  // from each other worker
     std::atomic<bool> stop_{false};
     bool announces_ = false;
+    std::uint64_t now_ = 0;  // TSC at the end of the last walk, or of the last round without one
     std::uint64_t next_tend_ = 0;
     std::uint64_t tended_generation_ = 0;
     std::optional<std::uint64_t> grace_;  // what all workers must have passed before numbers are given again
