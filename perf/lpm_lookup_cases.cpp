@@ -1,11 +1,13 @@
 // The lookup cases: full tables beside the peers, 256 tables, 10,000 tables, cost against size.
-#include <numeric>
+#include <algorithm>
 
 #include "perf/lpm_cases.hpp"
 
 namespace sekisho::perf {
 
 namespace {
+
+constexpr const char* kWholeSpace = "over the address space";
 
 // Compares with the peer's rows: a figure for wrong answers would be worth nothing.
 template <class Address>
@@ -37,13 +39,19 @@ void one_table(Report& report, const Options& options, const std::string& name, 
         }
         const auto figures = race(subjects, stream.keys.size(), kBatch, options.runs);
         Finding finding{name + ", " + stream.name, figures[0], "cycles/lookup"};
-        if (stream.name == "1 M addresses") finding.goal = most_cycles;
+        std::string all;
         for (std::size_t i = 1; i < subjects.size(); ++i) {
+            all += fmt::format("{} {} {:.2f}", i == 1 ? "" : ",", subjects[i].name, figures[i].median);
             if (i > 1 && figures[i].median >= finding.peer_value) continue;
             finding.peer = subjects[i].name;
             finding.peer_value = figures[i].median;
         }
+        if (stream.name == "1 M addresses") finding.goal = most_cycles;
+        // Whatever the peers take: no slower than the best of them, and twice as fast where everything is asked for.
+        if (finding.goal && !finding.peer.empty()) finding.goal = std::min(*finding.goal, finding.peer_value);
+        if (stream.name == kWholeSpace && !finding.peer.empty()) finding.goal = finding.peer_value / 2;
         report.add(finding);
+        if (!all.empty()) fmt::print("  peers:{}\n", all);
     }
 }
 
@@ -61,8 +69,7 @@ void with_rows(Report& report, const Options& options, const std::string& family
                const double (&cycles)[2], const double (&mebibytes)[2]) {
     Random random(1);
     auto streams = streams_of<Address>({routes}, random);
-    if constexpr (Address::kBits == 32)
-        streams.push_back(draw_space("over the address space", routes, 4 * kMany, random));
+    if constexpr (Address::kBits == 32) streams.push_back(draw_space(kWholeSpace, routes, 4 * kMany, random));
     Routes<Address> few = routes;
     number_rows(few, 1000);
     one_table(report, options, family + " full table", few, streams, cycles[0], mebibytes[0]);
