@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "crypto/aead.hpp"
+#include "crypto/failures.hpp"
 #include "crypto/lifetime.hpp"
 #include "crypto/marks.hpp"
 #include "crypto/replay_window.hpp"
@@ -40,7 +41,7 @@ struct InboundConfig {
     bool esn = true;
     std::uint32_t replay_window = kDefaultReplayWindow;
     std::vector<Selector> selectors = {};
-    AttachmentId attachment;  // where its packets come to; not looked at here
+    TunnelId tunnel;  // whose it is; not looked at here
     LifetimeLimits lifetime = {};
 };
 
@@ -57,6 +58,7 @@ class OutboundSa {
     bool esn() const noexcept { return hot_.esn; }
     SequenceWord& sequence() noexcept { return sequence_; }
     Lifetime& lifetime() noexcept { return lifetime_; }
+    OutboundFailures& failures() noexcept { return failures_; }
     std::uint64_t last_sequence() const noexcept { return hot_.esn ? kLastExtendedSequence : kLastSequence; }
     // Bytes that sealing puts before the inner packet, and the most that it puts behind it.
     std::size_t headroom() const noexcept { return hot_.outer_length + kEspHeader; }
@@ -90,6 +92,7 @@ class OutboundSa {
     Lifetime lifetime_;
     Spi spi_;
     AeadKey key_;
+    OutboundFailures failures_;
 };
 
 class InboundSa {
@@ -99,12 +102,13 @@ class InboundSa {
                                                      AeadEngine& engine, KeyStore& store);
 
     Spi spi() const noexcept { return spi_; }
-    AttachmentId attachment() const noexcept { return attachment_; }
+    TunnelId tunnel() const noexcept { return tunnel_; }
     Suite suite() const noexcept { return key_.suite(); }
     bool esn() const noexcept { return esn_; }
     ReplayWindow& window() noexcept { return *window_; }
     const ReplayWindow& window() const noexcept { return *window_; }
     Lifetime& lifetime() noexcept { return lifetime_; }
+    InboundFailures& failures() noexcept { return failures_; }
     const Selectors& selectors() const noexcept { return selectors_; }
 
     const std::uint8_t* key() const noexcept { return prepared_; }
@@ -118,11 +122,12 @@ class InboundSa {
     std::array<std::uint8_t, kSaltLength> salt_{};
     bool esn_;
     Spi spi_;
-    AttachmentId attachment_;
+    TunnelId tunnel_;
     AeadKey key_;
     std::unique_ptr<ReplayWindow> window_;
     Selectors selectors_;
     Lifetime lifetime_;
+    InboundFailures failures_;
 };
 
 }  // namespace sekisho::crypto

@@ -99,6 +99,11 @@ Expected<std::unique_ptr<Engine>> Engine::start(const EngineConfig& config) {
     if (!engine->readers_ || rte_rcu_qsbr_init(engine->readers_.get(), static_cast<std::uint32_t>(readers)) != 0)
         return Error{ErrorCode::unavailable, "no memory for the workers' quiescent state"};
 
+    auto associations = Associations::make(config.esp_engine, readers,
+                                           [self = engine.get()](auto gone) { self->retire(std::move(gone)); });
+    if (!associations) return associations.error();
+    engine->associations_ = std::move(*associations);
+
     // Until a generation is published, every frame is a counted drop.
     auto nothing = std::make_unique<Tables>();
     nothing->seal();
@@ -126,16 +131,18 @@ Engine::~Engine() {
 }
 
 void Engine::publish(std::unique_ptr<const Tables> tables) {
-    std::unique_ptr<const Tables> old(current_.exchange(tables.release(), std::memory_order_acq_rel));
-    retired_.push_back({rte_rcu_qsbr_start(readers_.get()), std::move(old)});
+    retire(std::shared_ptr<const Tables>(current_.exchange(tables.release(), std::memory_order_acq_rel)));
     taps_->want(this->tables().taps);
     reclaim();
 }
 
+void Engine::retire(std::shared_ptr<const void> gone) {
+    retired_.push_back({rte_rcu_qsbr_start(readers_.get()), std::move(gone)});
+}
+
 std::size_t Engine::reclaim() {
-    std::erase_if(retired_, [this](const Retired& retired) {
-        return rte_rcu_qsbr_check(readers_.get(), retired.token, false) == 1;
-    });
+    while (!retired_.empty() && rte_rcu_qsbr_check(readers_.get(), retired_.front().token, false) == 1)
+        retired_.pop_front();
     return retired_.size();
 }
 
@@ -283,6 +290,7 @@ Counters Engine::stop() {
     team_.reset();
     ports_.clear();
     retired_.clear();
+    associations_.reset();
     delete current_.exchange(nullptr, std::memory_order_acq_rel);
     pool_.reset();
     stop_environment(config_.file_prefix);
