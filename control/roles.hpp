@@ -35,6 +35,7 @@ inline constexpr std::array kMethods = {
     MethodRow{"show.policy", Role::viewer},       MethodRow{"show.operators", Role::viewer},
     MethodRow{"show.attachments", Role::viewer},  MethodRow{"show.institutions", Role::viewer},
     MethodRow{"show.translations", Role::viewer}, MethodRow{"show.agreements", Role::viewer},
+    MethodRow{"show.tunnels", Role::viewer},
     MethodRow{"show.routes", Role::viewer},       MethodRow{"show.gates", Role::viewer},
     MethodRow{"show.ports", Role::viewer},        MethodRow{"show.counters", Role::viewer},
     MethodRow{"show.drops", Role::viewer},        MethodRow{"show.stages", Role::viewer},

@@ -112,6 +112,17 @@ const std::map<std::string, View>& views() {
     static const Column services{"SERVICES",
                                  [](const json& item) { return parties_cell(at(item, "/object/services")); }};
     static const Column service_ports{"PORTS", [](const json& item) { return ports_cell(at(item, "/object/ports")); }};
+    static const Column mtu{"MTU",
+                            [](const json& item) {
+                                const json told = at(item, "/object/mtu");
+                                if (!told.is_null()) return cell(told);
+                                return std::string(at(item, "/object/tunnel").is_null() ? "1500" : "underlay's");
+                            },
+                            TextTable::Align::right};
+    static const Column path{"PORT", [](const json& item) {
+                                 const json tunnel = at(item, "/object/tunnel");
+                                 return tunnel.is_null() ? cell(at(item, "/object/port")) : "tunnel " + cell(tunnel);
+                             }};
     static const Column nexthops{"NEXTHOPS", [](const json& item) { return nexthops_cell(item); }};
     static const std::map<std::string, View> kViews = {
         {"operators",
@@ -120,10 +131,15 @@ const std::map<std::string, View>& views() {
            text("VALID UNTIL", "/object/certification/valid_until"), state}}},
         {"attachments",
          {"show.attachments",
-          {text("ID", "/id"), text("OPERATOR", "/object/operator"), text("PORT", "/object/port"),
+          {text("ID", "/id"), text("OPERATOR", "/object/operator"), path,
            with_default("VLAN", "/object/vlan", "untagged"), text("METHOD", "/object/method"),
            text("MAC", "/object/mac"), text("IPV4", "/object/ipv4"), text("IPV6", "/object/ipv6"),
-           with_default("MTU", "/object/mtu", "1500"), state}}},
+           mtu, state}}},
+        {"tunnels",
+         {"show.tunnels",
+          {text("ID", "/id"), text("UNDERLAY", "/object/underlay"), text("PEER", "/object/peer"),
+           text("SUITE", "/object/suite"), with_default("ESN", "/object/esn", "true"),
+           with_default("WINDOW", "/object/replay_window", "4096"), text("KEYS", "/object/keys")}}},
         {"institutions",
          {"show.institutions",
           {text("ID", "/id"), text("OPERATOR", "/object/operator"), text("KIND", "/object/kind"),
