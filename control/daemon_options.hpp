@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "control/ledger_thread.hpp"
 #include "control/log.hpp"
 #include "control/roles.hpp"
 #include "dataplane/engine.hpp"
@@ -21,6 +22,7 @@ struct DaemonOptions {
     std::string state_directory = "/var/lib/sekisho";
     std::string policy;           // the initial document; "" for none
     bool policy_replace = false;  // it takes the place of what the state directory holds
+    ManualKeys manual_keys = ManualKeys::refuse;
     bool check = false;           // only say what is missing
     LogLevel log_level = LogLevel::info;
 };

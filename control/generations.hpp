@@ -67,6 +67,8 @@ class Generations {
         StateStore& state;  // used on the compiler thread, and the recorder
         AuditLog& audit;    // likewise
         Events& events;
+        // On the control thread, just before publish(): what is about to run.
+        std::function<void(const Generation&)> settle = {};
     };
     static Expected<std::unique_ptr<Generations>> make(Parts parts);
     ~Generations();

@@ -44,6 +44,11 @@ inline constexpr std::array kMethods = {
     MethodRow{"gate.open", Role::operator_},      MethodRow{"begin", Role::operator_},
     MethodRow{"batch", Role::operator_},          MethodRow{"diff", Role::operator_},
     MethodRow{"abort", Role::operator_},          MethodRow{"commit", Role::admin, Role::operator_},
+    MethodRow{"show.sa", Role::viewer},           MethodRow{"show.ledger", Role::viewer},
+    MethodRow{"show.compliance", Role::viewer},   MethodRow{"sa.remove", Role::admin},
+    MethodRow{"sa.install", Role::admin},         MethodRow{"sa.rekey", Role::admin},
+    MethodRow{"sa.switch", Role::admin},          MethodRow{"ledger.new", Role::admin},
+    MethodRow{"ledger.witness", Role::admin},     MethodRow{"ledger.answer", Role::admin},
 };
 
 const MethodRow* method_named(std::string_view name) noexcept;  // nullptr when there is none

@@ -81,6 +81,20 @@ void log_final(const dataplane::Counters& counters) {
         log(LogLevel::error, fmt::format("{} packets are unaccounted for", node.unaccounted()));
 }
 
+void tell_of_ledger(Events& events, const LedgerState& now) {
+    const auto words = [](const Expected<void>& outcome) {
+        return outcome ? nlohmann::json() : nlohmann::json(outcome.error().words);
+    };
+    if (now.standing)
+        log(LogLevel::info, fmt::format("manual keys are taken: ledger {}, epoch {}", now.id.text(), now.epoch));
+    else
+        log(LogLevel::info, "manual keys are refused: " + now.standing.error().words);
+    if (!now.renewal) log(LogLevel::error, "reserves of numbers are not extended: " + now.renewal.error().words);
+    events.post(EventKind::ledger, {{"stands", static_cast<bool>(now.standing)},
+                                    {"refused", words(now.standing)},
+                                    {"not_extended", words(now.renewal)}});
+}
+
 // Everything that lives while the daemon runs, in the order in which it is made.
 Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
     auto document = initial_document(options);
@@ -100,17 +114,25 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
     Compiler compiler(names_of(options.engine.ports));
     auto node = EngineNode::make(**loop, **engine, compiler, events);
     if (!node) return node.error();
+    SocketWitness witness(**loop);
+    LedgerThread ledger(**loop, options.manual_keys, options.state_directory + "/nonce-ledger",
+                        options.manual_keys == ManualKeys::witness ? &witness : nullptr,
+                        [&events](const LedgerState& now) { tell_of_ledger(events, now); });
+    std::unique_ptr<Sas> sas;
     auto generations = Generations::make(
         {**loop,
          [&compiler](const Policy& policy, std::uint64_t number, WallTime now, const NamesByHand& closed_agreements) {
              return compiler.compile(policy, number, now, closed_agreements);
          },
          [&node](std::unique_ptr<dataplane::Tables> tables) { (*node)->publish(std::move(tables)); }, **state, **audit,
-         events});
+         events, [&sas](const Generation& generation) { sas->settle(generation); }});
     if (!generations) return generations.error();
+    auto made = Sas::make({**loop, (*engine)->associations(), ledger, (*generations)->recorder(), events});
+    if (!made) return made.error();
+    sas = std::move(*made);
     if (auto started = (*generations)->start(std::move(*document), options.policy_replace); !started) return started;
     auto service = Service::start(**loop, {options.socket, options.socket_group, options.roles, {}}, **generations,
-                                  **node, events, build_version());
+                                  **node, events, build_version(), {*sas, ledger, witness});
     if (!service) return service.error();
 
     const FileDescriptor asked(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
@@ -127,6 +149,7 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
 
     (*loop)->forget(asked.number());
     service->reset();  // nobody is told anything of a hub that stops
+    witness.stop();    // nor waited for
     log_final((*engine)->stop());
     return {};
 }

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "control/key_text.hpp"
 #include "control/log.hpp"
 #include "control/place.hpp"
 #include "control/process_memory.hpp"
@@ -18,21 +19,6 @@ using nlohmann::json;
 
 constexpr std::size_t kDiffBytes = std::size_t{512} << 10;  // of one answer
 constexpr std::size_t kMaxNotes = 100;                      // in one answer; likewise warnings
-
-RpcError error_of(const Refused& refused) {
-    RpcError error = rpc_error(refused.error);
-    if (refused.conflict) {
-        error.code = RpcErrorCode::conflict;
-        error.data["base"] = refused.conflict->base;
-        error.data["running"] = refused.conflict->running;
-    }
-    if (!refused.others.empty()) {
-        error.message += fmt::format(" (and {} more)", refused.others.size());
-        error.data["errors"] = json::array({refused.error.words});
-        for (const Error& other : refused.others) error.data["errors"].push_back(other.words);
-    }
-    return error;
-}
 
 // The first of the words, and at the end how many more there are.
 json bounded(const std::vector<std::string>& words) {
@@ -52,20 +38,41 @@ json bounded(const DocumentDiff& diff) {
 
 }  // namespace
 
-Service::Service(Generations& generations, Node& node, Events& events, std::string version, Roles roles)
-    : generations_(generations), node_(node), events_(events), version_(std::move(version)), roles_(std::move(roles)) {}
+RpcError error_of(const Refused& refused) {
+    RpcError error = rpc_error(refused.error);
+    if (refused.conflict) {
+        error.code = RpcErrorCode::conflict;
+        error.data["base"] = refused.conflict->base;
+        error.data["running"] = refused.conflict->running;
+    }
+    if (!refused.others.empty()) {
+        error.message += fmt::format(" (and {} more)", refused.others.size());
+        error.data["errors"] = json::array({refused.error.words});
+        for (const Error& other : refused.others) error.data["errors"].push_back(other.words);
+    }
+    return error;
+}
+
+Service::Service(Generations& generations, Node& node, Events& events, std::string version, Roles roles,
+                 Security security)
+    : generations_(generations),
+      node_(node),
+      events_(events),
+      version_(std::move(version)),
+      roles_(std::move(roles)),
+      security_(security) {}
 
 Service::~Service() {
     events_.listen({});
 }
 
 Expected<std::unique_ptr<Service>> Service::start(EventLoop& loop, Place place, Generations& generations, Node& node,
-                                                  Events& events, const std::string& version) {
-    std::unique_ptr<Service> service(new Service(generations, node, events, version, std::move(place.roles)));
+                                                  Events& events, const std::string& version, Security security) {
+    std::unique_ptr<Service> service(new Service(generations, node, events, version, std::move(place.roles), security));
     Service* const self = service.get();
     service->add_methods();
     ServerHandlers handlers;
-    handlers.line = [self](ClientId client, const Peer& peer, const std::string& line) {
+    handlers.line = [self](ClientId client, const Peer& peer, WipedText& line) {
         self->take_line(client, peer, line);
     };
     handlers.refused = [self](ClientId client, const std::string& words) {
@@ -73,6 +80,7 @@ Expected<std::unique_ptr<Service>> Service::start(EventLoop& loop, Place place, 
     };
     handlers.gone = [self](ClientId client) {
         self->stop_listening(client);
+        self->security_.witness.gone(client);
         self->generations_.client_gone(client);
     };
     auto watch = NodeWatch::make(loop, service->node_, events);
@@ -110,6 +118,7 @@ void Service::add_methods() {
     methods_["abort"] = [this](Call call) { abort(std::move(call)); };
     methods_["gate.close"] = [this](Call call) { close_gate(std::move(call)); };
     methods_["gate.open"] = [this](Call call) { open_gate(std::move(call)); };
+    add_sa_methods();
     methods_["events"] = [this](Call call) { events(std::move(call)); };
 
     now("show.generation", [this](Params params) -> Result {
@@ -132,6 +141,8 @@ void Service::add_methods() {
                     const json nexthops = route == routes.end() ? json::array() : usable.of(route->second);
                     return nexthops.empty() ? std::string() : ",\"nexthops\":" + nexthops.dump();
                 };
+            if (kind == Kind::tunnels)
+                more = [this](const std::string& id) { return security_.sas.show_tunnel(id); };
             return show_objects(*generations_.running(), generations_.gates_by_hand(), kind, std::move(params),
                                 std::chrono::system_clock::now(), more);
         });
@@ -150,9 +161,13 @@ void Service::add_methods() {
     now("explain", [this](Params params) { return explain(node_, std::move(params)); });
 }
 
-void Service::take_line(ClientId client, const Peer& peer, const std::string& line) {
+void Service::take_line(ClientId client, const Peer& peer, WipedText& line) {
+    std::vector<Secret> keys = take_keys(line);  // before anybody copies them
     auto parsed = parse_request(line);
     if (auto* refusal = std::get_if<Refusal>(&parsed)) {
+        // The words of a parse error quote what was read, and a line that is no JSON may hide a key from us.
+        if (refusal->error.code == RpcErrorCode::parse_error && line.find("key") != WipedText::npos)
+            refusal->error.message = "not JSON";
         server_->send(client, error_line(refusal->id, refusal->error));
         return;
     }
@@ -166,7 +181,7 @@ void Service::take_line(ClientId client, const Peer& peer, const std::string& li
     }
     if (const auto no = refusal(*row, peer, request.params)) return answer(client, request.id, *no);
     try {
-        method->second({client, peer, request.id, Params(std::move(request.params))});
+        method->second({client, peer, request.id, Params(std::move(request.params)), std::move(keys)});
     } catch (const std::exception& fault) {
         log(LogLevel::error, fmt::format("method {}: {}", request.method, fault.what()));
         answer(
@@ -195,18 +210,6 @@ void Service::answer(ClientId client, const std::optional<json>& id, const Resul
         server_->send(client, result_line(*id, *page));
     else
         server_->send(client, result_line(*id, std::get<json>(result)));
-}
-
-template <class Done, class Write>
-std::function<void(Done)> Service::later(const Call& call, Write write) {
-    server_->expect_answer(call.client);
-    return [this, client = call.client, id = call.id, write](Done done) {
-        if (const auto* refused = std::get_if<Refused>(&done))
-            answer(client, id, error_of(*refused));
-        else
-            answer(client, id, write(std::get<0>(done)));
-        server_->answered(client);
-    };
 }
 
 void Service::begin(Call call) {

@@ -5,6 +5,7 @@
 
 #include "control/explain_params.hpp"
 #include "control/json_rpc.hpp"
+#include "control/key_text.hpp"
 #include "control/line_cutter.hpp"
 #include "tests/fuzz/target.hpp"
 
@@ -15,7 +16,11 @@ namespace {
 
 constexpr std::size_t kLongest = 512;  // short, so that inputs of libFuzzer's length run over it
 
-void read_request(const std::string& line) {
+void read_request(WipedText& line) {
+    // What is no key stays what it was, and no mark is longer than what it stands for.
+    const std::size_t before = line.size();
+    const auto keys = take_keys(line);
+    if (line.size() != before || (!keys.empty() && line.find("\"key\"") == WipedText::npos)) std::abort();
     const auto read = parse_request(line);
     if (const auto* const refusal = std::get_if<Refusal>(&read)) {
         const std::string answer = error_line(refusal->id, refusal->error);
@@ -42,7 +47,7 @@ int fuzz_one(const std::uint8_t* data, std::size_t size) {
     while (!text.empty()) {
         cutter.feed(text.substr(0, piece));
         text.remove_prefix(std::min(piece, text.size()));
-        while (const auto line = cutter.next()) {
+        while (auto line = cutter.next()) {
             if (line->text.size() > kLongest || line->text.find('\n') != std::string::npos) std::abort();
             if (!line->oversize) read_request(line->text);
         }
