@@ -20,6 +20,7 @@
 #include "crypto/sequence.hpp"
 #include "net/address.hpp"
 #include "net/ids.hpp"
+#include "net/prefetch.hpp"
 
 namespace sekisho::crypto {
 
@@ -64,6 +65,11 @@ class OutboundSa {
     std::size_t headroom() const noexcept { return hot_.outer_length + kEspHeader; }
     static constexpr std::size_t kTailroom = 3 + 2 + kIcvLength;
     static constexpr std::size_t kEspHeader = 8 + kIvLength;  // SPI, sequence number, IV
+    // Of the outer packet around an inner one of `inner` bytes.
+    static constexpr std::size_t sealed_length(std::size_t inner, Family outer) noexcept {
+        const std::size_t padded = (inner + 2 + kEspAlignment - 1) / kEspAlignment * kEspAlignment;
+        return (outer == Family::ipv4 ? 20 : 40) + kEspHeader + padded + kIcvLength;
+    }
 
     // What sealing reads, in one cache line. For seal.cpp.
     struct alignas(64) Hot {
@@ -81,6 +87,12 @@ class OutboundSa {
     };
     static_assert(sizeof(Hot) == 64);
     const Hot& hot() const noexcept { return hot_; }
+    // Asks for what sealing reads and writes of it.
+    void prefetch() const noexcept {
+        sekisho::prefetch(&hot_);
+        sekisho::prefetch(&sequence_);
+        sekisho::prefetch(&lifetime_);
+    }
     // The number whose use raises soft_sequence.
     std::uint64_t soft_sequence() const noexcept { return last_sequence() - last_sequence() / 8; }
 
@@ -110,6 +122,18 @@ class InboundSa {
     Lifetime& lifetime() noexcept { return lifetime_; }
     InboundFailures& failures() noexcept { return failures_; }
     const Selectors& selectors() const noexcept { return selectors_; }
+
+    // Asks for what opening reads and writes of it; once that is here, for what lies behind it, the key's first lines
+    // apart, which the engine asks for.
+    void prefetch() const noexcept {
+        sekisho::prefetch(this);
+        sekisho::prefetch(&selectors_);
+        sekisho::prefetch(&lifetime_);
+    }
+    void prefetch_behind() const noexcept {
+        window_->prefetch();
+        selectors_.prefetch();
+    }
 
     const std::uint8_t* key() const noexcept { return prepared_; }
     const std::array<std::uint8_t, kSaltLength>& salt() const noexcept { return salt_; }

@@ -25,7 +25,9 @@ constexpr unsigned kLinkBytes = 18;    // Ethernet and one tag
 Expected<Mempool> make_pool(const EngineConfig& config) {
     std::uint16_t mtu = 1500;
     for (const PortSpec& port : config.ports) mtu = std::max(mtu, port.mtu);
-    const unsigned room = std::max<unsigned>(RTE_MBUF_DEFAULT_DATAROOM, mtu + kLinkBytes) + RTE_PKTMBUF_HEADROOM;
+    // Behind the longest packet, what sealing puts there; before it there is more room than an outer header takes.
+    const unsigned longest = mtu + kLinkBytes + static_cast<unsigned>(crypto::OutboundSa::kTailroom);
+    const unsigned room = std::max<unsigned>(RTE_MBUF_DEFAULT_DATAROOM, longest) + RTE_PKTMBUF_HEADROOM;
     Mempool pool(rte_pktmbuf_pool_create("packets", config.buffers, kPoolCache, kPrivateRoom,
                                          static_cast<std::uint16_t>(room), SOCKET_ID_ANY));
     if (pool) return pool;
@@ -114,6 +116,7 @@ Expected<std::unique_ptr<Engine>> Engine::start(const EngineConfig& config) {
 
 Expected<void> Engine::start_workers() {
     team_ = std::make_unique<Team>(spread_weights(ports_, infos_.size()), rte_get_tsc_hz());
+    team_->associations = associations_.get();
     taps_ = std::make_unique<Taps>(team_->kernel);
     stalls_ = StallWatch(infos_.size());
     for (const WorkerInfo& info : infos_)
@@ -273,7 +276,7 @@ std::vector<Neighbours::Entry> Engine::neighbours() const {
 }
 
 Expected<Explanation> Engine::explain(const ImaginedPacket& packet, const Explanation::Names& names) const {
-    return dataplane::explain(tables(), packet, names, pool_.get());
+    return dataplane::explain(tables(), associations_.get(), packet, names, pool_.get());
 }
 
 Counters Engine::stop() {
