@@ -24,13 +24,15 @@ namespace sekisho::control {
 // The number of a tunnel by its name; none for "". Error not_found.
 Expected<TunnelId> tunnel_number(const Numbers& numbers, std::string_view name);
 
-// Fills attachments and attachment_of; those of tunnels are on their underlay's port, and on no VLAN of it. Errors name the attachment: no such operator or port, a VLAN that is none or is
-// taken, no address of a family that it serves, what this version cannot do.
+// Fills attachments and attachment_of; those of tunnels are on their underlay's port, and on no VLAN of it. Errors name
+// the attachment: no such operator or port, a VLAN that is none or is taken, no address of a family that it serves,
+// what this version cannot do.
 Expected<void> place_attachments(const Policy& policy, const Numbers& numbers, const InForce& in_force,
                                  const NodePorts& ports, dataplane::Tables& tables);
 
 // Fills tunnels; after place_attachments(), with the ways and nexthops that go with them. Errors name the tunnel: an
-// underlay that is none, or has no address for the hub's end, no attachment or two, a way that leaves by something else.
+// underlay that is none, or has no address for the hub's end, no attachment or two, a way that leaves by something
+// else.
 Expected<void> place_tunnels(const Policy& policy, const Numbers& numbers, const Ways& ways, dataplane::Tables& tables);
 
 // The number of every TAP that was ever asked for: by attachment, network namespace and interface.

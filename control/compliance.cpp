@@ -38,8 +38,7 @@ json compliance(const Policy& policy, ManualKeys manual_keys, const LedgerState&
             "be noticed");
     if (manual != 0 && !ledger.standing)
         findings.push_back("manual keys are refused: " + ledger.standing.error().words);
-    if (!ledger.renewal)
-        findings.push_back("reserves of numbers are not extended: " + ledger.renewal.error().words);
+    if (!ledger.renewal) findings.push_back("reserves of numbers are not extended: " + ledger.renewal.error().words);
     return {{"attachments", {{"esp", esp}, {"none", none}, {"underlay", underlays}}},
             {"suites", suites},
             {"replay_windows", windows},

@@ -140,10 +140,11 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
         ->check(CLI::IsMember({"error", "warning", "info", "debug"}))
         ->capture_default_str();
     std::string manual = std::string(name_of(options.manual_keys));
-    app.add_option("--manual-keys", manual,
-                   "whether SAs may have keys that no IKE daemon made: refuse; witness: when somebody outside this node "
-                   "remembers its nonce ledger; local_ledger: on this node's word alone, which does not notice when the whole "
-                   "machine is put back to an earlier day")
+    app.add_option(
+           "--manual-keys", manual,
+           "whether SAs may have keys that no IKE daemon made: refuse; witness: when somebody outside this node "
+           "remembers its nonce ledger; local_ledger: on this node's word alone, which does not notice when the whole "
+           "machine is put back to an earlier day")
         ->check(CLI::IsMember({"refuse", "local_ledger", "witness"}))
         ->capture_default_str();
     app.add_flag("--check", options.check, "only say in words what is missing; exit code 1 if something is");

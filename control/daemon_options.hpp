@@ -23,7 +23,7 @@ struct DaemonOptions {
     std::string policy;           // the initial document; "" for none
     bool policy_replace = false;  // it takes the place of what the state directory holds
     ManualKeys manual_keys = ManualKeys::refuse;
-    bool check = false;           // only say what is missing
+    bool check = false;  // only say what is missing
     LogLevel log_level = LogLevel::info;
 };
 

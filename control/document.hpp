@@ -39,9 +39,9 @@ enum class Kind : std::uint8_t {
 };
 inline constexpr std::array<std::string_view, 9> kKindNames = {
     "hub", "operators", "attachments", "tunnels", "institutions", "translations", "agreements", "routes", "gates"};
-inline constexpr std::array<Kind, 9> kKinds = {Kind::hub,          Kind::operators,    Kind::attachments,
-                                               Kind::tunnels,      Kind::institutions, Kind::translations,
-                                               Kind::agreements,   Kind::routes,       Kind::gates};
+inline constexpr std::array<Kind, 9> kKinds = {Kind::hub,        Kind::operators,    Kind::attachments,
+                                               Kind::tunnels,    Kind::institutions, Kind::translations,
+                                               Kind::agreements, Kind::routes,       Kind::gates};
 
 constexpr std::string_view name_of(Kind kind) noexcept {
     return kKindNames[static_cast<std::size_t>(kind)];

@@ -49,8 +49,10 @@ void mark(std::span<char> text, std::size_t number) {
 // Behind the closing quotation mark of the string that begins at `at`; the end if it has none.
 std::size_t end_of_string(std::span<const char> line, std::size_t at) noexcept {
     for (++at; at < line.size(); ++at) {
-        if (line[at] == '\\') ++at;
-        else if (line[at] == '"') return at + 1;
+        if (line[at] == '\\')
+            ++at;
+        else if (line[at] == '"')
+            return at + 1;
     }
     return line.size();
 }

@@ -69,7 +69,8 @@ void LedgerThread::tell(std::function<void()> what) {
 }
 
 void LedgerThread::note(const crypto::Ledger& ledger, const Expected<void>& renewal) {
-    LedgerState state{ledger.standing(),      renewal, ledger.contents().id, ledger.contents().birth,
+    LedgerState state{ledger.standing(),       renewal,
+                      ledger.contents().id,    ledger.contents().birth,
                       ledger.contents().epoch, ledger.contents().ends.size()};
     if (manual_ == ManualKeys::refuse)
         state.standing = Error{ErrorCode::permission, "this node's configuration takes no manual keys (--manual-keys)"};
@@ -153,7 +154,8 @@ void LedgerThread::make_new(Done done) {
     queue_->submit([this, done = std::move(done)](crypto::Ledger& ledger) {
         Expected<void> outcome;
         if (manual_ == ManualKeys::refuse)
-            outcome = Error{ErrorCode::permission, "this node takes no manual keys, and needs no ledger (--manual-keys)"};
+            outcome =
+                Error{ErrorCode::permission, "this node takes no manual keys, and needs no ledger (--manual-keys)"};
         else if (ledger.standing())
             outcome = Error{ErrorCode::exists, "the ledger " + ledger.contents().id.text() +
                                                    " stands: a new one would forget what its keys have used"};

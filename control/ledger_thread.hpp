@@ -1,9 +1,10 @@
-// The nonce ledger's thread: numbers for outbound SAs, durable before they are used, without anybody waiting for a disk.
+// The nonce ledger's thread: numbers for outbound SAs, durable before they are used, without anybody waiting for a
+// disk.
 //
-// The control thread asks and is answered there; the ledger is this thread's alone, which extends every reserve that runs
-// low every few milliseconds. It holds on to each SA that has numbers until those are given back, so that no word it
-// writes to is gone. What may be asked of manual keys is the node's configuration (--manual-keys); crypto/ledger.hpp has
-// the rest.
+// The control thread asks and is answered there; the ledger is this thread's alone, which extends every reserve that
+// runs low every few milliseconds. It holds on to each SA that has numbers until those are given back, so that no word
+// it writes to is gone. What may be asked of manual keys is the node's configuration (--manual-keys); crypto/ledger.hpp
+// has the rest.
 #pragma once
 
 #include <condition_variable>
@@ -60,8 +61,8 @@ class LedgerThread {
     };
     // Numbers for all of these or for none. Errors: those of Ledger::admit().
     void admit(std::vector<Asked> asked, Done done);
-    // What to give to workers in place of an SA: when the last of them lets it go, its numbers are given back and then it
-    // dies, on this thread. Safe when this thread has ended.
+    // What to give to workers in place of an SA: when the last of them lets it go, its numbers are given back and then
+    // it dies, on this thread. Safe when this thread has ended.
     Outbound held(Outbound sa, const crypto::Fingerprint& key);
 
     // An engineer's act: a new ledger in place of the one that does not stand. Error exists: it stands.

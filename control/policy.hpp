@@ -83,8 +83,8 @@ struct Attachment {
     Prefix4 subnet4;
     std::optional<Ipv6Address> ipv6;
     Prefix6 subnet6;
-    Ipv6Address link_local;  // from the document, or fe80:: and the MAC's EUI-64
-    std::uint16_t mtu = 1500;  // 0, of a tunnel: what its underlay leaves (control/tunnels.hpp)
+    Ipv6Address link_local;             // from the document, or fe80:: and the MAC's EUI-64
+    std::uint16_t mtu = 1500;           // 0, of a tunnel: what its underlay leaves (control/tunnels.hpp)
     std::uint16_t reachable_time = 30;  // seconds
     std::string kernel_interface;       // the TAP in its operator's namespace; "" if it asks for none
     bool underlay = false;              // carries tunnels only

@@ -193,7 +193,8 @@ Attachment read_attachment(Fields& fields) {
     attachment.operator_id = fields.id("operator");
     attachment.tunnel = fields.id("tunnel");
     if (attachment.is_tunnel())
-        for (const char* field : {"port", "vlan", "mac", "link_local", "reachable_time", "kernel_interface", "underlay"})
+        for (const char* field :
+             {"port", "vlan", "mac", "link_local", "reachable_time", "kernel_interface", "underlay"})
             if (fields.has(field)) fields.refuse(field, "is of no use with a tunnel: that has no link of its own");
     if (!attachment.is_tunnel())
         for (const char* field : {"port", "mac"})
@@ -227,8 +228,7 @@ Tunnel read_tunnel(Fields& fields) {
     Tunnel tunnel;
     tunnel.id = fields.id("id");
     tunnel.underlay = fields.id("underlay");
-    tunnel.peer =
-        fields.address<IpAddress>("peer", "an IPv4 or IPv6 address").value_or(IpAddress(Ipv4Address()));
+    tunnel.peer = fields.address<IpAddress>("peer", "an IPv4 or IPv6 address").value_or(IpAddress(Ipv4Address()));
     fields.each("selectors", [&](Fields& selector) {
         tunnel.selectors.push_back({selector.prefix("local"), selector.prefix("remote"), std::nullopt,
                                     selector_ports(selector.object("local_ports")),
@@ -247,9 +247,12 @@ Tunnel read_tunnel(Fields& fields) {
     Fields soft = lifetimes.object("soft");
     Fields hard = lifetimes.object("hard");
     const auto seconds = [](Fields& limits) { return std::chrono::seconds(limits.large_number("seconds", 0)); };
-    tunnel.lifetimes = {soft.large_number("bytes", 0),   hard.large_number("bytes", 0),
-                        soft.large_number("packets", 0), hard.large_number("packets", 0),
-                        seconds(soft),                   seconds(hard)};
+    tunnel.lifetimes = {soft.large_number("bytes", 0),
+                        hard.large_number("bytes", 0),
+                        soft.large_number("packets", 0),
+                        hard.large_number("packets", 0),
+                        seconds(soft),
+                        seconds(hard)};
     tunnel.keys = fields.choice("keys", TunnelKeys::manual, TunnelKeys::ike);
     return tunnel;
 }

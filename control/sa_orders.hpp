@@ -41,8 +41,8 @@ struct SaName {
     std::optional<Spi> outbound;
 };
 
-// {"sas": [...]}'s value. Errors: invalid, with the place: no array, or an empty one; an unknown field; a key that is no
-// hexadecimal text; a number that is none.
+// {"sas": [...]}'s value. Errors: invalid, with the place: no array, or an empty one; an unknown field; a key that is
+// no hexadecimal text; a number that is none.
 Expected<std::vector<SaOrder>> read_orders(const nlohmann::json& sas, std::vector<Secret>& keys);
 Expected<std::vector<SaName>> read_names(const nlohmann::json& sas);
 

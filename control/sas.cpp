@@ -39,10 +39,15 @@ Limit stricter(Limit a, Limit b) {
     return a == Limit(0) ? b : b == Limit(0) ? a : std::min(a, b);
 }
 
+// A soft limit that the other's hard one comes before is none.
 crypto::LifetimeLimits stricter(const crypto::LifetimeLimits& a, const crypto::LifetimeLimits& b) {
-    return {stricter(a.soft_bytes, b.soft_bytes),     stricter(a.hard_bytes, b.hard_bytes),
-            stricter(a.soft_packets, b.soft_packets), stricter(a.hard_packets, b.hard_packets),
-            stricter(a.soft_time, b.soft_time),       stricter(a.hard_time, b.hard_time)};
+    crypto::LifetimeLimits limits = {stricter(a.soft_bytes, b.soft_bytes),     stricter(a.hard_bytes, b.hard_bytes),
+                                     stricter(a.soft_packets, b.soft_packets), stricter(a.hard_packets, b.hard_packets),
+                                     stricter(a.soft_time, b.soft_time),       stricter(a.hard_time, b.hard_time)};
+    if (limits.hard_bytes != 0 && limits.soft_bytes >= limits.hard_bytes) limits.soft_bytes = 0;
+    if (limits.hard_packets != 0 && limits.soft_packets >= limits.hard_packets) limits.soft_packets = 0;
+    if (limits.hard_time.count() != 0 && limits.soft_time >= limits.hard_time) limits.soft_time = {};
+    return limits;
 }
 
 // When an SA would have been installed whose age counts from `created`.
@@ -126,8 +131,7 @@ void Sas::settle(const Generation& generation) {
 std::optional<Error> Sas::check(const SaOrder& order, Use use, crypto::WallTime now, Batch& batch) const {
     const auto wrong = [&](ErrorCode code, const std::string& words) { return Error{code, words}.at(order.place); };
     const auto found = tunnels_.find(order.tunnel);
-    if (found == tunnels_.end())
-        return wrong(ErrorCode::not_found, "the running policy has no such tunnel");
+    if (found == tunnels_.end()) return wrong(ErrorCode::not_found, "the running policy has no such tunnel");
     const Known& known = found->second;
     Batch::Item item;
     item.serial = known.serial;
@@ -147,9 +151,9 @@ std::optional<Error> Sas::check(const SaOrder& order, Use use, crypto::WallTime 
         return wrong(ErrorCode::invalid, "created is missing: when the keys were made");
     item.created = order.created.value_or(now);
     if (const auto hard = item.limits.hard_time; hard.count() != 0 && item.created + hard <= now)
-        return wrong(ErrorCode::invalid, fmt::format("its lifetime is over: {} s from {} on", hard.count(),
-                                                     time_text(item.created)));
-    if (auto fine = crypto::check(item.limits); !fine) return wrong(ErrorCode::invalid, fine.error().words);
+        return wrong(ErrorCode::invalid,
+                     fmt::format("its lifetime is over: {} s from {} on", hard.count(), time_text(item.created)));
+    if (auto fine = crypto::check(order.lifetimes); !fine) return wrong(ErrorCode::invalid, fine.error().words);
 
     for (const bool outbound : {false, true}) {
         const auto& half = outbound ? order.outbound : order.inbound;
@@ -158,18 +162,17 @@ std::optional<Error> Sas::check(const SaOrder& order, Use use, crypto::WallTime 
         if (half->spi.value() <= crypto::kLastReservedSpi)
             return wrong(ErrorCode::invalid, fmt::format("{} SPI {}: 0 to 255 are reserved (RFC 4303 section 2.1)",
                                                          side, half->spi.value()));
-        if (auto fine = crypto::check_key_length(suite, half->key.size() < crypto::kSaltLength
-                                                            ? 0
-                                                            : half->key.size() - crypto::kSaltLength);
+        if (auto fine = crypto::check_key_length(
+                suite, half->key.size() < crypto::kSaltLength ? 0 : half->key.size() - crypto::kSaltLength);
             !fine)
-            return wrong(ErrorCode::invalid, fmt::format("{} key: {} bytes; {} takes {} and {} of salt", side,
-                                                         half->key.size(), name_of(suite),
-                                                         crypto::text_of(suite).key_length, crypto::kSaltLength));
+            return wrong(ErrorCode::invalid,
+                         fmt::format("{} key: {} bytes; {} takes {} and {} of salt", side, half->key.size(),
+                                     name_of(suite), crypto::text_of(suite).key_length, crypto::kSaltLength));
         crypto::Fingerprint& key = outbound ? item.outbound_key : item.inbound_key;
         key = crypto::fingerprint_of(suite, half->key);
         if (keys_.contains(key) || std::find(batch.keys.begin(), batch.keys.end(), key) != batch.keys.end())
-            return wrong(ErrorCode::exists, fmt::format("{} key {}: another SA has it: each SA needs one of its own",
-                                                        side, key.text()));
+            return wrong(ErrorCode::exists,
+                         fmt::format("{} key {}: another SA has it: each SA needs one of its own", side, key.text()));
         batch.keys.push_back(key);
     }
     if (order.inbound) {
@@ -184,8 +187,7 @@ std::optional<Error> Sas::check(const SaOrder& order, Use use, crypto::WallTime 
     if (order.outbound) {
         if (use == Use::now && known.current)
             return wrong(ErrorCode::exists, "it has an outbound SA: sa.rekey and sa.switch put another in its place");
-        if (known.waiting)
-            return wrong(ErrorCode::exists, "an outbound SA waits already: switch to it, or remove it");
+        if (known.waiting) return wrong(ErrorCode::exists, "an outbound SA waits already: switch to it, or remove it");
         if (!batch.outbound_of.insert(order.tunnel).second)
             return wrong(ErrorCode::exists, "a second outbound SA for it");
     }
@@ -333,34 +335,34 @@ void Sas::switch_over(const Peer& peer, std::vector<SaName> names, Answer<json> 
     for (const SaName& name : names) {
         const auto found = tunnels_.find(name.tunnel);
         if (found == tunnels_.end() || !found->second.waiting)
-            return answer(refused(Error{ErrorCode::not_found, "no outbound SA waits to be switched to"}.at(name.place)));
+            return answer(
+                refused(Error{ErrorCode::not_found, "no outbound SA waits to be switched to"}.at(name.place)));
         const Spi spi = found->second.waiting->sa->spi();
         if (name.inbound || (name.outbound && *name.outbound != spi))
-            return answer(refused(Error{ErrorCode::not_found, "what waits is its outbound SA " + spi_text(spi)}.at(name.place)));
+            return answer(
+                refused(Error{ErrorCode::not_found, "what waits is its outbound SA " + spi_text(spi)}.at(name.place)));
         asked[name.tunnel] = spi;
     }
     for (const auto& [tunnel, spi] : asked) lines.push_back(tunnel + " out " + spi_text(spi));
-    parts_.recorder.line("sa.switch", {{"sas", std::move(lines)}}, peer,
-                         [this, asked, answer = std::move(answer)](const Expected<void>& recorded) {
-                             if (!recorded) return answer(refused(recorded.error()));
-                             for (const auto& [tunnel, spi] : asked) {
-                                 const auto found = tunnels_.find(tunnel);
-                                 if (found != tunnels_.end() && found->second.waiting &&
-                                     found->second.waiting->sa->spi() == spi)
-                                     continue;
-                                 return answer(refused({ErrorCode::not_found,
-                                                        "the outbound SA of tunnel " + in_quotes(tunnel) +
-                                                            " that waited is there no more; none was switched"}));
-                             }
-                             for (const auto& [tunnel, spi] : asked) {
-                                 Known& known = tunnels_.find(tunnel)->second;
-                                 (void)parts_.associations.switch_outbound(known.id, known.waiting->sa,
-                                                                           began(known.waiting->created));
-                                 if (known.current) keys_.erase(known.current->key);
-                                 known.current = std::exchange(known.waiting, std::nullopt);
-                             }
-                             answer(json{{"switched", asked.size()}});
-                         });
+    parts_.recorder.line(
+        "sa.switch", {{"sas", std::move(lines)}}, peer,
+        [this, asked, answer = std::move(answer)](const Expected<void>& recorded) {
+            if (!recorded) return answer(refused(recorded.error()));
+            for (const auto& [tunnel, spi] : asked) {
+                const auto found = tunnels_.find(tunnel);
+                if (found != tunnels_.end() && found->second.waiting && found->second.waiting->sa->spi() == spi)
+                    continue;
+                return answer(refused({ErrorCode::not_found, "the outbound SA of tunnel " + in_quotes(tunnel) +
+                                                                 " that waited is there no more; none was switched"}));
+            }
+            for (const auto& [tunnel, spi] : asked) {
+                Known& known = tunnels_.find(tunnel)->second;
+                (void)parts_.associations.switch_outbound(known.id, known.waiting->sa, began(known.waiting->created));
+                if (known.current) keys_.erase(known.current->key);
+                known.current = std::exchange(known.waiting, std::nullopt);
+            }
+            answer(json{{"switched", asked.size()}});
+        });
 }
 
 std::optional<Error> Sas::missing(const SaName& name) const {
@@ -380,8 +382,7 @@ void Sas::remove(const Peer& peer, std::vector<SaName> names, Answer<json> answe
     for (const SaName& name : names)
         if (auto error = missing(name)) return answer(refused(*error));
     std::vector<std::string> removed;
-    for (const SaName& name : names)
-        take_away(tunnels_.find(name.tunnel)->second, name.tunnel, name, "asked", removed);
+    for (const SaName& name : names) take_away(tunnels_.find(name.tunnel)->second, name.tunnel, name, "asked", removed);
     const std::size_t count = removed.size();
     parts_.recorder.line("sa.remove", {{"sas", std::move(removed)}}, peer,
                          [count, answer = std::move(answer)](const Expected<void>& recorded) {
@@ -398,7 +399,8 @@ void Sas::take_away(Known& known, const std::string& tunnel, const SaName& name,
         keys_.erase(key);
         removed.push_back(tunnel + (outbound ? " out " : " in ") + spi_text(spi));
         tell(tunnel, spi, outbound, "removed",
-             std::string("it was removed, ") + (std::string_view(why) == "asked" ? "as asked" : "by a change of the policy"),
+             std::string("it was removed, ") +
+                 (std::string_view(why) == "asked" ? "as asked" : "by a change of the policy"),
              LogLevel::info);
     };
     const auto drop = [&](std::optional<Outbound>& one, bool current) {

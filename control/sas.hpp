@@ -1,9 +1,9 @@
 // The SAs of the node, by the names of the policy's tunnels: installed, switched, removed, shown, and told of.
 //
 // SAs are in no generation and in no file. A batch is installed whole or not at all: checked, given numbers by the
-// ledger, recorded in the audit log, and only then used, the inbound ones first. An SA goes with what it was agreed upon
-// (control/tunnels.hpp). Keys are Secrets from their arrival on, and are not kept here. Control thread only; nothing in
-// it waits.
+// ledger, recorded in the audit log, and only then used, the inbound ones first. An SA goes with what it was agreed
+// upon (control/tunnels.hpp). Keys are Secrets from their arrival on, and are not kept here. Control thread only;
+// nothing in it waits.
 #pragma once
 
 #include <map>
@@ -45,10 +45,10 @@ class Sas {
     void settle(const Generation& generation);
 
     enum class Use { now, after_switch };
-    // With `now`, the outbound SAs are sealed with at once, and a tunnel that has one already is refused; otherwise they
-    // wait for switch_over(), numbers and all, and the inbound ones open from now on. Errors name the order: not_found
-    // (no such tunnel), invalid (key length, SPI, suite, origin, lifetimes), exists (SPI, key, a current or a waiting
-    // outbound SA), and those of the ledger.
+    // With `now`, the outbound SAs are sealed with at once, and a tunnel that has one already is refused; otherwise
+    // they wait for switch_over(), numbers and all, and the inbound ones open from now on. Errors name the order:
+    // not_found (no such tunnel), invalid (key length, SPI, suite, origin, lifetimes), exists (SPI, key, a current or a
+    // waiting outbound SA), and those of the ledger.
     void install(const Peer& peer, std::vector<SaOrder> orders, Use use, Answer<nlohmann::json> answer);
     // Seals with the outbound SA that waits. Error not_found: none waits.
     void switch_over(const Peer& peer, std::vector<SaName> names, Answer<nlohmann::json> answer);

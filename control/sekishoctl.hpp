@@ -66,7 +66,7 @@ int explain(const Options& options, const nlohmann::json& packet);
 int close_gate(const Options& options, nlohmann::json gate);
 int open_gate(const Options& options, const std::string& id);
 int install_sas(const Options& options, const std::string& file, const std::string& method);  // sa.install, sa.rekey
-int name_sas(const Options& options, const std::string& method, const nlohmann::json& sas);  // sa.switch, sa.remove
+int name_sas(const Options& options, const std::string& method, const nlohmann::json& sas);   // sa.switch, sa.remove
 int new_ledger(const Options& options);
 int follow_events(const Options& options, const std::vector<std::string>& kinds, std::size_t count);
 int whoami(const Options& options);

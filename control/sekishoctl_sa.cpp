@@ -1,6 +1,7 @@
 // sa install, rekey, switch and remove, and ledger new: what touches keys, or what keys rest on.
 //
-// The file of an install has keys: this process leaves no core dump, and says of the file's text only where it is wrong.
+// The file of an install has keys: this process leaves no core dump, and says of the file's text only where it is
+// wrong.
 #include <sys/prctl.h>
 
 #include <fmt/format.h>
@@ -43,7 +44,8 @@ int name_sas(const Options& options, const std::string& method, const json& sas)
     else
         fmt::print("{} SAs are removed\n", result->value("removed", 0));
     if (!durable)
-        return fail(options, Error{ErrorCode::unavailable, "removed, but not recorded: " + result->value("warning", "")});
+        return fail(options,
+                    Error{ErrorCode::unavailable, "removed, but not recorded: " + result->value("warning", "")});
     return kOk;
 }
 

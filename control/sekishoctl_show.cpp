@@ -108,8 +108,7 @@ std::string spi_cell(const json& spi) {
 std::string named_numbers(const json& object) {
     std::string text;
     if (object.is_object())
-        for (const auto& [name, value] : object.items())
-            text += (text.empty() ? "" : ", ") + name + " " + cell(value);
+        for (const auto& [name, value] : object.items()) text += (text.empty() ? "" : ", ") + name + " " + cell(value);
     return text.empty() ? "-" : text;
 }
 
@@ -125,7 +124,8 @@ const std::map<std::string, View>& views() {
     static const Column services{"SERVICES",
                                  [](const json& item) { return parties_cell(at(item, "/object/services")); }};
     static const Column service_ports{"PORTS", [](const json& item) { return ports_cell(at(item, "/object/ports")); }};
-    static const Column spi{"SPI", [](const json& item) { return spi_cell(at(item, "/spi")); }, TextTable::Align::right};
+    static const Column spi{"SPI", [](const json& item) { return spi_cell(at(item, "/spi")); },
+                            TextTable::Align::right};
     static const Column outbound{"OUTBOUND", [](const json& item) { return spi_cell(at(item, "/outbound")); }};
     static const Column left{"LEFT", [](const json& item) { return named_numbers(at(item, "/left")); }};
     static const Column failures{"FAILURES", [](const json& item) { return named_numbers(at(item, "/failures")); }};
@@ -155,8 +155,7 @@ const std::map<std::string, View>& views() {
          {"show.attachments",
           {text("ID", "/id"), text("OPERATOR", "/object/operator"), path,
            with_default("VLAN", "/object/vlan", "untagged"), text("METHOD", "/object/method"),
-           text("MAC", "/object/mac"), text("IPV4", "/object/ipv4"), text("IPV6", "/object/ipv6"),
-           mtu, state}}},
+           text("MAC", "/object/mac"), text("IPV4", "/object/ipv4"), text("IPV6", "/object/ipv6"), mtu, state}}},
         {"sa",
          {"show.sa",
           {text("TUNNEL", "/tunnel"), text("DIRECTION", "/direction"), spi, text("STATE", "/state"),
@@ -166,8 +165,8 @@ const std::map<std::string, View>& views() {
          {"show.tunnels",
           {text("ID", "/id"), text("UNDERLAY", "/object/underlay"), text("PEER", "/object/peer"),
            text("SUITE", "/object/suite"), with_default("ESN", "/object/esn", "true"),
-           with_default("WINDOW", "/object/replay_window", "4096"), text("KEYS", "/object/keys"),
-           number("MTU", "/mtu"), number("INBOUND", "/inbound"), outbound}}},
+           with_default("WINDOW", "/object/replay_window", "4096"), text("KEYS", "/object/keys"), number("MTU", "/mtu"),
+           number("INBOUND", "/inbound"), outbound}}},
         {"institutions",
          {"show.institutions",
           {text("ID", "/id"), text("OPERATOR", "/object/operator"), text("KIND", "/object/kind"),

@@ -72,9 +72,7 @@ Expected<std::unique_ptr<Service>> Service::start(EventLoop& loop, Place place, 
     Service* const self = service.get();
     service->add_methods();
     ServerHandlers handlers;
-    handlers.line = [self](ClientId client, const Peer& peer, WipedText& line) {
-        self->take_line(client, peer, line);
-    };
+    handlers.line = [self](ClientId client, const Peer& peer, WipedText& line) { self->take_line(client, peer, line); };
     handlers.refused = [self](ClientId client, const std::string& words) {
         self->server_->send(client, error_line(nullptr, {RpcErrorCode::limit, words}));
     };
@@ -141,8 +139,7 @@ void Service::add_methods() {
                     const json nexthops = route == routes.end() ? json::array() : usable.of(route->second);
                     return nexthops.empty() ? std::string() : ",\"nexthops\":" + nexthops.dump();
                 };
-            if (kind == Kind::tunnels)
-                more = [this](const std::string& id) { return security_.sas.show_tunnel(id); };
+            if (kind == Kind::tunnels) more = [this](const std::string& id) { return security_.sas.show_tunnel(id); };
             return show_objects(*generations_.running(), generations_.gates_by_hand(), kind, std::move(params),
                                 std::chrono::system_clock::now(), more);
         });

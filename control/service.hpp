@@ -65,8 +65,7 @@ class Service {
         std::uint64_t lost = 0;  // since the last that was sent
     };
 
-    Service(Generations& generations, Node& node, Events& events, std::string version, Roles roles,
-            Security security);
+    Service(Generations& generations, Node& node, Events& events, std::string version, Roles roles, Security security);
     void add_methods();
     void take_line(ClientId client, const Peer& peer, WipedText& line);
     // Nothing, or why the peer may not call it so.

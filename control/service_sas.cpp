@@ -46,15 +46,15 @@ void Service::add_sa_methods() {
     methods_["ledger.new"] = [this](Call call) {
         if (auto error = call.params.error()) return answer(call.client, call.id, *error);
         // Recorded first: what the old ledger knew is lost with this.
-        generations_.recorder().line(
-            "ledger.new", json::object(), call.peer, [this, later = told_later(call)](const Expected<void>& recorded) {
-                if (!recorded) return later(Refused{recorded.error(), {}, {}});
-                security_.ledger.make_new([this, later](const Expected<void>& made) {
-                    if (!made) return later(Refused{made.error(), {}, {}});
-                    later(to_json(security_.ledger.state(), security_.ledger.manual_keys(),
-                                  security_.witness.is_connected()));
-                });
-            });
+        generations_.recorder().line("ledger.new", json::object(), call.peer,
+                                     [this, later = told_later(call)](const Expected<void>& recorded) {
+                                         if (!recorded) return later(Refused{recorded.error(), {}, {}});
+                                         security_.ledger.make_new([this, later](const Expected<void>& made) {
+                                             if (!made) return later(Refused{made.error(), {}, {}});
+                                             later(to_json(security_.ledger.state(), security_.ledger.manual_keys(),
+                                                           security_.witness.is_connected()));
+                                         });
+                                     });
     };
     methods_["ledger.witness"] = [this](Call call) {
         if (auto error = call.params.error()) return answer(call.client, call.id, *error);

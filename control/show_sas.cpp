@@ -40,7 +40,7 @@ std::chrono::seconds age_of(crypto::WallTime created) {
 
 json Sas::item(const std::string& tunnel, const Known& known, const dataplane::SaInfo& info) const {
     const auto inbound = known.inbound.find(info.spi);
-    const Record* const record = info.outbound ? (known.current ? &*known.current : nullptr)
+    const Record* const record = info.outbound                    ? (known.current ? &*known.current : nullptr)
                                  : inbound == known.inbound.end() ? nullptr
                                                                   : &inbound->second;
     json failures = json::object();
@@ -49,7 +49,9 @@ json Sas::item(const std::string& tunnel, const Known& known, const dataplane::S
     json item = {{"tunnel", tunnel},
                  {"direction", info.outbound ? "outbound" : "inbound"},
                  {"spi", info.spi.value()},
-                 {"state", info.over ? "over" : info.outbound ? "current" : "open"},
+                 {"state", info.over       ? "over"
+                           : info.outbound ? "current"
+                                           : "open"},
                  {"suite", name_of(info.suite)},
                  {"esn", info.esn},
                  {"bytes", info.bytes},
@@ -65,10 +67,10 @@ json Sas::item(const std::string& tunnel, const Known& known, const dataplane::S
         item["key"] = record->key.text();
         item["left"] = left_of(info, age);
     }
-    item["idle"] = info.last_used ? json(std::chrono::floor<std::chrono::seconds>(dataplane::SaInfo::Clock::now() -
-                                                                                  *info.last_used)
-                                             .count())
-                                  : json();
+    item["idle"] =
+        info.last_used
+            ? json(std::chrono::floor<std::chrono::seconds>(dataplane::SaInfo::Clock::now() - *info.last_used).count())
+            : json();
     if (info.outbound) {
         item["next_sequence"] = info.next_sequence;
         item["reserved_to"] = info.reserved_to;

@@ -1,8 +1,9 @@
-// The ledger's witness over the control socket: whoever called `ledger.witness` is asked, and answers by `ledger.answer`.
+// The ledger's witness over the control socket: whoever called `ledger.witness` is asked, and answers by
+// `ledger.answer`.
 //
-// The policy store's agent, as a rule. The ledger's thread asks and waits, two seconds at most; the control thread passes
-// questions out and answers in, and never waits. Without a client, or without its answer, the witness cannot say, and no
-// manual key gets numbers. One client at a time.
+// The policy store's agent, as a rule. The ledger's thread asks and waits, two seconds at most; the control thread
+// passes questions out and answers in, and never waits. Without a client, or without its answer, the witness cannot
+// say, and no manual key gets numbers. One client at a time.
 #pragma once
 
 #include <condition_variable>

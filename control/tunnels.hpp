@@ -35,7 +35,7 @@ class PeerWays {
     explicit PeerWays(const Policy& policy);
 
     struct Way {
-        const Route* route = nullptr;            // one of the two
+        const Route* route = nullptr;  // one of the two
         const Attachment* connected = nullptr;
     };
     // Nothing, when no prefix covers it.

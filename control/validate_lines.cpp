@@ -43,14 +43,14 @@ void check_own_address(const Attachment& attachment, const std::optional<Address
     if (const auto why = misplaced(*address, subnet)) about.wrong(field, *why);
 }
 
-// What an attachment's packets may be as long as; a tunnel's is what its underlay leaves, or less if the document says so.
+// What an attachment's packets may be as long as; a tunnel's is what its underlay leaves, or less if the document says
+// so.
 void check_mtu(const Policy& policy, const Attachment& attachment, ObjectFindings& about) {
     if (attachment.is_tunnel() && attachment.mtu == 0) return;
     const std::string family = "with family " + std::string(name_of(attachment.family));
     const unsigned least = attachment.serves(Family::ipv6) ? 1280 : 576;  // RFC 8200 §5, RFC 791 §3.2
     if (attachment.mtu < least || attachment.mtu > 9000)
-        about.wrong("mtu",
-                    std::to_string(attachment.mtu) + " is not " + std::to_string(least) + " to 9000, " + family);
+        about.wrong("mtu", std::to_string(attachment.mtu) + " is not " + std::to_string(least) + " to 9000, " + family);
     const auto tunnel = policy.tunnels.find(attachment.tunnel);
     if (tunnel == policy.tunnels.end()) return;
     if (const std::uint16_t left = mtu_left(policy, tunnel->second); left != 0 && attachment.mtu > left)

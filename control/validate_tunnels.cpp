@@ -27,15 +27,15 @@ void check_selector(const crypto::Selector& selector, const std::string& field, 
     if (user != nullptr && !user->serves(selector.local.family()))
         about.wrong(field + ".local", local + " is not of family " + std::string(name_of(user->family)) +
                                           ", which is that of " + place_of("attachments", user->id));
-    for (const auto& [name, ports] : {std::pair("local_ports", selector.local_ports),
-                                      std::pair("remote_ports", selector.remote_ports)}) {
+    for (const auto& [name, ports] :
+         {std::pair("local_ports", selector.local_ports), std::pair("remote_ports", selector.remote_ports)}) {
         if (ports.first > ports.last)
             about.wrong(field + "." + name,
                         std::to_string(ports.first) + " to " + std::to_string(ports.last) + " runs backwards");
         if (ports.is_any() || (selector.protocol && has_ports(*selector.protocol))) continue;
-        about.wrong(field + "." + name, selector.protocol ? "protocol " + std::to_string(*selector.protocol) +
-                                                                " has no ports"
-                                                          : "there is no protocol that they are ports of");
+        about.wrong(field + "." + name, selector.protocol
+                                            ? "protocol " + std::to_string(*selector.protocol) + " has no ports"
+                                            : "there is no protocol that they are ports of");
     }
 }
 
@@ -68,7 +68,8 @@ void check_ends(const Policy& policy, const Tunnel& tunnel, const PeerWays& ways
     const Attachment* const underlay = underlay_of(policy, tunnel);
     if (underlay == nullptr) return about.dangling("underlay", "attachment", tunnel.underlay);
     if (!underlay->underlay)
-        return about.wrong("underlay", place_of("attachments", underlay->id) + R"( is none: it says no "underlay": true)");
+        return about.wrong("underlay",
+                           place_of("attachments", underlay->id) + R"( is none: it says no "underlay": true)");
     const IpPrefix host = tunnel.peer.is_ipv4() ? IpPrefix(Prefix4(tunnel.peer.ipv4(), Ipv4Address::kBits))
                                                 : IpPrefix(Prefix6(tunnel.peer.ipv6(), Ipv6Address::kBits));
     if (const auto why = unusable(host)) return about.wrong("peer", tunnel.peer.text() + " " + std::string(*why));
@@ -77,8 +78,8 @@ void check_ends(const Policy& policy, const Tunnel& tunnel, const PeerWays& ways
         return about.wrong("peer", tunnel.peer.text() + ": the underlay, " + place_of("attachments", underlay->id) +
                                        ", has no address of its family");
     if (*local == tunnel.peer)
-        return about.wrong("peer", tunnel.peer.text() + " is the hub's own address on " +
-                                       place_of("attachments", underlay->id));
+        return about.wrong(
+            "peer", tunnel.peer.text() + " is the hub's own address on " + place_of("attachments", underlay->id));
     if (const auto why = unreachable(ways, *underlay, tunnel.peer)) about.wrong("peer", *why);
 }
 
@@ -108,8 +109,7 @@ void check_protection(const Policy& policy, const Attachment& attachment, Object
         about.wrong("protection", R"(is none, and the path a tunnel: say "esp")");
     if (!is_tunnel && attachment.protection == Protection::esp)
         about.wrong("protection", "is esp, and there is no tunnel that would do it");
-    if (is_tunnel && !policy.tunnels.contains(attachment.tunnel))
-        about.dangling("tunnel", "tunnel", attachment.tunnel);
+    if (is_tunnel && !policy.tunnels.contains(attachment.tunnel)) about.dangling("tunnel", "tunnel", attachment.tunnel);
     if (!is_tunnel && attachment.session_management == SessionManagement::hub)
         about.unsupported("session_management hub without a tunnel", R"(say "operator" or "none")");
 }
@@ -129,8 +129,8 @@ void check_underlays(const Policy& policy, Findings& findings) {
     // What institutions are reached by never lies behind an underlay: nothing could leave there in plain text.
     std::map<std::string_view, std::vector<Claim>> inside;  // by operator
     for (const auto& [id, translation] : policy.translations)
-        inside[translation.operator_id].push_back(
-            {translation.operator_prefix, "translations", id, "operator_prefix", std::nullopt, translation.operator_id});
+        inside[translation.operator_id].push_back({translation.operator_prefix, "translations", id, "operator_prefix",
+                                                   std::nullopt, translation.operator_id});
     std::map<std::string_view, AddressSpace> spaces;
     for (auto& [operator_id, claims] : inside)
         spaces.emplace(operator_id, AddressSpace(std::move(claims), [](const Claim&, const Claim&) {}));  // told before
@@ -145,10 +145,8 @@ void check_underlays(const Policy& policy, Findings& findings) {
     };
     for (const auto& [id, attachment] : policy.attachments) {
         if (!attachment.underlay) continue;
-        if (attachment.ipv4)
-            check(place_of("attachments", id, "ipv4"), attachment.operator_id, attachment.subnet4, id);
-        if (attachment.ipv6)
-            check(place_of("attachments", id, "ipv6"), attachment.operator_id, attachment.subnet6, id);
+        if (attachment.ipv4) check(place_of("attachments", id, "ipv4"), attachment.operator_id, attachment.subnet4, id);
+        if (attachment.ipv6) check(place_of("attachments", id, "ipv6"), attachment.operator_id, attachment.subnet6, id);
     }
     for (const auto& [id, route] : policy.routes)
         for (std::size_t i = 0; i < route.nexthops.size(); ++i) {

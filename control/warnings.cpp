@@ -94,9 +94,8 @@ void warn_of_tunnel(const Policy& policy, const Attachment& attachment, Warnings
                                 " bytes, and IPv6 needs 1280 (RFC 8200 section 5)");
     for (const Family family : {Family::ipv4, Family::ipv6}) {
         const auto& all = tunnel->second.selectors;
-        const bool carried = std::any_of(all.begin(), all.end(), [&](const crypto::Selector& each) {
-            return each.local.family() == family;
-        });
+        const bool carried = std::any_of(all.begin(), all.end(),
+                                         [&](const crypto::Selector& each) { return each.local.family() == family; });
         if (attachment.serves(family) && !carried)
             warnings.add(place, std::string("no selector of its tunnel ") + in_quotes(tunnel->first) + " is for " +
                                     (family == Family::ipv4 ? "IPv4" : "IPv6") + ", which it serves");

@@ -187,8 +187,8 @@ class Collector {
                        : told.gateway         ? Nexthop::Kind::gateway
                                               : Nexthop::Kind::connected;
         if (attachment.is_tunnel() && told.gateway)
-            return Error{ErrorCode::invalid, fmt::format("attachment {} is a tunnel, which has no gateways",
-                                                         in_quotes(told.attachment))};
+            return Error{ErrorCode::invalid,
+                         fmt::format("attachment {} is a tunnel, which has no gateways", in_quotes(told.attachment))};
         if (!told.gateway) return nexthop;
         if (told.gateway->family() != nexthop.family)
             return Error{ErrorCode::invalid,

@@ -1,10 +1,10 @@
 // Routes to `where`: for each VRF the prefixes of its operator's space, each with a nexthop.
 //
 // A route of the policy names a gateway, an attachment's own link, a blackhole, or several of the first two; an
-// attachment's subnets are connected routes that nobody has to write. What goes by an attachment that is a tunnel has no
-// neighbour there. Link-local prefixes are never among them (RFC
-// 4291 §2.5.6). Equal nexthops share a number and keep it from one generation to the next. Whether an attachment is
-// open, or serves the family, is the packet path's business. Compiler thread only.
+// attachment's subnets are connected routes that nobody has to write. What goes by an attachment that is a tunnel has
+// no neighbour there. Link-local prefixes are never among them (RFC 4291 §2.5.6). Equal nexthops share a number and
+// keep it from one generation to the next. Whether an attachment is open, or serves the family, is the packet path's
+// business. Compiler thread only.
 #pragma once
 
 #include <vector>

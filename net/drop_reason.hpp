@@ -120,7 +120,8 @@ namespace sekisho {
     X(transmit_full, "the port did not take the packet", "hub")                                                        \
     /* from worker to worker */                                                                                        \
     X(handover_full, "the worker that the packet is for takes no more from this one", "hub")                           \
-    X(handover_stale, "the tables changed before the packet, sealed or given to another worker, knew its next hop", "hub")        \
+    X(handover_stale, "the tables changed before the packet, sealed or given to another worker, knew its next hop",    \
+      "hub")                                                                                                           \
     X(stopped, "the hub stopped while it held the packet", "hub")
 
 enum class DropReason : std::uint8_t {

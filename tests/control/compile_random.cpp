@@ -124,7 +124,8 @@ void RandomPolicies::add_random_institution(Policy& policy) {
         if (!is_taken(policy, prefix)) added.prefixes.push_back(prefix);
     }
     for (const auto& [name, attachment] : policy.attachments)
-        if (attachment.operator_id == of && !attachment.underlay && !one_in(3)) added.links.emplace_back().attachments = {name};
+        if (attachment.operator_id == of && !attachment.underlay && !one_in(3))
+            added.links.emplace_back().attachments = {name};
 }
 
 // A prefix in hub space around or inside some institution's.

@@ -30,8 +30,8 @@ NodePorts ports();  // "p0" to "p3", of 8,900 bytes each
 Operator& add_operator(Policy& policy, const std::string& id);
 // On p0, the next VLAN; both families; its IPv4 subnet as told, its IPv6 subnet fd00:ffff:<VLAN>::/64.
 Attachment& add_attachment(Policy& policy, const std::string& id, const std::string& of, std::string_view subnet);
-// An underlay of its own at 172.<16 + VLAN / 256>.<VLAN % 256>.1/24, and a tunnel over it to .2 of that as the path of a
-// new attachment, both families; returned is that.
+// An underlay of its own at 172.<16 + VLAN / 256>.<VLAN % 256>.1/24, and a tunnel over it to .2 of that as the path of
+// a new attachment, both families; returned is that.
 Attachment& add_tunnel(Policy& policy, const std::string& id, const std::string& of);
 Translation& add_translation(Policy& policy, const std::string& id, const std::string& of, std::string_view inside,
                              std::string_view hub);

@@ -202,14 +202,15 @@ class TestHub {
         associations = std::move(
             *dataplane::Associations::make(crypto::EngineKind::openssl, 1, [](std::shared_ptr<const void>) {}));
         witness = std::make_unique<SocketWitness>(*loop);
-        ledger = std::make_unique<LedgerThread>(*loop, manual_keys, directory_of_state + "/nonce-ledger",
-                                                manual_keys == ManualKeys::witness ? witness.get() : nullptr,
-                                                [this](const LedgerState& now) {
-                                                    events.post(EventKind::ledger, {{"stands", now.standing.has_value()}});
-                                                });
+        ledger = std::make_unique<LedgerThread>(
+            *loop, manual_keys, directory_of_state + "/nonce-ledger",
+            manual_keys == ManualKeys::witness ? witness.get() : nullptr, [this](const LedgerState& now) {
+                events.post(EventKind::ledger, {{"stands", now.standing.has_value()}});
+            });
         sas = std::move(*Sas::make({*loop, *associations, *ledger, generations->recorder(), events}));
         started = generations->start(std::move(initial), replace);
-        auto served = Service::start(*loop, {socket(), {}, roles, {}}, *generations, node, events, "test", {*sas, *ledger, *witness});
+        auto served = Service::start(*loop, {socket(), {}, roles, {}}, *generations, node, events, "test",
+                                     {*sas, *ledger, *witness});
         REQUIRE(served);
         service = std::move(*served);
         thread = std::make_unique<LoopThread>(*loop);

@@ -1,4 +1,5 @@
-// A draft of a policy document for tests: a good one (an example, docs/examples/three-operators.json unless another is named), changed in one place.
+// A draft of a policy document for tests: a good one (an example, docs/examples/three-operators.json unless another is
+// named), changed in one place.
 #pragma once
 
 #include <fstream>

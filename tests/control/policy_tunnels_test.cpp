@@ -76,11 +76,10 @@ TEST_CASE("tunnel: what is left out has its default, and what is said is taken",
     CHECK(bare.lifetimes.hard_bytes == 0);
     changed.set("/tunnels/0/esn", false).set("/tunnels/0/suite", "aes_gcm_128").set("/tunnels/0/keys", "ike");
     changed.set("/tunnels/0/marks", {{"dscp", 46}, {"df", "clear"}, {"ecn", "compatibility"}});
-    changed.set("/tunnels/0/selectors/0",
-                {{"local", "100.64.0.0/10"},
-                 {"remote", "10.1.0.0/16"},
-                 {"protocol", 6},
-                 {"local_ports", {{"first", 443}, {"last", 443}}}});
+    changed.set("/tunnels/0/selectors/0", {{"local", "100.64.0.0/10"},
+                                           {"remote", "10.1.0.0/16"},
+                                           {"protocol", 6},
+                                           {"local_ports", {{"first", 443}, {"last", 443}}}});
     const Tunnel told = changed.policy().tunnels.at("kita-esp");
     CHECK_FALSE(told.esn);
     CHECK(told.suite == crypto::Suite::aes_gcm_128);
@@ -100,8 +99,8 @@ TEST_CASE("tunnel: an attachment has a port and a MAC address, or a tunnel, and 
     CHECK(draft().remove("/attachments/0/mac").errors() ==
           Words{R"(attachments[0] "kita-line" .mac: is missing: an attachment has port and mac, or a tunnel)"});
     const std::vector<std::pair<const char*, json>> fields = {
-        {"port", "kita0"},         {"vlan", 7},           {"mac", "02:00:00:00:00:09"}, {"link_local", "fe80::1"},
-        {"reachable_time", 30},    {"underlay", true},    {"kernel_interface", "hub0"}};
+        {"port", "kita0"},      {"vlan", 7},        {"mac", "02:00:00:00:00:09"}, {"link_local", "fe80::1"},
+        {"reachable_time", 30}, {"underlay", true}, {"kernel_interface", "hub0"}};
     for (const auto& [field, value] : fields)
         CHECK(draft().set(std::string("/attachments/1/") + field, value).errors() ==
               Words{std::string(R"(attachments[1] "kita-1" .)") + field +
@@ -146,10 +145,10 @@ TEST_CASE("tunnel: a peer that cannot be one is refused", "[control]") {
           R"(tunnels "kita-esp" .peer: 192.0.2.1 is the hub's own address on attachments "kita-line")");
     CHECK_THAT(error("224.0.0.5"), Contains("has multicast addresses"));
     CHECK_THAT(error("fe80::1"), Contains("has link-local addresses"));
-    CHECK(error("203.0.113.9") ==
-          R"(tunnels "kita-esp" .peer: no route of operator "kita" leads to 203.0.113.9)");
-    CHECK(error("10.1.2.3") == "tunnels \"kita-esp\" .peer: routes \"kita 10.1.0.0/16\" leads to 10.1.2.3 by "
-                               "attachment \"kita-1\", not by the underlay \"kita-line\"");
+    CHECK(error("203.0.113.9") == R"(tunnels "kita-esp" .peer: no route of operator "kita" leads to 203.0.113.9)");
+    CHECK(error("10.1.2.3") ==
+          "tunnels \"kita-esp\" .peer: routes \"kita 10.1.0.0/16\" leads to 10.1.2.3 by "
+          "attachment \"kita-1\", not by the underlay \"kita-line\"");
     CHECK_THAT(error("peer"), Contains("\"peer\" is not an IPv4 or IPv6 address"));
     CHECK(error("2001:db8:0:101::2").empty() == false);
     Draft four = draft();
@@ -198,11 +197,13 @@ TEST_CASE("tunnel: selectors are of one family each, of a family that is served,
     four.set("/attachments/1/family", "ipv4").remove("/attachments/1/ipv6").remove("/routes/1");
     const Words errors = four.errors();
     REQUIRE(errors.size() == 2);
-    CHECK(errors[0] == "tunnels \"kita-esp\" .selectors[2].local: 2001:db8:8000::/33 is not of family ipv4, which is "
-                       "that of attachments \"kita-1\"");
+    CHECK(errors[0] ==
+          "tunnels \"kita-esp\" .selectors[2].local: 2001:db8:8000::/33 is not of family ipv4, which is "
+          "that of attachments \"kita-1\"");
 }
 
-TEST_CASE("tunnel: a window that is no power of two, and a soft lifetime that is no shorter, are refused", "[control]") {
+TEST_CASE("tunnel: a window that is no power of two, and a soft lifetime that is no shorter, are refused",
+          "[control]") {
     CHECK(draft().set("/tunnels/0/replay_window", 1000).errors() ==
           Words{R"(tunnels "kita-esp" .replay_window: 1000 is not a power of two)"});
     CHECK(draft().set("/tunnels/0/replay_window", 32).errors() ==

@@ -1,4 +1,5 @@
-// SAs over the control socket: what is refused and with which words, batches, rekeying, removal, and what a commit keeps.
+// SAs over the control socket: what is refused and with which words, batches, rekeying, removal, and what a commit
+// keeps.
 #include "tests/control/sas_support.hpp"
 
 using namespace sekisho;
@@ -33,8 +34,9 @@ TEST_CASE("SAs: a pair is installed, shown without its keys, and recorded by fin
     CHECK(tunnel["mtu"] == 1446);
     const json line = hub.hub.audit_lines().back();
     CHECK(line["what"] == "sa.install");
-    CHECK_THAT(line["sas"][0].get<std::string>(), Contains("kita-esp in 0x00001000 " + items[0]["key"].get<std::string>() +
-                                                           " out 0x00001001 " + items[1]["key"].get<std::string>()));
+    CHECK_THAT(line["sas"][0].get<std::string>(),
+               Contains("kita-esp in 0x00001000 " + items[0]["key"].get<std::string>() + " out 0x00001001 " +
+                        items[1]["key"].get<std::string>()));
     for (const std::string& text : {hub.all().dump(), line.dump(), tunnel.dump()})
         for (const std::uint32_t number : {8192U, 8193U})
             CHECK(text.find(key_text(number).substr(0, 8)) == std::string::npos);
@@ -91,7 +93,8 @@ TEST_CASE("SAs: a batch is installed whole or not at all, also when only the led
     CHECK(hub.asker.result("sa.install", {{"sas", {hub.pair(4096), hub.pair(5000, "kita-esp-1")}}})["outbound"] == 2);
     CHECK(hub.all().size() == 4);
     // Twice the same SPI, in one batch and against what is there.
-    CHECK_THAT(hub.refused({hub.pair(6000, "kita-esp-2"), hub.pair(6000, "kita-esp-2")}), Contains("another SA has it"));
+    CHECK_THAT(hub.refused({hub.pair(6000, "kita-esp-2"), hub.pair(6000, "kita-esp-2")}),
+               Contains("another SA has it"));
     json again = hub.pair(7000, "kita-esp-2");
     again["inbound"]["spi"] = 5000;
     CHECK_THAT(hub.refused({again}), Contains("inbound SPI 0x00001388 is that of tunnel \"kita-esp-1\""));
@@ -99,13 +102,13 @@ TEST_CASE("SAs: a batch is installed whole or not at all, also when only the led
     CHECK(hub.all().size() == 4);
 }
 
-TEST_CASE("SAs: a rekey opens the new inbound SA, waits with the outbound one, and switches when told to", "[control]") {
+TEST_CASE("SAs: a rekey opens the new inbound SA, waits with the outbound one, and switches when told to",
+          "[control]") {
     SaHub hub;
     hub.asker.result("sa.install", {{"sas", {hub.pair(4096)}}});
     CHECK_THAT(hub.refused({{{"tunnel", "kita-esp"}}}, "sa.switch"), Contains("no outbound SA waits"));
     hub.asker.result("sa.rekey", {{"sas", {hub.pair(5000)}}});
-    CHECK(hub.states() ==
-          "inbound 4096 open, inbound 5000 open, outbound 4097 current, outbound 5001 waiting");
+    CHECK(hub.states() == "inbound 4096 open, inbound 5000 open, outbound 4097 current, outbound 5001 waiting");
     CHECK_THAT(hub.refused({hub.pair(6000)}, "sa.rekey"), Contains("an outbound SA waits already"));
     CHECK_THAT(hub.refused({{{"tunnel", "kita-esp"}, {"outbound", 4097}}}, "sa.switch"),
                Contains("what waits is its outbound SA 0x00001389"));
@@ -140,7 +143,8 @@ TEST_CASE("SAs: removal is at once, of one, or of all of a tunnel, and of what i
     CHECK(hub.asker.result("show.sa", {{"after", "kita-esp"}})["items"].size() == 2);
 }
 
-TEST_CASE("SAs: a commit keeps those of tunnels that stay as they were agreed upon, and removes the others", "[control]") {
+TEST_CASE("SAs: a commit keeps those of tunnels that stay as they were agreed upon, and removes the others",
+          "[control]") {
     SaHub hub(protected_draft(3));
     const json three = {hub.pair(4096), hub.pair(5000, "kita-esp-1"), hub.pair(6000, "kita-esp-2")};
     hub.asker.result("sa.install", {{"sas", three}});
@@ -182,6 +186,7 @@ TEST_CASE("SAs: the stricter lifetime counts, and its end is told and logged", "
     const json shown = hub.all()[0];
     CHECK(shown["soft"] == json{{"bytes", 60000000000}, {"seconds", 11}});
     CHECK(shown["hard"] == json{{"bytes", 68000000000}, {"seconds", 12}});
+    CHECK(hub.all()[1]["soft"]["seconds"] == 11);
     std::map<std::string, int> told;
     for (int i = 0; i < 4; ++i) ++told[listener.answer()["params"]["event"].get<std::string>()];
     CHECK(told == std::map<std::string, int>{{"soft_time", 2}, {"hard_time", 2}});
@@ -195,8 +200,7 @@ TEST_CASE("SAs: keys of IKE's need no ledger, and manual ones are refused with t
     ike["origin"] = "ike";
     CHECK(hub.asker.result("sa.install", {{"sas", {ike}}})["outbound"] == 1);
     CHECK(hub.all()[1]["reserved_to"] == hub.all()[1]["last_sequence"].get<std::uint64_t>() + 1);
-    CHECK(hub.refused({hub.pair(5000, "kita-esp-1")}) ==
-          "this node takes no manual keys (--manual-keys)");
+    CHECK(hub.refused({hub.pair(5000, "kita-esp-1")}) == "this node takes no manual keys (--manual-keys)");
     CHECK(hub.asker.error("ledger.new")["data"]["name"] == "permission");
     const json compliance = hub.asker.result("show.compliance");
     CHECK(compliance["keys"] == json{{"manual", 1}, {"ike", 1}});
@@ -219,7 +223,8 @@ TEST_CASE("ledger: manual keys are refused until an engineer makes a ledger, whi
     CHECK_THAT(hub.asker.result("show.compliance")["findings"].back().get<std::string>(), Contains("local_ledger"));
 }
 
-TEST_CASE("ledger: a witness over the socket is asked, and without its answer no manual key gets numbers", "[control]") {
+TEST_CASE("ledger: a witness over the socket is asked, and without its answer no manual key gets numbers",
+          "[control]") {
     SaHub hub(protected_draft(), ManualKeys::witness, false);
     CHECK(hub.asker.result("show.ledger")["witness"] == false);
     CHECK_THAT(hub.asker.error("ledger.new")["message"].get<std::string>(), Contains("no witness is connected"));
@@ -283,8 +288,8 @@ TEST_CASE("SAs: hundreds of tunnels are installed in one batch, and each is ther
     SaHub hub(protected_draft(kTunnels));
     json sas = json::array();
     for (int i = 0; i < kTunnels; ++i)
-        sas.push_back(hub.pair(10000 + 2 * static_cast<std::uint32_t>(i),
-                               i == 0 ? "kita-esp" : fmt::format("kita-esp-{}", i)));
+        sas.push_back(
+            hub.pair(10000 + 2 * static_cast<std::uint32_t>(i), i == 0 ? "kita-esp" : fmt::format("kita-esp-{}", i)));
     CHECK(hub.asker.result("sa.install", {{"sas", sas}}) == json{{"inbound", kTunnels}, {"outbound", kTunnels}});
     CHECK(hub.all().size() == 2 * kTunnels);
     CHECK(hub.asker.result("show.ledger")["keys"] == kTunnels);
