@@ -256,9 +256,6 @@ std::string Compiler::tunnel_name(TunnelId id) const {
 std::string Compiler::vrf_name(VrfId id) const {
     return state_->name(state_->operator_names, id.index());
 }
-std::vector<std::string> Compiler::tunnel_names() const {
-    return *state_->read(state_->tunnel_names);
-}
 std::optional<AttachmentId> Compiler::attachment_id(std::string_view name) const {
     const auto names = state_->read(state_->attachment_names);
     const auto at = std::find(names->begin(), names->end(), name);

@@ -13,7 +13,6 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "control/gate_fold.hpp"
 #include "control/policy.hpp"
@@ -74,7 +73,6 @@ class Compiler {
     std::string attachment_name(AttachmentId id) const;
     std::string institution_name(InstitutionId id) const;
     std::string tunnel_name(TunnelId id) const;
-    std::vector<std::string> tunnel_names() const;  // by TunnelId less one; "" for a number that is not in use
     std::string vrf_name(VrfId id) const;
     std::optional<AttachmentId> attachment_id(std::string_view name) const;
 

@@ -191,7 +191,7 @@ TEST_CASE("sekishoctl: every show prints a table for people and JSON for program
     TestHub hub({}, as_document(a_document({"kita"})));
     for (const char* what :
          {"generation", "operators", "attachments", "tunnels", "institutions", "translations", "agreements", "routes",
-          "gates", "ports", "counters", "drops", "stages", "workers", "neighbours", "tables", "policy"}) {
+          "gates", "ports", "counters", "drops", "stages", "workers", "neighbours", "tables", "policy", "sa", "ledger", "compliance"}) {
         INFO(what);
         const Ran table = ctl(hub, {"show", what});
         CHECK(table.exit_code == 0);

@@ -7,6 +7,7 @@
 #include "control/json_rpc.hpp"
 #include "control/key_text.hpp"
 #include "control/line_cutter.hpp"
+#include "control/sa_orders.hpp"
 #include "tests/fuzz/target.hpp"
 
 using namespace sekisho;
@@ -19,7 +20,7 @@ constexpr std::size_t kLongest = 512;  // short, so that inputs of libFuzzer's l
 void read_request(WipedText& line) {
     // What is no key stays what it was, and no mark is longer than what it stands for.
     const std::size_t before = line.size();
-    const auto keys = take_keys(line);
+    auto keys = take_keys(line);
     if (line.size() != before || (!keys.empty() && line.find("\"key\"") == WipedText::npos)) std::abort();
     const auto read = parse_request(line);
     if (const auto* const refusal = std::get_if<Refusal>(&read)) {
@@ -29,6 +30,11 @@ void read_request(WipedText& line) {
     }
     const auto& request = std::get<Request>(read);
     if (!request.params.is_object()) std::abort();
+    if (const auto sas = request.params.find("sas"); sas != request.params.end()) {
+        const auto orders = read_orders(*sas, keys);
+        if (!orders && orders.error().words.empty()) std::abort();
+        (void)read_names(*sas);
+    }
     Params params(request.params);
     (void)imagined_packet(params, [](const std::string& name) -> std::optional<AttachmentId> {
         return name.size() < 4 ? std::optional(AttachmentId(0)) : std::nullopt;
