@@ -8,6 +8,7 @@
 
 #include "net/simd.hpp"
 #include "perf/lpm_cases.hpp"
+#include "perf/start_dpdk.hpp"
 
 using namespace sekisho;
 using namespace sekisho::perf;
