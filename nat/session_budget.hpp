@@ -5,8 +5,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
+#include "nat/pages.hpp"
 #include "net/ids.hpp"
 
 namespace sekisho::nat {
@@ -25,17 +25,23 @@ enum class SessionRefusal : std::uint8_t { none, table_full, institution_full, o
 
 class SessionBudget {
   public:
-    SessionBudget(SessionLimits limits, std::size_t institutions = 524'288, std::size_t operators = 65'536)
-        : limits_(limits), institutions_(institutions, 0), operators_(operators, 0) {}
+    explicit SessionBudget(SessionLimits limits, std::size_t institutions = 524'288, std::size_t operators = 65'536)
+        : limits_(limits),
+          institution_count_(institutions),
+          operator_count_(operators),
+          pages_((institutions + operators) * sizeof(std::uint32_t), Pages::Size::small),
+          institutions_(reinterpret_cast<std::uint32_t*>(pages_.data())),
+          operators_(institutions_ + institutions) {}
 
-    // Takes one, or says who has none left and takes nothing.
+    // Takes one, or says who has none left and takes nothing. Who has a number beyond those that are counted has none.
     SessionRefusal take(const SessionOwner& owner) noexcept {
-        std::uint32_t& of_institution = institutions_[owner.institution.index()];
-        std::uint32_t& of_operator = operators_[owner.operator_id.index()];
-        if (of_institution >= limits_.institution) return SessionRefusal::institution_full;
-        if (of_operator >= limits_.operator_) return SessionRefusal::operator_full;
-        ++of_institution;
-        ++of_operator;
+        if (owner.institution.index() >= institution_count_ ||
+            institutions_[owner.institution.index()] >= limits_.institution)
+            return SessionRefusal::institution_full;
+        if (owner.operator_id.index() >= operator_count_ || operators_[owner.operator_id.index()] >= limits_.operator_)
+            return SessionRefusal::operator_full;
+        ++institutions_[owner.institution.index()];
+        ++operators_[owner.operator_id.index()];
         return SessionRefusal::none;
     }
     void give_back(const SessionOwner& owner) noexcept {
@@ -50,8 +56,11 @@ class SessionBudget {
 
   private:
     SessionLimits limits_;
-    std::vector<std::uint32_t> institutions_;
-    std::vector<std::uint32_t> operators_;
+    std::size_t institution_count_;
+    std::size_t operator_count_;
+    Pages pages_;
+    std::uint32_t* institutions_;
+    std::uint32_t* operators_;
 };
 
 }  // namespace sekisho::nat

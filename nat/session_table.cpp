@@ -2,19 +2,12 @@
 #include "nat/session_table.hpp"
 
 #include <algorithm>
-#include <new>
 #include <random>
-#include <sys/mman.h>
 
 namespace sekisho::nat {
 
 namespace {
 
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
-
-std::size_t rounded_up(std::size_t bytes) noexcept {
-    return (bytes + kHugePage - 1) / kHugePage * kHugePage;
-}
 std::uint32_t buckets_for(std::size_t capacity) noexcept {
     return static_cast<std::uint32_t>(std::max<std::size_t>(1, (capacity * 10 + 7 * kPlaces - 1) / (7 * kPlaces)));
 }
@@ -30,26 +23,9 @@ HashSeed new_seed() {
 
 }  // namespace
 
-Pages::Pages(std::size_t bytes)
-    : reserved_(nullptr), reserved_bytes_(rounded_up(bytes) + kHugePage), data_(nullptr), bytes_(bytes) {
-    reserved_ =
-        mmap(nullptr, reserved_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (reserved_ == MAP_FAILED) throw std::bad_alloc();
-    void* aligned = reserved_;
-    std::size_t room = reserved_bytes_;
-    std::align(kHugePage, reserved_bytes_ - kHugePage, aligned, room);
-    data_ = static_cast<std::byte*>(aligned);
-    // Fewer TLB misses where the system grants huge pages; no harm where it does not.
-    (void)madvise(data_, reserved_bytes_ - kHugePage, MADV_HUGEPAGE);
-}
-
-Pages::~Pages() {
-    munmap(reserved_, reserved_bytes_);
-}
-
 SessionTableBase::SessionTableBase(std::size_t capacity, std::size_t record_bytes)
     : view_{nullptr, nullptr, buckets_for(capacity), new_seed()},
-      pages_(bytes_of(view_.buckets, record_bytes)),
+      pages_(bytes_of(view_.buckets, record_bytes), Pages::Size::huge),
       lines_(reinterpret_cast<SignatureLine*>(pages_.data())),
       dues_(reinterpret_cast<DueLine*>(lines_ + view_.buckets)) {
     view_.lines = lines_;

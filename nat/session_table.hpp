@@ -8,31 +8,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <type_traits>
 #include <utility>
 
+#include "nat/pages.hpp"
 #include "nat/session_kernel.hpp"
 #include "net/prefetch.hpp"
 
 namespace sekisho::nat {
-
-// Zeroed memory of the system's, aligned to a huge page.
-class Pages {
-  public:
-    explicit Pages(std::size_t bytes);  // throws std::bad_alloc
-    ~Pages();
-    Pages(const Pages&) = delete;
-    Pages& operator=(const Pages&) = delete;
-    std::byte* data() const noexcept { return data_; }
-    std::size_t bytes() const noexcept { return bytes_; }
-
-  private:
-    void* reserved_;
-    std::size_t reserved_bytes_;
-    std::byte* data_;
-    std::size_t bytes_;
-};
 
 // What does not depend on the record.
 class SessionTableBase {

@@ -86,7 +86,7 @@ void lookup(Table& table, const Key* keys, std::size_t count) noexcept {
 // rte_hash as a session table: the position of a key is its record's.
 class Peer {
   public:
-    explicit Peer(std::size_t entries) : records_(entries * 11 / 10 * sizeof(Session4)) {
+    explicit Peer(std::size_t entries) : records_(entries * 11 / 10 * sizeof(Session4), Pages::Size::huge) {
         rte_hash_parameters parameters{};
         parameters.name = "sessions";
         parameters.entries = static_cast<std::uint32_t>(entries * 11 / 10);
