@@ -33,7 +33,7 @@ class Recorder {
           thread_(loop, "sk-recorder") {}
 
     // Appends the line to the audit log, then saves the gates; both are durable when `done` is called without an error.
-    void gates(std::string what, nlohmann::json line, Peer peer, StateStore::Saved gates, Done done);
+    void gates(std::string what, nlohmann::json line, Peer peer, StateStore::SavedText gates, Done done);
     // Appends a line to the audit log alone.
     void line(std::string what, nlohmann::json line, Peer peer, Done done);
     // Audits that this peer may not call this method.

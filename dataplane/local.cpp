@@ -35,7 +35,7 @@ void take_ipv6(Walk& walk, std::size_t i) noexcept {
     }
     if (packet.l4_type < kNdRouterSolicitation || packet.l4_type > kNdRedirect)
         return punt(walk, i, DropReason::no_kernel_port);
-    // A tunnel has no neighbours; and what was opened could not be handed over as it came.
+    // A tunnel has no neighbours.
     if (walk.tables.attachments[packet.attachment.index()].tunnel != TunnelId())
         return walk.drop(i, DropReason::nd_not_ours);
     if (!walk.worker.neighbour_tokens[packet.attachment.index()].take(walk.worker.budgets.neighbours, walk.now))

@@ -415,6 +415,8 @@ class Parser {
             if (header == nullptr) return false;
             packet_.l4_type = header->type;
             packet_.mark(Packet::kL4Known);
+            if (is_icmp_echo(icmp, header->type))
+                packet_.source_port = packet_.destination_port = L4Port(header->identifier.to_host());
             if (is_icmp_error(icmp, header->type)) packet_.mark(Packet::kIcmpError);
         }
         return true;
@@ -462,6 +464,19 @@ void parse_inner(Walk& walk, std::size_t i, AttachmentId attachment, std::span<s
     Way way = UsualParser(walk, i).run_inner(attachment, bytes, family);
     if (way == Way::unusual) way = Parser(walk, i).run_inner(attachment, bytes, family);
     sort(way, i, out);
+}
+
+void parse_opened(Walk& walk, ParseOut out) noexcept {
+    const std::vector<Attachment>& attachments = walk.tables.attachments;
+    for (std::size_t i = 0; i < walk.received; ++i) {
+        const Packet& packet = walk.packets[i];
+        const AttachmentId attachment = packet.attachment;
+        if (attachment.index() >= attachments.size() || attachments[attachment.index()].tunnel == TunnelId())
+            walk.drop(i, DropReason::handover_stale);
+        else
+            parse_inner(walk, i, attachment, walk.packets[i].ip(),
+                        packet.is(Packet::kIpv6) ? Family::ipv6 : Family::ipv4, out);
+    }
 }
 
 }  // namespace sekisho::dataplane

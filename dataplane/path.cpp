@@ -2,19 +2,19 @@
 // walk.
 //
 //   received ─▶ (spread) ─┐
-//   handed in: parse ─────┴─▶ parse ─┬─▶ open ──┐ (ESP: the inner packet is parsed, and goes on beside the others)
-//                                    ├──────────┴─▶ local ─▶ (answers wait for the next walk)
+//   handed in: parse ─────┴─▶ parse ─┬─▶ open ─▶ (ESP: what was in it is parsed, and goes on beside the others)
+//   handed in: opened ───────────────┼─▶ local ─▶ (answers wait for the next walk)
 //                                    ├─▶ follow ─┐ (later fragments wait for their first)
-//                                    ├───────────┴─▶ admit ──┬─▶ fit ─▶ translate ─┬─▶ seal ─┐ (what leaves by a
-//                                    tunnel) └─▶ admit_errors ───────┘                     ├─────────┴─▶ depart ─▶
-//                                    transmit
+//                                    ├───────────┴─▶ admit ──┬─▶ fit ─▶ translate ─┬─▶ seal ─┐ (by a tunnel)
+//                                    │               └▶ recall ┤ (of a session)    │         │
+//                                    └─▶ admit_errors ───────┘                     ├─────────┴─▶ depart ─▶ transmit
 //   resumed ─▶ (fragments: admit) ────────────────────────────────▶ route_back ────┤                       │
 //   handed in: depart ─────────────────────────────────────────────────────────────┘                       │
 //   handed in: transmit ───────────────────────────────────────────────────────────────────────────────────┘
 //
 // A packet that leaves this drawing was counted: dropped by its reason, consumed, held for a neighbour, or handed over
-// to another worker (spread; local and depart, what is the keeper's; transmit, where the port has too few queues).
-// Spreading and transmitting, and what is handed in, are the worker's: worker.cpp.
+// to another worker (spread; recall, what is of another's session; local and depart, what is the keeper's; transmit,
+// where the port has too few queues). Spreading and transmitting, and what is handed in, are the worker's: worker.cpp.
 #include "dataplane/path.hpp"
 
 #include "dataplane/run.hpp"
@@ -32,8 +32,9 @@ struct Leaving {
 // Stages 4 to 6, the same for both families.
 template <class Address>
 void forward(Walk& walk, const Lane& packets, const Lane& errors, Leaving leaving) noexcept {
-    Lane admitted;
-    run<Stage::admit>(walk, packets, [&] { admit<Address>(walk, packets, admitted); });
+    Lane admitted, unsettled;
+    run<Stage::admit>(walk, packets, [&] { admit<Address>(walk, packets, {admitted, unsettled}); });
+    run<Stage::recall>(walk, unsettled, [&] { recall<Address>(walk, unsettled, admitted); });
     run<Stage::admit_errors>(walk, errors, [&] { admit_errors<Address>(walk, errors, admitted); });
     Lane behind, too_long, tunnelled;
     const bool is_first = leaving.whole.empty();  // nothing to be put behind of: the usual, a walk of one family
@@ -93,7 +94,7 @@ void walk_path(Walk& walk) noexcept {
     Lane esp, to_hub, ipv4, ipv6, errors4, errors6, fragments4, fragments6, whole, in_fragments, tunnelled;
     const ParseOut parsed{esp, to_hub, ipv4, ipv6, errors4, errors6, fragments4, fragments6};
     const Leaving leaving{whole, in_fragments, tunnelled};
-    run<Stage::parse>(walk, walk.received, [&] { parse(walk, parsed); });
+    run<Stage::parse>(walk, walk.received, [&] { walk.opened ? parse_opened(walk, parsed) : parse(walk, parsed); });
     run<Stage::open>(walk, esp, [&] { open(walk, esp, parsed); });
     run<Stage::local>(walk, to_hub, [&] { local(walk, to_hub); });
     resume(walk, ipv4, ipv6, leaving);  // first: what waited for a neighbour came before what was received now

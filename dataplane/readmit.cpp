@@ -5,6 +5,7 @@
 // come here. No error is made: the sender's packet is no longer there to be quoted. One that is sealed cannot be looked
 // up any more, and does not outlive the generation that it was sealed in.
 #include "dataplane/admit.hpp"
+#include "dataplane/recall.hpp"
 
 namespace sekisho::dataplane {
 namespace {
@@ -24,8 +25,14 @@ std::optional<DropReason> reason_to_stay(const Tables& tables, const Packet& pac
     if (packet.is(Packet::kIcmpError)) return std::nullopt;  // it was admitted by its quote, not by a cell of its own
     const Permissions::Index permission =
         tables.matrices[packet.egress_vrf.index()].cell(receiver.matrix_row, sender.group);
-    if (!may_have_been_sent(tables, permission, turned_round(packet))) return DropReason::no_agreement;
-    return std::nullopt;
+    if (may_have_been_sent(tables, permission, turned_round(packet))) return std::nullopt;
+    // It was of a session a moment ago, which another worker may have: what can have changed is the agreement.
+    const Address to = receiver.to_hub.apply(address_of(header.destination));
+    const Address from = address_of(header.source);
+    if (tables.tracks && (is_tracked(tables, flow_of(packet, from, to).key, nat::Direction::forward) ||
+                          is_tracked(tables, flow_of(packet, from, to).key, nat::Direction::reverse)))
+        return std::nullopt;
+    return DropReason::no_agreement;
 }
 
 // Of a packet that is sealed only its rows tell who is in it, and only in the generation that it was sealed in.

@@ -20,6 +20,7 @@
 #include "dataplane/stats.hpp"
 #include "dataplane/tables.hpp"
 #include "dataplane/team.hpp"
+#include "dataplane/tracker.hpp"
 
 namespace sekisho::dataplane {
 
@@ -117,8 +118,9 @@ struct WorkerState {
     Fragments fragments;
     const Associations* const associations;  // the team's; null: there are none
     const std::unique_ptr<crypto::Esp> esp;  // there is one if there are associations
-    std::vector<ResumeQueue> resume;         // by PortId
-    std::vector<Outbox> outbox;              // by PortId
+    Tracker tracker;
+    std::vector<ResumeQueue> resume;  // by PortId
+    std::vector<Outbox> outbox;       // by PortId
     rte_mempool* pool;
     Budgets budgets;
     std::vector<TokenBucket> error_tokens;                           // by VrfId
@@ -153,6 +155,7 @@ class Walk {
     std::array<Packet, kPlaces>& packets;  // the worker's
     std::size_t received = 0;              // the first ones: from the port
     std::size_t count = 0;                 // and those that resumed behind them, or were cut from others
+    bool opened = false;                   // what was received is inner packets, which another worker has opened
 
     // Ends a packet: counted by reason, its buffer freed when the walk ends.
     void drop(std::size_t packet, DropReason reason) noexcept {
@@ -170,10 +173,12 @@ class Walk {
         ++account.punted;
         dropped_[dropped_count_++] = packets[packet].mbuf;
     }
-    // Ends a packet here: `to` takes it on, entering at `entry` (parse: its frame must be as it came).
+    // Ends a packet here: `to` takes it on, entering at `entry`; parse: as it came, or as it was opened.
     void hand_over(std::size_t packet, WorkerId to, Entry entry) noexcept {
         const Packet& given = packets[packet];
-        if (entry == Entry::depart) stow(given);
+        if (entry == Entry::parse && tables.attachments[given.attachment.index()].tunnel != TunnelId())
+            entry = Entry::opened;
+        if (entry != Entry::parse) stow(given);
         worker.handover.give(to, {given.mbuf, origin, PortId(), entry});
     }
     // Puts a packet of our own into the origin port's next walk. It is freed and not made when the queue is full.

@@ -61,7 +61,7 @@ struct Node {
           team(weights, rte_get_tsc_hz()) {
         tables->generation = 1;
         team.associations = associations.get();
-        pool.reset(rte_pktmbuf_pool_create("bench", 8191, 0, kPrivateRoom, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY));
+        pool.reset(rte_pktmbuf_pool_create("bench", 8191, 256, kPrivateRoom, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY));
         expect(pool != nullptr, "a pool");
         for (std::size_t i = 0; i < workers; ++i)
             states.push_back(std::make_unique<WorkerState>(8, pool.get(), rte_get_tsc_hz(), team,
@@ -178,7 +178,7 @@ class Driver {
         random_ ^= worker * 0x9e37'79b9'7f4a'7c15;
         for (const std::size_t size : traffic.sizes) {
             Frame frame =
-                traffic.seal ? udp("10.0.0.7:4000", "100.64.32.7:5000") : udp("10.0.0.7:4000", "100.64.2.9:53");
+                traffic.seal ? udp("10.0.0.7:4000", "100.64.32.7:5000") : udp("10.0.0.7:4000", "100.64.3.8:5000");
             frames_.push_back(frame.payload(size - 14 - 28).to(node.tables->attachments[0].mac).bytes());
         }
     }
@@ -289,8 +289,15 @@ class Driver {
 };
 
 void introduce(Node& node) {
-    node.know(AttachmentId(3), "192.168.9.9", "02:00:00:00:0c:09");
+    node.know(AttachmentId(3), "192.168.9.2", "02:00:00:00:0c:01");
     node.know(AttachmentId(4), "203.0.113.2", kHigashiGateway);
+}
+
+// Both ways lead by gateways, as the plain path's benchmark has it.
+Policy bench_policy() {
+    Policy policy = protected_policy(Family::ipv4);
+    policy.agreement("higashi-hospital", "archive").any();
+    return policy;
 }
 
 struct Costs {
@@ -333,18 +340,17 @@ void add(Report& report, const std::string& name, const Costs& costs, std::optio
 struct Size {
     const char* name;
     std::vector<std::size_t> sizes;
-    std::optional<double> seal, open;  // goals of the whole path
 };
 const std::vector<Size> kSizes = {
-    {"64 B", {64}, 115, 110},
-    {"512 B", {512}, 155, {}},
-    {"1,400 B", {1400}, 265, 245},
-    {"IMIX (7 of 64, 4 of 570, 1 of 1,400)", {64, 570, 64, 570, 64, 64, 1400, 64, 570, 64, 570, 64}, {}, {}},
+    {"64 B", {64}},
+    {"512 B", {512}},
+    {"1,400 B", {1400}},
+    {"IMIX (7 of 64, 4 of 570, 1 of 1,400)", {64, 570, 64, 570, 64, 64, 1400, 64, 570, 64, 570, 64}},
 };
 
 // One SA each way, one worker.
 void whole_path(Report& report, const Options& options) {
-    Node node(protected_policy(Family::ipv4).tables());
+    Node node(bench_policy().tables());
     introduce(node);
     inbound(node, 0);
     expect(node.associations->switch_outbound(kHigashiTunnel, outbound(node, 1), {}).has_value(), "an outbound SA");
@@ -355,17 +361,18 @@ void whole_path(Report& report, const Options& options) {
             const Costs costs = measure(driver, seal, options.runs);
             const double floor = median(costs.bare);
             const bool small = size.sizes[0] == 64 && size.sizes.size() == 1;
-            const std::optional<double> stage_goal = small                   ? std::optional(floor + 20)
-                                                     : size.sizes[0] == 1400 ? std::optional(1.2 * floor)
-                                                                             : std::nullopt;
-            add(report, fmt::format("{} {}", seal ? "seal" : "open", size.name), costs, seal ? size.seal : size.open,
-                stage_goal);
+            const bool large = size.sizes[0] == 1400;
+            using Goal = std::optional<double>;
+            const Goal stage_goal = small ? Goal(floor + 20) : large ? Goal(1.2 * floor) : Goal();
+            // As far above the floor as VAES machines have it: seal 115 over 60 cycles, open 110 over 53.
+            const Goal path_goal = small ? Goal(floor + (seal ? 55 : 57)) : large ? Goal(1.3 * floor) : Goal();
+            add(report, fmt::format("{} {}", seal ? "seal" : "open", size.name), costs, path_goal, stage_goal);
         }
 }
 
 // A tunnel for each of `count` hosts of higashi's, on attachments of their own.
 std::unique_ptr<Tables> many_tunnels(std::uint32_t count) {
-    Policy policy = protected_policy(Family::ipv4);
+    Policy policy = bench_policy();
     policy.house("higashi-hospital").map("10.32.0.0/15", "100.96.0.0/15");
     auto tables = policy.direct_nexthops(false).tables();
     lpm::Fib<Ipv4Address> where(policy.vrfs.size());
@@ -398,7 +405,7 @@ std::unique_ptr<Tables> many_tunnels(std::uint32_t count) {
 void many(Report& report, const Options& options) {
     constexpr std::uint32_t kSas = 100'000, kTunnels = 30'000;
     {
-        Node node(protected_policy(Family::ipv4).tables());
+        Node node(bench_policy().tables());
         introduce(node);
         for (std::uint32_t i = 0; i < kSas; ++i) inbound(node, i, 64);
         const Peer peer(kSas);
@@ -420,7 +427,7 @@ void installs(Report& report, const Options& options) {
     constexpr std::uint32_t kSas = 288'000, kBatch = 4096;
     std::vector<double> rates;
     for (int run = 0; run < std::min(3, options.runs); ++run) {
-        Node node(protected_policy(Family::ipv4).tables());
+        Node node(bench_policy().tables());
         const auto file = std::filesystem::temp_directory_path() / fmt::format("sekisho-bench-{}.ledger", getpid());
         const auto wall = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
         crypto::LedgerOptions ledger_options;
@@ -468,7 +475,7 @@ void two_workers(Report& report, const Options& options) {
             for (int run = 0; run < options.runs; ++run) {
                 double cost[2];
                 for (const std::size_t workers : {1U, 2U}) {
-                    Node node(protected_policy(Family::ipv4).tables(), workers);
+                    Node node(bench_policy().tables(), workers);
                     introduce(node);
                     inbound(node, 0);
                     expect(node.associations->switch_outbound(kHigashiTunnel, outbound(node, 1), {}).has_value(),
@@ -483,9 +490,11 @@ void two_workers(Report& report, const Options& options) {
                             CPU_ZERO(&cpus);
                             CPU_SET(w, &cpus);
                             pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus);
+                            expect(rte_thread_register() == 0, "an lcore number, and so a cache of buffers");
                             Driver driver(node, peer, {seal, size.sizes}, w);
                             start.arrive_and_wait();
                             for (int i = 0; i < 5 * kWalks; ++i) walks[w].push_back(driver.walk());
+                            rte_thread_unregister();
                         });
                     for (std::thread& thread : threads) thread.join();
                     double sum = 0;

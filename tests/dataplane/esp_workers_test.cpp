@@ -1,6 +1,7 @@
 // Several workers and one SA: each opens and seals what comes to it; the SA's window and its numbers are shared.
 //
 // RFC 4303 §3.4.3: each number passes once, whichever worker has it. RFC 4106 §3.1: no two workers use one nonce.
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <set>
@@ -62,8 +63,8 @@ Bytes payload_of(std::uint32_t number) {
     std::memcpy(payload.data(), &number, sizeof number);
     return payload;
 }
-Bytes from_peer(const Policy& policy, const EspKey& key, std::uint32_t number) {
-    const Bytes inner = udp("10.0.0.7:4000", "100.64.2.9:53").payload(payload_of(number)).ip();
+Bytes from_peer(const Policy& policy, const EspKey& key, std::uint32_t number, unsigned port = 4000) {
+    const Bytes inner = udp(at("10.0.0.7", port), "100.64.2.9:53").payload(payload_of(number)).ip();
     return packet(kOuter4.peer, kOuter4.hub, kProtocolEsp, esp(key, number, inner))
         .to(policy.line("higashi-line").mac_address)
         .vlan(30)
@@ -251,6 +252,55 @@ TEST_CASE("workers: where a port has one queue, SAs are spread by their SPIs and
         CHECK(opened == kAll);
         CHECK(openers == 3);
         check_end(workers.stop());
+    }
+    check_buffers();
+}
+
+TEST_CASE("workers: tracked flows inside one SA are each one worker's, opened and handed over by whoever receives them",
+          "[esp][worker][session]") {
+    constexpr std::uint32_t kFlows = 60;
+    Policy policy = two_ports();
+    for (Agreement& agreement : policy.agreements) agreement.tracked();
+    const auto tables = policy.tables();
+    const EspKey in = esp_key(0x1001), out = esp_key(0x2001);
+    Keys keys(2);
+    keys.inbound(in);
+    keys.outbound(out);
+    {
+        RingPort higashi("esptr0", 4096, 2);
+        RingPort center("esptr1", 4096, 2);
+        center.tailroom = crypto::OutboundSa::kTailroom;
+        std::atomic<unsigned> questions{0}, answers{0}, wrong{0};
+        center.seen = [&](std::span<const std::uint8_t> frame) {
+            if (frame.size() > 34 && frame[12] == 0x08 && frame[13] == 0 && frame[23] == kProtocolUdp) ++questions;
+        };
+        higashi.seen = [&](std::span<const std::uint8_t> bytes) {
+            const Bytes frame(bytes.begin(), bytes.end());
+            if (get16(frame, 16) == 0x0806) return;
+            const auto outer = outer_of(frame);
+            outer&& open_esp(out, outer->esp) ? ++answers : ++wrong;
+        };
+        const Ports ports({&higashi, &center});
+        RunningWorkers workers(ports.list(), *tables, {1, 1}, dataplane::HandoverRing::kCapacity, keys.all.get());
+        introduce(higashi, center, workers);
+        std::vector<Bytes> asked, answered;
+        for (std::uint32_t flow = 0; flow < kFlows; ++flow) {
+            asked.push_back(from_peer(policy, in, flow + 1, 1024 + flow));
+            answered.push_back(
+                udp("192.168.9.9:53", at(kHigashiHub4, 1024 + flow)).to(policy.line("center").mac_address).bytes());
+        }
+        center.receive(answered);  // nobody has asked
+        REQUIRE(workers.reaches(
+            [&](const auto& counters) { return dropped(counters.ports[1], DropReason::no_agreement) == kFlows; }));
+        higashi.receive(asked, 1);
+        REQUIRE(workers.reaches([&](const auto&) { return questions == kFlows; }));
+        center.receive(answered);
+        REQUIRE(workers.reaches([&](const auto&) { return answers == kFlows; }));
+        const dataplane::Counters last = workers.stop();
+        check_end(last);
+        CHECK(wrong == 0);
+        CHECK(last.handed_over > kFlows / 4);
+        CHECK(last.handed_over == last.handed_in);
     }
     check_buffers();
 }
