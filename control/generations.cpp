@@ -36,6 +36,7 @@ struct Generations::Transaction {
 struct Generations::Commit {
     std::shared_ptr<Transaction> transaction;
     bool dry_run = false;
+    std::string label;
     Answer<Committed> answer;
 };
 
@@ -79,6 +80,7 @@ Expected<void> Generations::start(std::optional<Document> initial, bool replace)
         Prepared& prepared = std::get<Prepared>(outcome);
         auto restored = std::make_shared<Generation>(*prepared.generation);
         restored->committed = (*saved)->committed;
+        restored->label = (*saved)->label;
         if (auto recorded = parts_.audit.append("restore", {{"generation", restored->number}}, AuditLog::own_peer());
             !recorded)
             return recorded;
@@ -96,7 +98,7 @@ Expected<void> Generations::start(std::optional<Document> initial, bool replace)
                 AuditLog::own_peer());
             !recorded)
             return recorded;
-        if (auto kept = parts_.state.save({generation.number, generation.committed, generation.document.text()}); !kept)
+        if (auto kept = parts_.state.save({generation.number, generation.committed, generation.document.text(), {}}); !kept)
             return kept;
         run(prepared.generation, std::move(prepared.tables));
         return {};
@@ -182,11 +184,13 @@ void Generations::client_gone(ClientId client) {
     }
 }
 
-void Generations::commit(ClientId client, TransactionId id, bool dry_run, Answer<Committed> answer) {
+void Generations::commit(ClientId client, TransactionId id, bool dry_run, std::string label,
+                         Answer<Committed> answer) {
     auto transaction = find(client, id);
     if (!transaction) return answer(refused(transaction.error()));
     (*transaction)->committing = true;
-    waiting_.push_back(std::make_shared<Commit>(Commit{std::move(*transaction), dry_run, std::move(answer)}));
+    waiting_.push_back(std::make_shared<Commit>(
+        Commit{std::move(*transaction), dry_run, std::move(label), std::move(answer)}));
     next_commit();
 }
 
@@ -239,14 +243,18 @@ Outcome<Prepared> Generations::prepare_durably(const Commit& commit, const Names
             record_refusal(no->error);
             return outcome;
         }
-        const Prepared& prepared = std::get<Prepared>(outcome);
+        Prepared& prepared = std::get<Prepared>(outcome);
         if (prepared.diff.empty()) return outcome;
-        const Generation& generation = *prepared.generation;
+        auto labelled = std::make_shared<Generation>(*prepared.generation);
+        labelled->label = commit.label;
+        prepared.generation = labelled;
+        const Generation& generation = *labelled;
         record["rules_version"] = generation.policy->rules_version;
         record["counts"] = json::parse(to_json(prepared.diff, 0)["counts"].dump());
         if (auto recorded = parts_.audit.append("commit", record, transaction.peer); !recorded)
             return refused(recorded.error());
-        if (auto saved = parts_.state.save({generation.number, generation.committed, generation.document.text()});
+        if (auto saved = parts_.state.save(
+                {generation.number, generation.committed, generation.document.text(), generation.label});
             !saved) {
             record_refusal(saved.error());
             return refused(saved.error());
@@ -275,6 +283,11 @@ void Generations::finish(const std::shared_ptr<Commit>& commit, const std::share
         committed.report = prepared.generation->report;
         if (!commit->dry_run) end(transaction.id);
         if (!commit->dry_run && changes) run(prepared.generation, std::move(prepared.tables));
+        if (!commit->dry_run && !changes && !commit->label.empty()) {
+            auto renamed = std::make_shared<Generation>(*running_);
+            renamed->label = commit->label;
+            running_ = std::move(renamed);
+        }
         commit->answer(std::move(committed));
     }
     if (transaction.abandoned) end(transaction.id);

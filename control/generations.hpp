@@ -86,7 +86,8 @@ class Generations {
     void diff(ClientId client, TransactionId transaction, Answer<Compared> answer);
     // On success the transaction has ended, also when nothing changed; after a dry run or a refusal it stands, unless
     // it was a conflict, which nothing in the transaction could mend.
-    void commit(ClientId client, TransactionId transaction, bool dry_run, Answer<Committed> answer);
+    // The generation gets the label; when nothing changed, the one that runs does, until the daemon ends.
+    void commit(ClientId client, TransactionId transaction, bool dry_run, std::string label, Answer<Committed> answer);
     Expected<void> abort(ClientId client, TransactionId transaction);
     // Closes a gate beside the document, an object as the document has them. What it closes is closed when this
     // returns, but for an agreement; the answer comes when it is recorded, and for an agreement when it is compiled.

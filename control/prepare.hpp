@@ -30,6 +30,7 @@ struct Generation {            // immutable once it runs
     Document document;
     std::shared_ptr<const Policy> policy = std::make_shared<const Policy>();
     std::string committed;  // time of the commit, Japan time; "" for generation 0
+    std::string label;      // what its committer calls it; "" if nothing
     std::string compiled;   // of the last compilation, which a date in the policy may have caused
     CompileReport report;
     std::shared_ptr<const GateTargets> gates = std::make_shared<const GateTargets>();

@@ -16,6 +16,7 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::size_t kMaxLabel = 256;                      // bytes of a generation's
 constexpr std::size_t kDiffBytes = std::size_t{512} << 10;  // of one answer
 constexpr std::size_t kMaxNotes = 100;                      // in one answer; likewise warnings
 
@@ -243,8 +244,10 @@ void Service::diff(Call call) {
 void Service::commit(Call call) {
     const TransactionId transaction = call.params.required_number("transaction");
     const bool dry_run = call.params.flag("dry_run");
+    std::string label = call.params.text("label").value_or("");
+    if (label.size() > kMaxLabel) call.params.refuse("label", fmt::format("is longer than {} bytes", kMaxLabel));
     if (auto error = call.params.error()) return answer(call.client, call.id, *error);
-    generations_.commit(call.client, transaction, dry_run,
+    generations_.commit(call.client, transaction, dry_run, std::move(label),
                         later<Outcome<Committed>>(call, [](const Committed& committed) -> Result {
                             return json{{"base", committed.base},
                                         {"generation", committed.generation},

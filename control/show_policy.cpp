@@ -74,6 +74,7 @@ json show_generation(const Generation& generation) {
             {"rules_version", generation.policy->rules_version},
             {"committed", generation.committed.empty() ? json() : json(generation.committed)},
             {"compiled", generation.compiled},
+            {"label", generation.label.empty() ? json() : json(generation.label)},
             {"objects", std::move(objects)},
             {"tables", to_json(generation.report)}};
 }

@@ -111,7 +111,8 @@ Expected<std::optional<StateStore::Saved>> StateStore::load(const std::string& p
         return damaged("its first line does not describe a generation");
     if (header["format"] != kFormat)
         return damaged(fmt::format("its format is {}, this version reads {}", header["format"].dump(), kFormat));
-    Saved saved{header["generation"], header["committed"], bytes->substr(newline + 1)};
+    Saved saved{header["generation"], header["committed"], bytes->substr(newline + 1), {}};
+    if (is("label", json::value_t::string)) saved.label = header["label"];
     if (header["bytes"] != saved.document.size())
         return damaged(
             fmt::format("its document has {} bytes and should have {}", saved.document.size(), header["bytes"].dump()));
@@ -129,11 +130,12 @@ Expected<void> StateStore::save_gates(const Saved& saved) {
 
 Expected<void> StateStore::save(const Saved& saved, const std::string& path) {
     const std::string beside = path + ".new";
-    const json header = {{"format", kFormat},
-                         {"generation", saved.generation},
-                         {"committed", saved.committed},
-                         {"bytes", saved.document.size()},
-                         {"crc32", crc32_of(saved.document)}};
+    json header = {{"format", kFormat},
+                   {"generation", saved.generation},
+                   {"committed", saved.committed},
+                   {"bytes", saved.document.size()},
+                   {"crc32", crc32_of(saved.document)}};
+    if (!saved.label.empty()) header["label"] = saved.label;
     FileDescriptor file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640));
     if (!file) return system_error(beside, "opening");
     if (auto written = write_all(file, header.dump() + "\n", beside); !written) return written;

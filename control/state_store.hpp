@@ -22,6 +22,7 @@ class StateStore {
         std::uint64_t generation = 0;
         std::string committed;  // time of the commit, Japan time
         std::string document;   // JSON text
+        std::string label;      // of the generation; "" if it has none
     };
 
     // Makes the directory (mode 0750; its parent must be there) and takes its lock. Error exists: another daemon has
