@@ -1,5 +1,5 @@
-// Objects put into a transaction, and deleted from it, over the control socket: gathered into batches of a bounded size,
-// a few of which are under way at once.
+// Objects put into a transaction, and deleted from it, over the control socket: gathered into batches of a bounded
+// size, a few of which are under way at once.
 //
 // The daemon judges the objects. sekishoctl stages files with it, the agent what a policy store tells. Blocking; one
 // thread.
