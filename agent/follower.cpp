@@ -216,6 +216,7 @@ Expected<void> Follower::load() {
 
 // What decides about the other items comes first: the nodes' shares, and whether to wait.
 Expected<void> Follower::read_shares() {
+    if (!options_.shared) return {};
     const auto take = [&](const Item& item) { view_.prepare(item, share_); };
     if (auto done = source_.read("nodes/", take); !done) return done;
     return source_.read("hold", take);

@@ -123,12 +123,13 @@ bool Share::take(Kind kind, json& object) const {
             const auto name_of_way = [&](const json& way) {
                 return way.is_object() ? way.value("attachment", json()) : json();
             };
+            const std::size_t all = nexthops->size();
             filter(*nexthops, [&](const json& way) { return own(name_of_way(way)); });
             // What is left here is used, also if elsewhere it would only stand by.
             const auto stands_by = [](const json& way) {
                 return way.is_object() && way.value("backup", json()) == true;
             };
-            if (std::all_of(nexthops->begin(), nexthops->end(), stands_by))
+            if (nexthops->size() < all && std::all_of(nexthops->begin(), nexthops->end(), stands_by))
                 for (json& way : *nexthops) way.erase("backup");
             return !nexthops->empty();
         }
