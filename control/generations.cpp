@@ -98,7 +98,8 @@ Expected<void> Generations::start(std::optional<Document> initial, bool replace)
                 AuditLog::own_peer());
             !recorded)
             return recorded;
-        if (auto kept = parts_.state.save({generation.number, generation.committed, generation.document.text(), {}}); !kept)
+        if (auto kept = parts_.state.save({generation.number, generation.committed, generation.document.text(), {}});
+            !kept)
             return kept;
         run(prepared.generation, std::move(prepared.tables));
         return {};
@@ -184,13 +185,12 @@ void Generations::client_gone(ClientId client) {
     }
 }
 
-void Generations::commit(ClientId client, TransactionId id, bool dry_run, std::string label,
-                         Answer<Committed> answer) {
+void Generations::commit(ClientId client, TransactionId id, bool dry_run, std::string label, Answer<Committed> answer) {
     auto transaction = find(client, id);
     if (!transaction) return answer(refused(transaction.error()));
     (*transaction)->committing = true;
-    waiting_.push_back(std::make_shared<Commit>(
-        Commit{std::move(*transaction), dry_run, std::move(label), std::move(answer)}));
+    waiting_.push_back(
+        std::make_shared<Commit>(Commit{std::move(*transaction), dry_run, std::move(label), std::move(answer)}));
     next_commit();
 }
 

@@ -1,7 +1,9 @@
 // The agent as a program, beside a control side in this process whose node only remembers.
 #pragma once
 
-#include "control/validate.hpp"
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
 #include "tests/agent/etcd_support.hpp"
 #include "tests/control/hub_support.hpp"
 
