@@ -186,8 +186,8 @@ class TestHub {
   public:
     explicit TestHub(const std::string& state_directory = {}, std::optional<Document> initial = {},
                      bool replace = false, const Roles& roles = {}, std::unique_ptr<Compiler> real = {},
-                     ManualKeys manual_keys = ManualKeys::refuse, const SigningKeys& keys = {},
-                     const std::string& signature = {}) {
+                     const SigningKeys& keys = {}, const std::string& signature = {},
+                     ManualKeys manual_keys = ManualKeys::refuse) {
         compiler.real = std::move(real);
         set_log_level(LogLevel::error);
         directory_of_state = state_directory.empty() ? directory / "state" : state_directory;

@@ -69,7 +69,7 @@ class SaHub {
     explicit SaHub(const Draft& draft = protected_draft(), ManualKeys manual_keys = ManualKeys::local_ledger,
                    bool with_ledger = true)
         : prepared(with_ledger ? with_a_ledger() : directory / "state"),
-          hub(prepared, draft.document(), false, {}, real_compiler(), manual_keys),
+          hub(prepared, draft.document(), false, {}, real_compiler(), {}, {}, manual_keys),
           asker(hub) {
         REQUIRE(hub.started);
         // The ledger opens beside.
