@@ -146,10 +146,10 @@ int run(int argc, char** argv) {
     applies->add_option("file", file, "the policy file, - for standard input")->required();
     ApplyOptions how;
     applies->add_flag("--dry-run", how.dry_run, "validate, compile and compare, but change nothing");
-    auto* within =
-        applies
-            ->add_option("--confirm", how.confirm, "roll it back by itself after so many seconds, unless it is confirmed")
-            ->check(CLI::Range(1U, 86400U));
+    auto* within = applies
+                       ->add_option("--confirm", how.confirm,
+                                    "roll it back by itself after so many seconds, unless it is confirmed")
+                       ->check(CLI::Range(1U, 86400U));
     applies->add_option("--at", how.at, "when it comes into force, Japan time: 2026-04-01 or 2026-04-01T09:00:00+09:00")
         ->excludes(within);
     applies->add_option("--signature", how.signature, "the file with the document's signature, as sign prints it");
@@ -158,10 +158,10 @@ int run(int argc, char** argv) {
     auto* shows = app.add_subcommand("show", "the running generation, the policy's objects, what the node counts");
     shows->add_option("what", what, "what to show")
         ->required()
-        ->check(CLI::IsMember({"generation", "operators", "attachments", "tunnels", "institutions", "translations",
-                               "agreements", "routes",    "gates",       "ports",   "counters",     "drops",
-                               "stages",     "workers",   "neighbours",  "taps",    "tables",       "policy",
-                               "sa",         "ledger",    "compliance", "generations", "schedule"}));
+        ->check(CLI::IsMember({"generation", "operators", "attachments", "tunnels",     "institutions", "translations",
+                               "agreements", "routes",    "gates",       "ports",       "counters",     "drops",
+                               "stages",     "workers",   "neighbours",  "taps",        "tables",       "policy",
+                               "sa",         "ledger",    "compliance",  "generations", "schedule"}));
     auto* all_flag = shows->add_flag("--all", all, "drops: the reasons that never happened, too");
     shows->add_option("--tunnel", tunnel, "sa: those of this tunnel only");
     shows->callback([&, all_flag] {

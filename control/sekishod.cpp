@@ -136,8 +136,13 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
          [&compiler](const Policy& policy, std::uint64_t number, WallTime now, const NamesByHand& closed_agreements) {
              return compiler.compile(policy, number, now, closed_agreements);
          },
-         [&node](std::unique_ptr<dataplane::Tables> tables) { (*node)->publish(std::move(tables)); }, **state, **audit,
-         events, options.signing_keys, {}, [&sas](const Generation& generation) { sas->settle(generation); }});
+         [&node](std::unique_ptr<dataplane::Tables> tables) { (*node)->publish(std::move(tables)); },
+         **state,
+         **audit,
+         events,
+         options.signing_keys,
+         {},
+         [&sas](const Generation& generation) { sas->settle(generation); }});
     if (!generations) return generations.error();
     auto made = Sas::make({**loop, (*engine)->associations(), ledger, (*generations)->recorder(), events});
     if (!made) return made.error();

@@ -202,8 +202,7 @@ class TestHub {
                  return compiler.compile(policy, number, now, closed);
              },
              [this](std::unique_ptr<dataplane::Tables> tables) { node.publish(std::move(tables)); }, *state, *audit,
-             events, keys,
-             [this] { return std::chrono::system_clock::now() + std::chrono::seconds(ahead.load()); },
+             events, keys, [this] { return std::chrono::system_clock::now() + std::chrono::seconds(ahead.load()); },
              [this](const Generation& generation) { sas->settle(generation); }}));
         associations = std::move(
             *dataplane::Associations::make(crypto::EngineKind::openssl, 1, [](std::shared_ptr<const void>) {}));
