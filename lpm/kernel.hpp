@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "lpm/lookup.hpp"
 #include "net/prefetch.hpp"
@@ -65,7 +66,7 @@ class Walk {
     template <class HeadOf>
     [[gnu::always_inline]] void through_wide(const HeadOf& head_of) noexcept {
         for (std::size_t i = 0; i < count_; ++i) {
-            at_[i] = at_unit(head_of(i).root) + (first_bits(keys_[i]) >> (64 - kWideBits)) * sizeof(WideWord);
+            at_[i] = word_of(i, head_of(i));
             prefetch(at_[i]);
         }
         std::uint32_t whole[kMost];  // the value of a word without a run
@@ -73,7 +74,7 @@ class Walk {
             const auto word = load_slot<WideWord>(at_[i]);
             const std::uint64_t bits = first_bits(keys_[i]);
             const auto bitmap = static_cast<std::uint32_t>(word);
-            const auto slot = static_cast<unsigned>(bits >> (64 - kWideBits - kWideGroupBits));
+            const auto slot = static_cast<unsigned>(bits >> (64 - kSlotsEnd));
             const auto upper = whole[i] = static_cast<std::uint32_t>(word >> 32);
             const std::size_t rank = Isa::bits_set(bitmap << (~slot % (1U << kWideGroupBits)));
             const std::byte* const in_run = at_unit(upper) + rank * sizeof(Value) - sizeof(Value);
@@ -84,10 +85,8 @@ class Walk {
         }
         std::size_t waiting = 0;
         for (std::size_t i = 0; i < count_; ++i) {
-            Value value;
-            std::memcpy(&value, at_[i], sizeof value);
-            position_[i] = kWidePosition;
-            settle(i, value, waiting);
+            if constexpr (kIpv4) position_[i] = kWidePosition;
+            settle(i, load_slot<Value>(at_[i]), waiting);
         }
         descend(waiting);
     }
@@ -95,6 +94,26 @@ class Walk {
   private:
     // Addresses by index; room for one more than there are: a push that is not kept still writes.
     using List = std::uint16_t[kMost + 1];
+
+    static constexpr bool kIpv4 = std::is_same_v<Key, Key4>;
+    static constexpr unsigned kSlotsEnd = kIpv4 ? kWidePosition : kGroupPosition;  // of the bits that choose a slot
+
+    // The word of a wide root that decides address i.
+    [[gnu::always_inline]] const std::byte* word_of(std::size_t i, const TableHead& head) noexcept {
+        const std::uint64_t bits = first_bits(keys_[i]);
+        if constexpr (kIpv4) {
+            return at_unit(head.root) + (bits >> (64 - kWideBits)) * sizeof(WideWord);
+        } else {
+            const std::uint64_t slot = std::min((bits - head.first) >> head.shift, std::uint64_t{1} << head.bits);
+            const std::byte* const in_top = at_unit(head.root) + slot * sizeof(WideWord);
+            const auto word = load_slot<WideWord>(in_top);
+            const auto grouped = static_cast<std::uint32_t>(word);  // 0 or 1
+            position_[i] = kTopPosition + grouped * (kGroupPosition - kTopPosition);
+            const std::byte* const in_group = at_unit(static_cast<std::uint32_t>(word >> 32)) +
+                                              (bits << kTopPosition >> (64 - kGroupBits)) * sizeof(WideWord);
+            return in_top + ((in_group - in_top) & -static_cast<std::ptrdiff_t>(grouped));
+        }
+    }
 
     const std::byte* at_unit(std::uint32_t unit) const noexcept { return base_ + std::size_t{unit} * kUnitBytes; }
 
