@@ -220,6 +220,8 @@ TableHead Builder::wide_root(Cuts cuts) {
     TableHead head;
     head.wide = 1;
     head.bits = kWideBits;
+    head.shift = 64 - kWideBits;
+    head.position = kWidePosition;
     const Block block = allocate(kWideWords * sizeof(WideWord));
     if (failed_) return head;
     head.root = block.unit;
