@@ -66,6 +66,7 @@ int close_gate(const Options& options, nlohmann::json gate);
 int open_gate(const Options& options, const std::string& id);
 int follow_events(const Options& options, const std::vector<std::string>& kinds, std::size_t count);
 int whoami(const Options& options);
+int fleet(const Options& options, const std::string& config);
 int print_schema();
 int print_version(const Options& options);
 int wait_ready(const Options& options, double seconds);
