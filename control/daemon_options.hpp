@@ -26,7 +26,8 @@ struct DaemonOptions {
     bool policy_replace = false;   // it takes the place of what the state directory holds
     SigningKeys signing_keys;      // whose signatures a document needs
     std::size_t keep = StateStore::kKeep;  // generations before the running one
-    bool check = false;           // only say what is missing
+    bool check = false;            // only say what is missing
+    bool confinement = true;       // control/confinement.hpp
     LogLevel log_level = LogLevel::info;
 };
 
