@@ -139,6 +139,10 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
     app.add_option("--buffers", options.engine.buffers, "packet buffers in all")
         ->check(CLI::Range(1024U, 16777216U))
         ->capture_default_str();
+    app.add_option("--sessions", options.engine.sessions.ipv4,
+                   "IPv4 sessions of tracked agreements that a worker may keep, and a quarter as many of IPv6")
+        ->check(CLI::Range(1024U, 16777216U))
+        ->capture_default_str();
     app.add_option("--file-prefix", options.engine.file_prefix, "DPDK's run-time directory: one for each daemon")
         ->capture_default_str();
     std::string idle = "sleep";
@@ -186,6 +190,7 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
     options.confinement = !unconfined;
     if (no_huge) options.engine.hugepages = false;
     options.engine.idle = idle == "poll" ? dataplane::Idle::poll : dataplane::Idle::sleep;
+    options.engine.sessions.ipv6 = options.engine.sessions.ipv4 / 4;
     options.log_level = log_level_named(level).value_or(LogLevel::info);
     return {std::move(options), 0};
 }
