@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "control/build_version.hpp"
+#include "control/confinement.hpp"
 #include "control/daemon_options.hpp"
 #include "control/engine_node.hpp"
 #include "control/service.hpp"
@@ -134,6 +135,14 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
         (*loop)->stop();
     });
     if (!watched) return watched;
+    if (options.confinement) {
+        std::vector<std::string> devargs;
+        for (const dataplane::PortSpec& port : options.engine.ports) devargs.push_back(port.devargs);
+        if (auto confined = confine(confinement_for(devargs)); !confined)
+            return confined.error().at("confinement (--no-confinement does without)");
+    } else {
+        log(LogLevel::warning, "not confined: all capabilities and system calls are kept");
+    }
     fmt::print("ready: generation {}, {} ports\n", (*generations)->running()->number, options.engine.ports.size());
     std::fflush(stdout);
     (*loop)->run();
