@@ -161,6 +161,9 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
            "machine is put back to an earlier day")
         ->check(CLI::IsMember({"refuse", "local_ledger", "witness"}))
         ->capture_default_str();
+    bool unconfined = false;
+    app.add_flag("--no-confinement", unconfined,
+                 "keep all capabilities and system calls: to look for a fault, not to run a hub");
     app.add_flag("--check", options.check, "only say in words what is missing; exit code 1 if something is");
 
     try {
@@ -194,6 +197,7 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
     }
     for (std::size_t i = 0; i < kManualKeys.size(); ++i)
         if (kManualKeys[i] == manual) options.manual_keys = static_cast<ManualKeys>(i);
+    options.confinement = !unconfined;
     if (no_huge) options.engine.hugepages = false;
     options.engine.idle = idle == "poll" ? dataplane::Idle::poll : dataplane::Idle::sleep;
     options.engine.sessions.ipv6 = options.engine.sessions.ipv4 / 4;

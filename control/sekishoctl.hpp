@@ -84,6 +84,7 @@ int name_sas(const Options& options, const std::string& method, const nlohmann::
 int new_ledger(const Options& options);
 int follow_events(const Options& options, const std::vector<std::string>& kinds, std::size_t count);
 int whoami(const Options& options);
+int fleet(const Options& options, const std::string& config);
 int print_schema();
 // Without a daemon: documents' hashes and signatures, audit logs.
 int print_hash(const Options& options, const std::string& file, bool statement, bool canonical);

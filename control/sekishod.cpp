@@ -9,12 +9,14 @@
 #include <fstream>
 #include <iterator>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
 
 #include "control/build_version.hpp"
+#include "control/confinement.hpp"
 #include "control/daemon_options.hpp"
 #include "control/engine_node.hpp"
 #include "control/service.hpp"
@@ -119,6 +121,10 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
     if (!loop) return loop.error();
     Events events;
 
+    // Keys lie in locked memory, of which a confined daemon has no more than this lets it.
+    const rlimit all{RLIM_INFINITY, RLIM_INFINITY};
+    if (::setrlimit(RLIMIT_MEMLOCK, &all) != 0)
+        log(LogLevel::warning, "memory for keys is limited: RLIMIT_MEMLOCK cannot be raised");
     auto engine = dataplane::Engine::start(options.engine);
     if (!engine) return engine.error();
     log(LogLevel::info,
@@ -161,6 +167,14 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
         (*loop)->stop();
     });
     if (!watched) return watched;
+    if (options.confinement) {
+        std::vector<std::string> devargs;
+        for (const dataplane::PortSpec& port : options.engine.ports) devargs.push_back(port.devargs);
+        if (auto confined = confine(confinement_for(devargs)); !confined)
+            return confined.error().at("confinement (--no-confinement does without)");
+    } else {
+        log(LogLevel::warning, "not confined: all capabilities and system calls are kept");
+    }
     fmt::print("ready: generation {}, {} ports\n", (*generations)->running()->number, options.engine.ports.size());
     std::fflush(stdout);
     (*loop)->run();

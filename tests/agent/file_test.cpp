@@ -180,3 +180,19 @@ TEST_CASE("file: the command line says what is wrong with it", "[agent][file]") 
     refuses({"import", "/no/where", "--etcd", "http://127.0.0.1:1"}, "/no/where");
     CHECK(run(path_from("SEKISHO_AGENT"), {"fleet", "--etcd", "http://127.0.0.1:1"}).exit_code == 3);
 }
+
+TEST_CASE("fleet: sekishoctl leaves it to the agent, and passes on what the agent says", "[agent][file]") {
+    TemporaryDirectory directory;
+    write_file(directory / "agent.toml", "etcd = \"http://127.0.0.1:1\"\n");
+    // Beside each other, as they are installed.
+    std::filesystem::copy(path_from("SEKISHOCTL"), directory / "sekishoctl");
+    const Ran alone = run(directory / "sekishoctl", {"fleet", "--config", directory / "none.toml"});
+    CHECK(alone.exit_code != 0);
+    std::filesystem::create_symlink(path_from("SEKISHO_AGENT"), directory / "sekisho-agent");
+    const Ran wrong = run(directory / "sekishoctl", {"fleet", "--config", directory / "none.toml"});
+    CHECK(wrong.exit_code == 2);
+    CHECK(wrong.err.find("sekisho-agent: --config") != std::string::npos);
+    const Ran asked = run(directory / "sekishoctl", {"fleet", "--config", directory / "agent.toml"});
+    CHECK(asked.exit_code == 3);
+    CHECK(asked.err.find("127.0.0.1:1") != std::string::npos);
+}
