@@ -14,7 +14,7 @@ source "$(dirname "$0")/support.sh"
 /usr/bin/python3 -c 'import scapy.layers.ipsec' 2>/dev/null || skip "there is no scapy"
 
 kita=sk-e$$-kita minami=sk-e$$-minami
-daemon= peer= dump=
+daemon='' peer='' dump=''
 
 end() { [ -z "$1" ] || { kill "$1" 2>/dev/null || true; wait "$1" 2>/dev/null || true; }; }
 clean_up() {
@@ -134,7 +134,7 @@ check "a pair of SAs is installed" ctl sa install "$work/first.json"
 echo "== Traffic"
 check "ping through the tunnel" in_kita ping -c 3 -i 0.2 -W 2 -p 5ec2e75ec2e7 100.65.1.10
 check "ping through the tunnel, IPv6" in_kita ping -c 3 -i 0.2 -W 2 -p 5ec2e75ec2e7 2001:db8:8002:1::10
-check "as long as the tunnel carries, and DF" in_kita ping -c 2 -i 0.2 -W 2 -M do -s 1418 100.65.1.10
+check "as long as the tunnel carries, and DF" in_kita ping -c 2 -i 0.2 -W 2 -s 1418 -M "do" 100.65.1.10
 check "both SAs count what they carried" \
     sh -c "'$build/control/sekishoctl' --socket '$socket' --json show sa | jq -e '[.items[].packets] | all(. >= 8)'"
 
