@@ -9,6 +9,7 @@
 
 #include "control/interner.hpp"
 #include "control/place.hpp"
+#include "control/tunnels.hpp"
 
 namespace sekisho::control {
 namespace {
@@ -17,30 +18,49 @@ using dataplane::Tables;
 
 constexpr std::uint16_t kMaxVlan = 4094;  // IEEE 802.1Q: 4095 is reserved
 
-Expected<dataplane::Attachment> attachment_of(const Attachment& told, const Numbers& numbers, const InForce& in_force,
-                                              const std::string& name, const NodePorts& ports) {
-    if (told.protection != Protection::none || told.underlay)
-        return Error{ErrorCode::unsupported, "protection by ESP does not work in this version"};
+// The attachment that has the port by which its packets come and leave: itself, or its tunnel's underlay.
+Expected<const Attachment*> line_of(const Policy& policy, const Attachment& told) {
+    if ((told.protection == Protection::esp) != told.is_tunnel())
+        return Error{ErrorCode::invalid, "protection esp goes with a tunnel, and a tunnel with it"};
+    if (!told.is_tunnel()) return &told;
+    const auto tunnel = policy.tunnels.find(told.tunnel);
+    if (tunnel == policy.tunnels.end()) return Error{ErrorCode::not_found, "no tunnel " + in_quotes(told.tunnel)};
+    const Attachment* const underlay = underlay_of(policy, tunnel->second);
+    if (underlay == nullptr || !underlay->underlay || underlay->is_tunnel())
+        return Error{ErrorCode::invalid, fmt::format("{}: {} is no underlay", place_of("tunnels", tunnel->first),
+                                                     in_quotes(tunnel->second.underlay))};
+    return underlay;
+}
+
+Expected<dataplane::Attachment> attachment_of(const Policy& policy, const Attachment& told, const Numbers& numbers,
+                                              const InForce& in_force, const std::string& name,
+                                              const NodePorts& ports) {
+    const auto line = line_of(policy, told);
+    if (!line) return line.error();
+    const auto tunnel = tunnel_number(numbers, told.tunnel);
+    if (!tunnel) return tunnel.error();
     const auto owner = numbers.operators.number_of(told.operator_id);
     if (!owner) return owner.error();
-    const auto port = ports.find ? ports.find(told.port) : std::nullopt;
+    const auto port = ports.find ? ports.find((*line)->port) : std::nullopt;
     if (!port || port->index() >= ports.count)
-        return Error{ErrorCode::not_found, "this node has no port " + in_quotes(told.port)};
+        return Error{ErrorCode::not_found, "this node has no port " + in_quotes((*line)->port)};
     if (ports.mtu && told.mtu > ports.mtu(*port))
         return Error{ErrorCode::limit, fmt::format("MTU {}: its port {} carries {} bytes", told.mtu,
-                                                   in_quotes(told.port), ports.mtu(*port))};
+                                                   in_quotes((*line)->port), ports.mtu(*port))};
     if (told.vlan > kMaxVlan)
         return Error{ErrorCode::invalid, fmt::format("VLAN {}: must be 0 (untagged) to {}", told.vlan, kMaxVlan)};
 
     dataplane::Attachment result;
     result.port = *port;
     result.vlan = VlanId(told.vlan);
+    result.tunnel = *tunnel;
+    result.underlay = told.underlay;
     result.vrf = VrfId(static_cast<VrfId::Value>(*owner));
     result.owner = OperatorId(static_cast<OperatorId::Value>(*owner));
     result.open = !in_force.closed_attachments.contains(name);
     result.serves_ipv4 = told.serves(Family::ipv4);
     result.serves_ipv6 = told.serves(Family::ipv6);
-    result.mtu = told.mtu;
+    result.mtu = mtu_of(policy, told);
     result.reachable_time = told.reachable_time;
     result.mac = told.mac;
     if (result.serves_ipv4) {
@@ -49,7 +69,7 @@ Expected<dataplane::Attachment> attachment_of(const Attachment& told, const Numb
         result.subnet4 = told.subnet4;
     }
     if (result.serves_ipv6) {
-        if (!told.link_local.is_link_local())
+        if (!told.is_tunnel() && !told.link_local.is_link_local())
             return Error{ErrorCode::invalid, "it serves IPv6 and has no link-local address"};
         result.link_local = told.link_local;
         if (told.ipv6) {
@@ -60,7 +80,37 @@ Expected<dataplane::Attachment> attachment_of(const Attachment& told, const Numb
     return result;
 }
 
+// The way to a peer, and that it leaves by underlays alone.
+template <class Address>
+Expected<NexthopId> way_to_peer(const RoutesOfVrf<Address>& routes, VrfId vrf, const Address& peer, const Ways& ways,
+                                const Tables& tables) {
+    const NexthopId way = way_to(routes, vrf, peer);
+    if (way == dataplane::kNoNexthop) return way;
+    const auto check = [&](const dataplane::Nexthop& nexthop) -> Expected<void> {
+        if (nexthop.kind == dataplane::Nexthop::Kind::blackhole) return {};
+        if (tables.attachments[nexthop.attachment.index()].underlay) return {};
+        return Error{ErrorCode::invalid,
+                     "the way to its peer " + peer.text() + " leaves by an attachment that is no underlay"};
+    };
+    const dataplane::Nexthop& nexthop = ways.nexthops[way.index()];
+    if (nexthop.kind != dataplane::Nexthop::Kind::group) {
+        if (auto fine = check(nexthop); !fine) return fine.error();
+        return way;
+    }
+    const dataplane::NexthopGroup& group = ways.groups[nexthop.group];
+    for (std::size_t m = 0; m < group.size(); ++m)
+        if (auto fine = check(ways.nexthops[group.member(m).nexthop.index()]); !fine) return fine.error();
+    return way;
+}
+
 }  // namespace
+
+Expected<TunnelId> tunnel_number(const Numbers& numbers, std::string_view name) {
+    if (name.empty()) return TunnelId();
+    const auto number = numbers.tunnels.number_of(name);
+    if (!number) return number.error();
+    return TunnelId(*number + 1);
+}
 
 Expected<void> place_attachments(const Policy& policy, const Numbers& numbers, const InForce& in_force,
                                  const NodePorts& ports, Tables& tables) {
@@ -71,16 +121,53 @@ Expected<void> place_attachments(const Policy& policy, const Numbers& numbers, c
     std::size_t i = 0;
     for (const auto& [name, told] : policy.attachments) {
         const std::uint32_t number = numbers.attachments[i++];
-        auto attachment = attachment_of(told, numbers, in_force, name, ports);
+        auto attachment = attachment_of(policy, told, numbers, in_force, name, ports);
         if (!attachment) return attachment.error().at(place_of("attachments", name));
+        tables.attachments[number] = *attachment;
+        if (told.is_tunnel()) continue;
         std::uint16_t& place = tables.attachment_of[attachment->port.index()][attachment->vlan.index()];
         if (place != Tables::kNoAttachment)
             return Error{ErrorCode::invalid,
                          fmt::format("{} and {} both have port {}, VLAN {}", place_of("attachments", names[place]),
                                      in_quotes(name), in_quotes(told.port), told.vlan)};
         place = static_cast<std::uint16_t>(number);
-        tables.attachments[number] = *attachment;
     }
+    return {};
+}
+
+Expected<void> place_tunnels(const Policy& policy, const Numbers& numbers, const Ways& ways, Tables& tables) {
+    tables.tunnels.resize(numbers.tunnels.size() + 1);
+    std::size_t i = 0;
+    for (const auto& [name, told] : policy.tunnels) {
+        const std::uint32_t number = numbers.tunnels[i++] + 1;
+        const std::string place = place_of("tunnels", name);
+        const auto underlay = numbers.attachments.number_of(told.underlay);
+        if (!underlay) return underlay.error().at(place);
+        const auto local = local_end_of(policy, told);
+        if (!local) return Error{ErrorCode::invalid, "its underlay has no address of its peer's family"}.at(place);
+        dataplane::Tunnel& tunnel = tables.tunnels[number];
+        tunnel.underlay = AttachmentId(static_cast<AttachmentId::Value>(*underlay));
+        tunnel.local = *local;
+        tunnel.peer = told.peer;
+        const VrfId vrf = tables.attachments[*underlay].vrf;
+        const auto way = told.peer.is_ipv4() ? way_to_peer(ways.ipv4, vrf, told.peer.ipv4(), ways, tables)
+                                             : way_to_peer(ways.ipv6, vrf, told.peer.ipv6(), ways, tables);
+        if (!way) return way.error().at(place);
+        tunnel.way = *way;
+    }
+    for (std::size_t id = 0; id < tables.attachments.size(); ++id) {
+        const TunnelId number = tables.attachments[id].tunnel;
+        if (number == TunnelId()) continue;
+        dataplane::Tunnel& tunnel = tables.tunnels[number.index()];
+        if (tunnel.exists)
+            return Error{ErrorCode::invalid, "two attachments have it as their path"}.at(
+                place_of("tunnels", numbers.tunnels.names()[number.index() - 1]));
+        tunnel.exists = true;
+        tunnel.attachment = AttachmentId(static_cast<AttachmentId::Value>(id));
+    }
+    for (const auto& [name, told] : policy.tunnels)
+        if (!tables.tunnels[tunnel_number(numbers, name)->index()].exists)
+            return Error{ErrorCode::invalid, "no attachment has it as its path"}.at(place_of("tunnels", name));
     return {};
 }
 

@@ -1,12 +1,13 @@
 // Attachments as workers see them: by number, by (port, VLAN), and in the sets that institutions may use.
 //
 // It puts the policy's attachments onto the ports of this node. Connected routes are control/ways' business, and so is
-// everything that an address leads to. Compiler thread only.
+// everything that an address leads to, but for tunnels' peers. Compiler thread only.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <vector>
 
@@ -14,15 +15,25 @@
 #include "control/in_force.hpp"
 #include "control/numbering.hpp"
 #include "control/policy.hpp"
+#include "control/ways.hpp"
 #include "dataplane/tables.hpp"
 #include "net/expected.hpp"
 
 namespace sekisho::control {
 
-// Fills attachments and attachment_of. Errors name the attachment: no such operator or port, a VLAN that is none or is
-// taken, no address of a family that it serves, what this version cannot do.
+// The number of a tunnel by its name; none for "". Error not_found.
+Expected<TunnelId> tunnel_number(const Numbers& numbers, std::string_view name);
+
+// Fills attachments and attachment_of; those of tunnels are on their underlay's port, and on no VLAN of it. Errors name
+// the attachment: no such operator or port, a VLAN that is none or is taken, no address of a family that it serves,
+// what this version cannot do.
 Expected<void> place_attachments(const Policy& policy, const Numbers& numbers, const InForce& in_force,
                                  const NodePorts& ports, dataplane::Tables& tables);
+
+// Fills tunnels; after place_attachments(), with the ways and nexthops that go with them. Errors name the tunnel: an
+// underlay that is none, or has no address for the hub's end, no attachment or two, a way that leaves by something
+// else.
+Expected<void> place_tunnels(const Policy& policy, const Numbers& numbers, const Ways& ways, dataplane::Tables& tables);
 
 // The number of every TAP that was ever asked for: by attachment, network namespace and interface.
 using TapNumbers = std::map<std::tuple<std::string, std::string, std::string>, TapId>;

@@ -85,6 +85,7 @@ struct Compiler::State {
           limits(possible(node_limits)),
           operators("operator", limits.operators),
           attachments("attachment", limits.attachments),
+          tunnels("tunnel", limits.attachments),
           institutions("institution", limits.institutions),
           ipv4(limits.operators),
           ipv6(limits.operators) {}
@@ -94,14 +95,18 @@ struct Compiler::State {
         if (!operator_plan) return operator_plan.error();
         auto attachment_plan = attachments.plan(names_of(policy.attachments));
         if (!attachment_plan) return attachment_plan.error();
+        auto tunnel_plan = tunnels.plan(names_of(policy.tunnels));
+        if (!tunnel_plan) return tunnel_plan.error();
         auto institution_plan = institutions.plan(names_of(policy.institutions));
         if (!institution_plan) return institution_plan.error();
-        return Numbers{std::move(*operator_plan), std::move(*attachment_plan), std::move(*institution_plan)};
+        return Numbers{std::move(*operator_plan), std::move(*attachment_plan), std::move(*tunnel_plan),
+                       std::move(*institution_plan)};
     }
 
     void adopt(const Numbers& numbers) {
         adopt(operators, numbers.operators, operator_names);
         adopt(attachments, numbers.attachments, attachment_names);
+        adopt(tunnels, numbers.tunnels, tunnel_names);
         adopt(institutions, numbers.institutions, institution_names);
     }
     void adopt(Numbering& numbering, const Numbering::Plan& plan, std::shared_ptr<const Names>& names) {
@@ -124,6 +129,7 @@ struct Compiler::State {
     const CompileLimits limits;
     Numbering operators;
     Numbering attachments;
+    Numbering tunnels;
     Numbering institutions;
     Lookups<Ipv4Address> ipv4;
     Lookups<Ipv6Address> ipv6;
@@ -135,6 +141,7 @@ struct Compiler::State {
     mutable std::mutex names_mutex;
     std::shared_ptr<const Names> operator_names = std::make_shared<const Names>();
     std::shared_ptr<const Names> attachment_names = operator_names;
+    std::shared_ptr<const Names> tunnel_names = operator_names;  // by TunnelId less one
     std::shared_ptr<const Names> institution_names = operator_names;
 };
 
@@ -196,6 +203,7 @@ Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generat
     // 4. Ways, and the rows of the three kinds of table.
     auto ways = ways_of(policy, *numbers, state_->nexthops);
     if (!ways) return ways.error();
+    if (auto placed = place_tunnels(policy, *numbers, *ways, tables); !placed) return placed.error();
     const auto nexthops4 = nexthops_of(*leaves4, ways->ipv4, ways->nexthops);
     const auto nexthops6 = nexthops_of(*leaves6, ways->ipv6, ways->nexthops);
     auto plan4 = state_->ipv4.plan(*leaves4, nexthops4, *attachment_sets, *cells, std::move(ways->ipv4));
@@ -243,6 +251,9 @@ std::string Compiler::attachment_name(AttachmentId id) const {
 }
 std::string Compiler::institution_name(InstitutionId id) const {
     return state_->name(state_->institution_names, id.index());
+}
+std::string Compiler::tunnel_name(TunnelId id) const {
+    return id == TunnelId() ? std::string() : state_->name(state_->tunnel_names, id.index() - 1);
 }
 std::string Compiler::vrf_name(VrfId id) const {
     return state_->name(state_->operator_names, id.index());

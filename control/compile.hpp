@@ -33,7 +33,7 @@ struct NodePorts {
 // How many of each a generation may have; numbers of names that left count until they are given again.
 struct CompileLimits {
     std::size_t operators = 256;      // at most 65,535
-    std::size_t attachments = 1'024;  // at most 32,768
+    std::size_t attachments = 8'192;  // at most 32,768; as many tunnels
     std::size_t institutions = 524'288;
     std::size_t matrix_bytes = 8 << 20;  // matrices, their column maps and permissions together
 };
@@ -72,6 +72,7 @@ class Compiler {
     std::string operator_name(OperatorId id) const;
     std::string attachment_name(AttachmentId id) const;
     std::string institution_name(InstitutionId id) const;
+    std::string tunnel_name(TunnelId id) const;
     std::string vrf_name(VrfId id) const;
     std::optional<AttachmentId> attachment_id(std::string_view name) const;
 

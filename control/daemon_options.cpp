@@ -153,6 +153,14 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
     app.add_option("--log-level", level, "how much the log says")
         ->check(CLI::IsMember({"error", "warning", "info", "debug"}))
         ->capture_default_str();
+    std::string manual = std::string(name_of(options.manual_keys));
+    app.add_option(
+           "--manual-keys", manual,
+           "whether SAs may have keys that no IKE daemon made: refuse; witness: when somebody outside this node "
+           "remembers its nonce ledger; local_ledger: on this node's word alone, which does not notice when the whole "
+           "machine is put back to an earlier day")
+        ->check(CLI::IsMember({"refuse", "local_ledger", "witness"}))
+        ->capture_default_str();
     bool unconfined = false;
     app.add_flag("--no-confinement", unconfined,
                  "keep all capabilities and system calls: to look for a fault, not to run a hub");
@@ -187,6 +195,8 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
         fmt::print(stderr, "sekishod: {}{}\nRun with --help for more information.\n", place, error.what());
         return {std::nullopt, 2};
     }
+    for (std::size_t i = 0; i < kManualKeys.size(); ++i)
+        if (kManualKeys[i] == manual) options.manual_keys = static_cast<ManualKeys>(i);
     options.confinement = !unconfined;
     if (no_huge) options.engine.hugepages = false;
     options.engine.idle = idle == "poll" ? dataplane::Idle::poll : dataplane::Idle::sleep;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "control/ledger_thread.hpp"
 #include "control/log.hpp"
 #include "control/roles.hpp"
 #include "control/signature.hpp"
@@ -26,6 +27,7 @@ struct DaemonOptions {
     bool policy_replace = false;           // it takes the place of what the state directory holds
     SigningKeys signing_keys;              // whose signatures a document needs
     std::size_t keep = StateStore::kKeep;  // generations before the running one
+    ManualKeys manual_keys = ManualKeys::refuse;
     bool check = false;                    // only say what is missing
     bool confinement = true;               // control/confinement.hpp
     LogLevel log_level = LogLevel::info;

@@ -8,6 +8,7 @@
 
 #include "control/place.hpp"
 #include "control/policy_reader.hpp"
+#include "control/tunnels.hpp"
 
 namespace sekisho::control {
 
@@ -59,6 +60,17 @@ void note_of(const Object& object, std::vector<std::string>& notes) {
                         "protocol but TCP and ICMP");
 }
 
+// SAs are no part of the document, and some changes of it end them.
+void note_of_sas(const Object& before, const Object* after, std::vector<std::string>& notes) {
+    const auto* const old = std::get_if<Tunnel>(&before.value);
+    if (old == nullptr) return;
+    const auto* const fresh = after == nullptr ? nullptr : std::get_if<Tunnel>(&after->value);
+    if (fresh == nullptr)
+        notes.push_back(place_of("tunnels", old->id) + ": its SAs end with it");
+    else if (agreed_of(*old) != agreed_of(*fresh))
+        notes.push_back(place_of("tunnels", old->id) + ": its SAs end with this change; new ones must be installed");
+}
+
 char sign_of(ObjectChange::What what) {
     return what == ObjectChange::What::added ? '+' : what == ObjectChange::What::removed ? '-' : '~';
 }
@@ -95,6 +107,7 @@ DocumentDiff diff(const Document& before, const Document& after) {
                     result.changes.push_back(std::move(change));
                 }
                 if (fresh != nullptr) note_of(*fresh, result.notes);
+                if (old != nullptr) note_of_sas(*old, fresh.get(), result.notes);
             });
     }
     return result;

@@ -244,6 +244,7 @@ Policy policy_of(const Document& document) {
     }
     fill(Kind::operators, policy.operators);
     fill(Kind::attachments, policy.attachments);
+    fill(Kind::tunnels, policy.tunnels);
     fill(Kind::institutions, policy.institutions);
     fill(Kind::translations, policy.translations);
     fill(Kind::agreements, policy.agreements);

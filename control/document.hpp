@@ -26,12 +26,22 @@
 namespace sekisho::control {
 
 // The kinds, in the document's order; the names are the document's keys. `hub` is one object, the others are arrays.
-enum class Kind : std::uint8_t { hub, operators, attachments, institutions, translations, agreements, routes, gates };
-inline constexpr std::array<std::string_view, 8> kKindNames = {
-    "hub", "operators", "attachments", "institutions", "translations", "agreements", "routes", "gates"};
-inline constexpr std::array<Kind, 8> kKinds = {Kind::hub,          Kind::operators,    Kind::attachments,
-                                               Kind::institutions, Kind::translations, Kind::agreements,
-                                               Kind::routes,       Kind::gates};
+enum class Kind : std::uint8_t {
+    hub,
+    operators,
+    attachments,
+    tunnels,
+    institutions,
+    translations,
+    agreements,
+    routes,
+    gates
+};
+inline constexpr std::array<std::string_view, 9> kKindNames = {
+    "hub", "operators", "attachments", "tunnels", "institutions", "translations", "agreements", "routes", "gates"};
+inline constexpr std::array<Kind, 9> kKinds = {Kind::hub,        Kind::operators,    Kind::attachments,
+                                               Kind::tunnels,    Kind::institutions, Kind::translations,
+                                               Kind::agreements, Kind::routes,       Kind::gates};
 
 constexpr std::string_view name_of(Kind kind) noexcept {
     return kKindNames[static_cast<std::size_t>(kind)];
@@ -40,7 +50,7 @@ std::optional<Kind> kind_named(std::string_view name) noexcept;
 
 // One object of the document; never changed once made, so that documents share it.
 struct Object {
-    using Value = std::variant<Hub, Operator, Attachment, Institution, Translation, Agreement, Route, Gate>;
+    using Value = std::variant<Hub, Operator, Attachment, Tunnel, Institution, Translation, Agreement, Route, Gate>;
 
     std::string id;    // of a route: its operator and prefix, "kita 10.0.0.0/8"; of the hub: ""
     std::string text;  // canonical JSON: one line, no spaces, keys in byte order
@@ -87,7 +97,7 @@ class Document {
   private:
     Expected<void> add(Kind kind, const nlohmann::json& object, bool replace, const std::string& place);
 
-    std::array<ObjectMap<Object>, 8> kinds_;
+    std::array<ObjectMap<Object>, kKinds.size()> kinds_;
 };
 
 // The document as the compiler takes it. Nothing is parsed again.

@@ -27,6 +27,8 @@ enum class EventKind : std::uint8_t {
     nexthop,
     duplicate,
     tap,
+    sa,
+    ledger,
     confirm,
     schedule
 };
@@ -34,7 +36,7 @@ struct EventText {
     std::string_view name;
     std::string_view sentence;
 };
-inline constexpr std::array<EventText, 12> kEventKinds = {{
+inline constexpr std::array<EventText, 14> kEventKinds = {{
     {"generation", "another generation of the policy runs"},
     {"date", "a date of the policy came, and its tables were compiled again"},
     {"gate", "a gate was closed or opened by hand, or its time came or ended"},
@@ -45,6 +47,8 @@ inline constexpr std::array<EventText, 12> kEventKinds = {{
     {"nexthop", "a nexthop of a route that has several is withdrawn, or usable again"},
     {"duplicate", "another station claims an address of the hub"},
     {"tap", "the kernel port of an attachment is there, or waits for something"},
+    {"sa", "a lifetime of an SA ended, its reserve of numbers ran out, or it was removed"},
+    {"ledger", "manual keys are taken, or not any more, or their reserves are not extended"},
     {"confirm", "a generation waits to be confirmed, was confirmed, or was rolled back"},
     {"schedule", "a change was staged for a time, was cancelled, or did not come into force"},
 }};

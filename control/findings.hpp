@@ -80,5 +80,8 @@ void check_attachments(const Policy& policy, const HubSpace& hub, Findings& find
 void check_institutions(const Policy& policy, Findings& findings);  // all but their prefixes
 void check_agreements(const Policy& policy, const HubSpace& hub, Findings& findings);
 void check_routes(const Policy& policy, Findings& findings);
+void check_protection(const Policy& policy, const Attachment& attachment, ObjectFindings& about);  // of an attachment
+void check_tunnels(const Policy& policy, Findings& findings);
+void check_underlays(const Policy& policy, Findings& findings);  // that none carries an institution's packets
 
 }  // namespace sekisho::control

@@ -107,6 +107,8 @@ class Generations {
         Events& events;
         SigningKeys keys = {};                 // whose signatures a document needs; none: it needs none
         std::function<WallTime()> clock = {};  // the system's, if there is none
+        // On the control thread, just before publish(): what is about to run.
+        std::function<void(const Generation&)> settle = {};
     };
     static Expected<std::unique_ptr<Generations>> make(Parts parts);
     ~Generations();

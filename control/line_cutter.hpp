@@ -1,13 +1,14 @@
 // Cuts a stream of bytes into lines of bounded length: the framing of the control socket, one message a line.
 //
 // It does not look into a line. A line that is too long is reported once and skipped to its end, so that the stream
-// stays in step. Values only; any thread.
+// stays in step. What was in a line is not left behind: it may have been a key. Values only; any thread.
 #pragma once
 
 #include <cstddef>
 #include <optional>
-#include <string>
 #include <string_view>
+
+#include "control/wiped_text.hpp"
 
 namespace sekisho::control {
 
@@ -17,7 +18,7 @@ class LineCutter {
   public:
     struct Line {
         bool oversize = false;  // longer than a message may be; its text is gone
-        std::string text;       // without its newline
+        WipedText text;         // without its newline
     };
 
     explicit LineCutter(std::size_t longest = kLongestMessage) : longest_(longest) {}
@@ -31,7 +32,7 @@ class LineCutter {
 
   private:
     std::size_t longest_;
-    std::string buffer_;
+    WipedText buffer_;
     std::size_t start_ = 0;     // of the next line
     std::size_t searched_ = 0;  // no newline between start_ and here
     bool skipping_ = false;     // inside a line that was reported as oversize

@@ -76,6 +76,7 @@ std::vector<std::string_view> names_of(const Map& objects) {
 struct Numbers {
     Numbering::Plan operators;
     Numbering::Plan attachments;
+    Numbering::Plan tunnels;  // a TunnelId is one more: 0 is none
     Numbering::Plan institutions;
 };
 

@@ -57,6 +57,7 @@ std::optional<ObjectState> StatesAt::of(Kind kind, const std::string& id) const 
             return ObjectState{by_dates(gate->second.from, gate->second.until), {}};
         }
         case Kind::hub:
+        case Kind::tunnels:
         case Kind::translations:
         case Kind::routes: return std::nullopt;
     }

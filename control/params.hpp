@@ -23,6 +23,7 @@ class Params {
     std::string required_text(const std::string& name);
     std::uint64_t number(const std::string& name, std::uint64_t otherwise, std::uint64_t most);
     std::uint64_t required_number(const std::string& name);
+    bool has(const std::string& name) const { return object_.contains(name); }
     bool flag(const std::string& name);            // false unless it is there and true
     nlohmann::json take(const std::string& name);  // any value, moved out; null when it is not there
 

@@ -13,6 +13,10 @@
 #include <string>
 #include <vector>
 
+#include "crypto/lifetime.hpp"
+#include "crypto/marks.hpp"
+#include "crypto/selectors.hpp"
+#include "crypto/suite.hpp"
 #include "net/address.hpp"
 #include "net/ids.hpp"
 #include "net/prefix.hpp"
@@ -33,6 +37,7 @@ enum class LinkMethod { ip_vpn, internet_vpn, leased_line, other };
 enum class TranslationKind { prefix_map, port_block, family };
 enum class Protocol { tcp, udp, icmp_echo, any };
 enum class AgreementState { tracked, stateless };
+enum class TunnelKeys { manual, ike };  // who makes them: an engineer, or an IKE daemon
 enum class GateReason { maintenance, emergency, arrears, violation, expiry, revocation };
 
 struct Hub {
@@ -65,6 +70,7 @@ struct Operator {
 struct Attachment {
     std::string id;
     std::string operator_id;
+    std::string tunnel;      // its path, instead of port and VLAN; "" if it is on a port
     std::string port;        // a port of this node, by its name in the node's configuration
     std::uint16_t vlan = 0;  // 0: untagged
     AttachmentMethod method = AttachmentMethod::ip_vpn;
@@ -77,15 +83,30 @@ struct Attachment {
     Prefix4 subnet4;
     std::optional<Ipv6Address> ipv6;
     Prefix6 subnet6;
-    Ipv6Address link_local;  // from the document, or fe80:: and the MAC's EUI-64
-    std::uint16_t mtu = 1500;
+    Ipv6Address link_local;             // from the document, or fe80:: and the MAC's EUI-64
+    std::uint16_t mtu = 1500;           // 0, of a tunnel: what its underlay leaves (control/tunnels.hpp)
     std::uint16_t reachable_time = 30;  // seconds
     std::string kernel_interface;       // the TAP in its operator's namespace; "" if it asks for none
     bool underlay = false;              // carries tunnels only
 
+    bool is_tunnel() const noexcept { return !tunnel.empty(); }
+
     bool serves(Family which) const noexcept {
         return family == FamilyChoice::dual || (family == FamilyChoice::ipv4) == (which == Family::ipv4);
     }
+};
+
+struct Tunnel {  // ESP to a peer, over an underlay; the path of one attachment
+    std::string id;
+    std::string underlay;  // an attachment that is one
+    IpAddress peer = Ipv4Address();
+    std::vector<crypto::Selector> selectors;  // of the inner packets, in the space of its attachment's operator
+    crypto::Suite suite = crypto::Suite::aes_gcm_256;
+    bool esn = true;
+    std::uint32_t replay_window = 4096;  // packets
+    crypto::OuterMarks marks;
+    crypto::LifetimeLimits lifetimes;  // of each of its SAs
+    TunnelKeys keys = TunnelKeys::manual;
 };
 
 struct Link {  // an institution's line to its operator
@@ -164,6 +185,7 @@ struct Policy {
     // By id, so that every walk over them has one order.
     std::map<std::string, Operator> operators;
     std::map<std::string, Attachment> attachments;
+    std::map<std::string, Tunnel> tunnels;
     std::map<std::string, Institution> institutions;
     std::map<std::string, Translation> translations;
     std::map<std::string, Agreement> agreements;

@@ -27,6 +27,9 @@ constexpr std::array kLinkMethods = {"ip_vpn"sv, "internet_vpn"sv, "leased_line"
 constexpr std::array kTranslationKinds = {"prefix_map"sv, "port_block"sv, "family"sv};
 constexpr std::array kProtocols = {"tcp"sv, "udp"sv, "icmp_echo"sv, "any"sv};
 constexpr std::array kAgreementStates = {"tracked"sv, "stateless"sv};
+constexpr std::array kTunnelKeys = {"manual"sv, "ike"sv};
+constexpr std::array kDfModes = {"copy"sv, "set"sv, "clear"sv};
+constexpr std::array kEcnModes = {"normal"sv, "compatibility"sv};
 constexpr std::array kGateTargets = {"node"sv, "operator"sv, "attachment"sv, "institution"sv, "agreement"sv};
 constexpr std::array kGateReasons = {"maintenance"sv, "emergency"sv, "arrears"sv,
                                      "violation"sv,   "expiry"sv,    "revocation"sv};
@@ -41,6 +44,9 @@ static_assert(pick(kLinkMethods, LinkMethod::other) == "other");
 static_assert(pick(kTranslationKinds, TranslationKind::family) == "family");
 static_assert(pick(kProtocols, Protocol::any) == "any");
 static_assert(pick(kAgreementStates, AgreementState::stateless) == "stateless");
+static_assert(pick(kTunnelKeys, TunnelKeys::ike) == "ike");
+static_assert(pick(kDfModes, crypto::DfMode::clear) == "clear");
+static_assert(pick(kEcnModes, crypto::EcnMode::compatibility) == "compatibility");
 static_assert(pick(kGateTargets, GateTarget::agreement) == "agreement");
 static_assert(pick(kGateReasons, GateReason::revocation) == "revocation");
 
@@ -75,6 +81,15 @@ std::string_view name_of(Protocol value) noexcept {
 }
 std::string_view name_of(AgreementState value) noexcept {
     return pick(kAgreementStates, value);
+}
+std::string_view name_of(TunnelKeys value) noexcept {
+    return pick(kTunnelKeys, value);
+}
+std::string_view name_of(crypto::DfMode value) noexcept {
+    return pick(kDfModes, value);
+}
+std::string_view name_of(crypto::EcnMode value) noexcept {
+    return pick(kEcnModes, value);
 }
 std::string_view name_of(GateTarget value) noexcept {
     return pick(kGateTargets, value);

@@ -39,8 +39,12 @@ class Fields {
         return value;
     }
     std::string id(const char* name) { return object_.value(name, std::string()); }
-    bool flag(const char* name) { return object_.value(name, false); }
+    bool flag(const char* name, bool otherwise = false) { return object_.value(name, otherwise); }
     std::uint16_t number(const char* name, std::uint16_t otherwise) { return object_.value(name, otherwise); }
+    std::uint64_t large_number(const char* name, std::uint64_t otherwise) { return object_.value(name, otherwise); }
+
+    // The field is there and should not be, or is missing.
+    void refuse(const char* name, const std::string& words) { wrong(name, words); }
 
     std::string date(const char* name) { return checked_time(name, parse_date); }
     std::string time(const char* name) { return checked_time(name, parse_time); }
@@ -187,6 +191,14 @@ Attachment read_attachment(Fields& fields) {
     Attachment attachment;
     attachment.id = fields.id("id");
     attachment.operator_id = fields.id("operator");
+    attachment.tunnel = fields.id("tunnel");
+    if (attachment.is_tunnel())
+        for (const char* field :
+             {"port", "vlan", "mac", "link_local", "reachable_time", "kernel_interface", "underlay"})
+            if (fields.has(field)) fields.refuse(field, "is of no use with a tunnel: that has no link of its own");
+    if (!attachment.is_tunnel())
+        for (const char* field : {"port", "mac"})
+            if (!fields.has(field)) fields.refuse(field, "is missing: an attachment has port and mac, or a tunnel");
     attachment.port = fields.id("port");
     attachment.vlan = fields.number("vlan", 0);
     attachment.method = fields.choice("method", AttachmentMethod::ip_vpn, AttachmentMethod::designated);
@@ -199,13 +211,50 @@ Attachment read_attachment(Fields& fields) {
     fields.interface("ipv4", attachment.ipv4, attachment.subnet4);
     fields.interface("ipv6", attachment.ipv6, attachment.subnet6);
     attachment.link_local = fields.address<Ipv6Address>("link_local", "an IPv6 address like fe80::1")
-                                .value_or(link_local_of(attachment.mac));
-    attachment.mtu = fields.number("mtu", 1500);
+                                .value_or(attachment.is_tunnel() ? Ipv6Address() : link_local_of(attachment.mac));
+    attachment.mtu = fields.number("mtu", attachment.is_tunnel() ? 0 : 1500);
     attachment.reachable_time = fields.number("reachable_time", 30);
     attachment.kernel_interface = fields.id("kernel_interface");
     fields.text("demarcation");
     attachment.underlay = fields.flag("underlay");
     return attachment;
+}
+
+crypto::PortRange selector_ports(Fields fields) {
+    return {fields.number("first", 0), fields.number("last", 65535)};
+}
+
+Tunnel read_tunnel(Fields& fields) {
+    Tunnel tunnel;
+    tunnel.id = fields.id("id");
+    tunnel.underlay = fields.id("underlay");
+    tunnel.peer = fields.address<IpAddress>("peer", "an IPv4 or IPv6 address").value_or(IpAddress(Ipv4Address()));
+    fields.each("selectors", [&](Fields& selector) {
+        tunnel.selectors.push_back({selector.prefix("local"), selector.prefix("remote"), std::nullopt,
+                                    selector_ports(selector.object("local_ports")),
+                                    selector_ports(selector.object("remote_ports"))});
+        if (selector.has("protocol"))
+            tunnel.selectors.back().protocol = static_cast<std::uint8_t>(selector.number("protocol", 0));
+    });
+    tunnel.suite = fields.choice("suite", crypto::Suite::aes_gcm_256, crypto::Suite::aes_gcm_256);
+    tunnel.esn = fields.flag("esn", true);
+    tunnel.replay_window = static_cast<std::uint32_t>(fields.large_number("replay_window", tunnel.replay_window));
+    Fields marks = fields.object("marks");
+    if (marks.has("dscp")) tunnel.marks.dscp = static_cast<std::uint8_t>(marks.number("dscp", 0));
+    tunnel.marks.df = marks.choice("df", crypto::DfMode::copy, crypto::DfMode::clear);
+    tunnel.marks.ecn = marks.choice("ecn", crypto::EcnMode::normal, crypto::EcnMode::compatibility);
+    Fields lifetimes = fields.object("lifetimes");
+    Fields soft = lifetimes.object("soft");
+    Fields hard = lifetimes.object("hard");
+    const auto seconds = [](Fields& limits) { return std::chrono::seconds(limits.large_number("seconds", 0)); };
+    tunnel.lifetimes = {soft.large_number("bytes", 0),
+                        hard.large_number("bytes", 0),
+                        soft.large_number("packets", 0),
+                        hard.large_number("packets", 0),
+                        seconds(soft),
+                        seconds(hard)};
+    tunnel.keys = fields.choice("keys", TunnelKeys::manual, TunnelKeys::ike);
+    return tunnel;
 }
 
 Institution read_institution(Fields& fields) {
@@ -272,6 +321,7 @@ Object::Value read(Kind kind, Fields& fields) {
         case Kind::hub: return read_hub(fields);
         case Kind::operators: return read_operator(fields);
         case Kind::attachments: return read_attachment(fields);
+        case Kind::tunnels: return read_tunnel(fields);
         case Kind::institutions: return read_institution(fields);
         case Kind::translations: return read_translation(fields);
         case Kind::agreements: return read_agreement(fields);

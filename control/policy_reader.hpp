@@ -31,6 +31,9 @@ std::string_view name_of(LinkMethod value) noexcept;
 std::string_view name_of(TranslationKind value) noexcept;
 std::string_view name_of(Protocol value) noexcept;
 std::string_view name_of(AgreementState value) noexcept;
+std::string_view name_of(TunnelKeys value) noexcept;
+std::string_view name_of(crypto::DfMode value) noexcept;
+std::string_view name_of(crypto::EcnMode value) noexcept;
 std::string_view name_of(GateTarget value) noexcept;
 std::string_view name_of(GateReason value) noexcept;
 

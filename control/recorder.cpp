@@ -23,6 +23,19 @@ void Recorder::gates(std::string what, nlohmann::json line, Peer peer, StateStor
     });
 }
 
+void Recorder::line(std::string what, nlohmann::json line, Peer peer, Done done) {
+    thread_.submit([this, what = std::move(what), line = std::move(line), peer = std::move(peer),
+                    done = std::move(done)]() -> CompilerThread::After {
+        Expected<void> recorded;
+        try {
+            recorded = audit_.append(what, line, peer);
+        } catch (const std::exception& fault) {
+            recorded = Error{ErrorCode::unavailable, std::string("recording failed: ") + fault.what()};
+        }
+        return [done, recorded] { done(recorded); };
+    });
+}
+
 void Recorder::refusal(std::string_view method, const Peer& peer, std::string_view role) {
     if (!refusals_.take(std::chrono::steady_clock::now())) {
         ++left_out_;

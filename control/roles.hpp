@@ -41,6 +41,7 @@ inline constexpr std::array kMethods = {
     MethodRow{"show.institutions", Role::viewer},
     MethodRow{"show.translations", Role::viewer},
     MethodRow{"show.agreements", Role::viewer},
+    MethodRow{"show.tunnels", Role::viewer},
     MethodRow{"show.routes", Role::viewer},
     MethodRow{"show.gates", Role::viewer},
     MethodRow{"show.ports", Role::viewer},
@@ -63,6 +64,16 @@ inline constexpr std::array kMethods = {
     MethodRow{"confirm", Role::admin},
     MethodRow{"rollback", Role::admin, Role::operator_},
     MethodRow{"schedule.cancel", Role::admin},
+    MethodRow{"show.sa", Role::viewer},
+    MethodRow{"show.ledger", Role::viewer},
+    MethodRow{"show.compliance", Role::viewer},
+    MethodRow{"sa.remove", Role::admin},
+    MethodRow{"sa.install", Role::admin},
+    MethodRow{"sa.rekey", Role::admin},
+    MethodRow{"sa.switch", Role::admin},
+    MethodRow{"ledger.new", Role::admin},
+    MethodRow{"ledger.witness", Role::admin},
+    MethodRow{"ledger.answer", Role::admin},
 };
 
 const MethodRow* method_named(std::string_view name) noexcept;  // nullptr when there is none

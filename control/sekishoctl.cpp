@@ -129,7 +129,7 @@ int run(int argc, char** argv) {
     app.add_flag("--json", options.json, "results and errors as JSON");
 
     std::function<int()> command;
-    std::string file, what;
+    std::string file, what, tunnel;
     bool all = false;
     double seconds = 30;
     json packet = json::object();
@@ -158,13 +158,16 @@ int run(int argc, char** argv) {
     auto* shows = app.add_subcommand("show", "the running generation, the policy's objects, what the node counts");
     shows->add_option("what", what, "what to show")
         ->required()
-        ->check(CLI::IsMember({"generation", "operators", "attachments", "institutions", "translations", "agreements",
-                               "routes", "gates", "ports", "counters", "drops", "stages", "workers", "neighbours",
-                               "taps", "tables", "policy", "generations", "schedule"}));
+        ->check(CLI::IsMember({"generation", "operators", "attachments", "tunnels",     "institutions", "translations",
+                               "agreements", "routes",    "gates",       "ports",       "counters",     "drops",
+                               "stages",     "workers",   "neighbours",  "taps",        "tables",       "policy",
+                               "sa",         "ledger",    "compliance",  "generations", "schedule"}));
     auto* all_flag = shows->add_flag("--all", all, "drops: the reasons that never happened, too");
+    shows->add_option("--tunnel", tunnel, "sa: those of this tunnel only");
     shows->callback([&, all_flag] {
         if (all_flag->count() != 0 && what != "drops") throw CLI::ValidationError("--all", "goes with drops only");
-        command = [&] { return show(options, what, all); };
+        if (!tunnel.empty() && what != "sa") throw CLI::ValidationError("--tunnel", "goes with sa only");
+        command = [&] { return show(options, what, all, tunnel); };
     });
 
     GenerationArguments given;
@@ -185,6 +188,42 @@ int run(int argc, char** argv) {
     auto* opens = gates->add_subcommand("open", "open a gate that was closed by hand");
     opens->add_option("id", id, "the gate, as show gates names it")->required();
     opens->callback([&] { command = [&] { return open_gate(options, id); }; });
+
+    auto* sas = app.add_subcommand("sa", "install and remove the SAs of tunnels; show sa shows them");
+    sas->require_subcommand(1);
+    std::uint32_t inbound = 0, outbound = 0;
+    for (const auto& [name, help] :
+         {std::pair("install", "install the SAs of a file, all of them or none, and seal with them"),
+          std::pair("rekey", "install the SAs of a file beside those in use; sa switch seals with them")}) {
+        auto* installs = sas->add_subcommand(name, help);
+        installs->add_option("file", file, "the file with SAs and keys, - for standard input")->required();
+        installs->callback([&, method = std::string("sa.") + name] {
+            command = [&, method] { return install_sas(options, file, method); };
+        });
+    }
+    for (const auto& [name, help] : {std::pair("switch", "seal with the outbound SA that a rekey brought"),
+                                     std::pair("remove", "remove an SA of a tunnel, or all of them")}) {
+        auto* names = sas->add_subcommand(name, help);
+        names->add_option("tunnel", tunnel, "whose SA it is")->required();
+        if (std::string_view(name) == "remove")
+            names->add_option("--inbound", inbound, "the inbound SA with this SPI only");
+        names->add_option("--outbound", outbound, "the outbound SA with this SPI only");
+        names->callback([&, method = std::string("sa.") + name] {
+            command = [&, method] {
+                json one = {{"tunnel", tunnel}};
+                if (inbound != 0) one["inbound"] = inbound;
+                if (outbound != 0) one["outbound"] = outbound;
+                return name_sas(options, method, json::array({one}));
+            };
+        });
+    }
+    auto* ledgers = app.add_subcommand("ledger", "the nonce ledger, on which manual keys rest");
+    ledgers->require_subcommand(1);
+    ledgers->add_subcommand("new", "make a new one in place of one that does not stand: all manual keys start anew")
+        ->callback([&] { command = [&] { return new_ledger(options); }; });
+    ledgers->add_subcommand("show", "whether manual keys are taken, and why not")->callback([&] {
+        command = [&] { return show(options, "ledger", false, {}); };
+    });
 
     std::vector<std::string> kinds;
     std::size_t count = 0;

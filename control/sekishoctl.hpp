@@ -75,10 +75,13 @@ int confirm(const Options& options, std::uint64_t generation);  // 0: whichever 
 int rollback(const Options& options, std::uint64_t generation, const nlohmann::json& params);
 int cancel(const Options& options, std::uint64_t scheduled);
 int drift(const Options& options, const std::string& file, const std::string& hash);
-int show(const Options& options, const std::string& what, bool all);
+int show(const Options& options, const std::string& what, bool all, const std::string& tunnel);
 int explain(const Options& options, const nlohmann::json& packet);
 int close_gate(const Options& options, nlohmann::json gate);
 int open_gate(const Options& options, const std::string& id);
+int install_sas(const Options& options, const std::string& file, const std::string& method);  // sa.install, sa.rekey
+int name_sas(const Options& options, const std::string& method, const nlohmann::json& sas);   // sa.switch, sa.remove
+int new_ledger(const Options& options);
 int follow_events(const Options& options, const std::vector<std::string>& kinds, std::size_t count);
 int whoami(const Options& options);
 int fleet(const Options& options, const std::string& config);

@@ -100,6 +100,18 @@ std::string nexthops_cell(const json& item) {
     return text.empty() ? "-" : text;
 }
 
+std::string spi_cell(const json& spi) {
+    return spi.is_number_unsigned() ? fmt::format("0x{:08x}", spi.get<std::uint64_t>()) : "-";
+}
+
+// "icv_wrong 3, replay_stale 1".
+std::string named_numbers(const json& object) {
+    std::string text;
+    if (object.is_object())
+        for (const auto& [name, value] : object.items()) text += (text.empty() ? "" : ", ") + name + " " + cell(value);
+    return text.empty() ? "-" : text;
+}
+
 struct View {
     std::string method;
     std::vector<Column> columns;
@@ -112,6 +124,27 @@ const std::map<std::string, View>& views() {
     static const Column services{"SERVICES",
                                  [](const json& item) { return parties_cell(at(item, "/object/services")); }};
     static const Column service_ports{"PORTS", [](const json& item) { return ports_cell(at(item, "/object/ports")); }};
+    static const Column spi{"SPI", [](const json& item) { return spi_cell(at(item, "/spi")); },
+                            TextTable::Align::right};
+    static const Column outbound{"OUTBOUND", [](const json& item) { return spi_cell(at(item, "/outbound")); }};
+    static const Column left{"LEFT", [](const json& item) { return named_numbers(at(item, "/left")); }};
+    static const Column failures{"FAILURES", [](const json& item) { return named_numbers(at(item, "/failures")); }};
+    static const Column sequence{"SEQUENCE", [](const json& item) {
+                                     const json next = at(item, "/next_sequence");
+                                     if (next.is_null()) return cell(at(item, "/highest_sequence"));
+                                     return cell(next) + " of " + cell(at(item, "/reserved_to"));
+                                 }};
+    static const Column mtu{"MTU",
+                            [](const json& item) {
+                                const json told = at(item, "/object/mtu");
+                                if (!told.is_null()) return cell(told);
+                                return std::string(at(item, "/object/tunnel").is_null() ? "1500" : "underlay's");
+                            },
+                            TextTable::Align::right};
+    static const Column path{"PORT", [](const json& item) {
+                                 const json tunnel = at(item, "/object/tunnel");
+                                 return tunnel.is_null() ? cell(at(item, "/object/port")) : "tunnel " + cell(tunnel);
+                             }};
     static const Column nexthops{"NEXTHOPS", [](const json& item) { return nexthops_cell(item); }};
     static const std::map<std::string, View> kViews = {
         {"operators",
@@ -120,10 +153,20 @@ const std::map<std::string, View>& views() {
            text("VALID UNTIL", "/object/certification/valid_until"), state}}},
         {"attachments",
          {"show.attachments",
-          {text("ID", "/id"), text("OPERATOR", "/object/operator"), text("PORT", "/object/port"),
+          {text("ID", "/id"), text("OPERATOR", "/object/operator"), path,
            with_default("VLAN", "/object/vlan", "untagged"), text("METHOD", "/object/method"),
-           text("MAC", "/object/mac"), text("IPV4", "/object/ipv4"), text("IPV6", "/object/ipv6"),
-           with_default("MTU", "/object/mtu", "1500"), state}}},
+           text("MAC", "/object/mac"), text("IPV4", "/object/ipv4"), text("IPV6", "/object/ipv6"), mtu, state}}},
+        {"sa",
+         {"show.sa",
+          {text("TUNNEL", "/tunnel"), text("DIRECTION", "/direction"), spi, text("STATE", "/state"),
+           text("SUITE", "/suite"), text("ORIGIN", "/origin"), number("AGE", "/age"), number("PACKETS", "/packets"),
+           number("BYTES", "/bytes"), left, sequence, failures}}},
+        {"tunnels",
+         {"show.tunnels",
+          {text("ID", "/id"), text("UNDERLAY", "/object/underlay"), text("PEER", "/object/peer"),
+           text("SUITE", "/object/suite"), with_default("ESN", "/object/esn", "true"),
+           with_default("WINDOW", "/object/replay_window", "4096"), text("KEYS", "/object/keys"), number("MTU", "/mtu"),
+           number("INBOUND", "/inbound"), outbound}}},
         {"institutions",
          {"show.institutions",
           {text("ID", "/id"), text("OPERATOR", "/object/operator"), text("KIND", "/object/kind"),
@@ -248,7 +291,7 @@ int show_policy(const Options& options) {
 
 }  // namespace
 
-int show(const Options& options, const std::string& what, bool all) {
+int show(const Options& options, const std::string& what, bool all, const std::string& tunnel) {
     if (what == "policy") return show_policy(options);
     Daemon daemon(options);
     const auto view = views().find(what);
@@ -263,6 +306,7 @@ int show(const Options& options, const std::string& what, bool all) {
     }
     json params = json::object();
     if (all) params["all"] = true;
+    if (!tunnel.empty()) params["tunnel"] = tunnel;
     const auto result = daemon.call_pages(view->second.method, params, view->second.items);
     if (!result) return daemon.exit_code();
     if (options.json) {

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <iterator>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -92,6 +93,20 @@ void log_final(const dataplane::Counters& counters) {
         log(LogLevel::error, fmt::format("{} packets are unaccounted for", node.unaccounted()));
 }
 
+void tell_of_ledger(Events& events, const LedgerState& now) {
+    const auto words = [](const Expected<void>& outcome) {
+        return outcome ? nlohmann::json() : nlohmann::json(outcome.error().words);
+    };
+    if (now.standing)
+        log(LogLevel::info, fmt::format("manual keys are taken: ledger {}, epoch {}", now.id.text(), now.epoch));
+    else
+        log(LogLevel::info, "manual keys are refused: " + now.standing.error().words);
+    if (!now.renewal) log(LogLevel::error, "reserves of numbers are not extended: " + now.renewal.error().words);
+    events.post(EventKind::ledger, {{"stands", static_cast<bool>(now.standing)},
+                                    {"refused", words(now.standing)},
+                                    {"not_extended", words(now.renewal)}});
+}
+
 // Everything that lives while the daemon runs, in the order in which it is made.
 Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
     auto document = initial_document(options);
@@ -106,6 +121,10 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
     if (!loop) return loop.error();
     Events events;
 
+    // Keys lie in locked memory, of which a confined daemon has no more than this lets it.
+    const rlimit all{RLIM_INFINITY, RLIM_INFINITY};
+    if (::setrlimit(RLIMIT_MEMLOCK, &all) != 0)
+        log(LogLevel::warning, "memory for keys is limited: RLIMIT_MEMLOCK cannot be raised");
     auto engine = dataplane::Engine::start(options.engine);
     if (!engine) return engine.error();
     log(LogLevel::info,
@@ -113,18 +132,31 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
     Compiler compiler(names_of(options.engine.ports));
     auto node = EngineNode::make(**loop, **engine, compiler, events);
     if (!node) return node.error();
+    SocketWitness witness(**loop);
+    LedgerThread ledger(**loop, options.manual_keys, options.state_directory + "/nonce-ledger",
+                        options.manual_keys == ManualKeys::witness ? &witness : nullptr,
+                        [&events](const LedgerState& now) { tell_of_ledger(events, now); });
+    std::unique_ptr<Sas> sas;
     auto generations = Generations::make(
         {**loop,
          [&compiler](const Policy& policy, std::uint64_t number, WallTime now, const NamesByHand& closed_agreements) {
              return compiler.compile(policy, number, now, closed_agreements);
          },
-         [&node](std::unique_ptr<dataplane::Tables> tables) { (*node)->publish(std::move(tables)); }, **state, **audit,
-         events, options.signing_keys});
+         [&node](std::unique_ptr<dataplane::Tables> tables) { (*node)->publish(std::move(tables)); },
+         **state,
+         **audit,
+         events,
+         options.signing_keys,
+         {},
+         [&sas](const Generation& generation) { sas->settle(generation); }});
     if (!generations) return generations.error();
+    auto made = Sas::make({**loop, (*engine)->associations(), ledger, (*generations)->recorder(), events});
+    if (!made) return made.error();
+    sas = std::move(*made);
     if (auto started = (*generations)->start(std::move(*document), options.policy_replace, *signature); !started)
         return started;
     auto service = Service::start(**loop, {options.socket, options.socket_group, options.roles, {}}, **generations,
-                                  **node, events, build_version());
+                                  **node, events, build_version(), {*sas, ledger, witness});
     if (!service) return service.error();
 
     const FileDescriptor asked(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
@@ -149,6 +181,7 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
 
     (*loop)->forget(asked.number());
     service->reset();  // nobody is told anything of a hub that stops
+    witness.stop();    // nor waited for
     log_final((*engine)->stop());
     return {};
 }

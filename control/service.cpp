@@ -7,6 +7,7 @@
 
 #include "control/answer_bounds.hpp"
 #include "control/calendar.hpp"
+#include "control/key_text.hpp"
 #include "control/log.hpp"
 #include "control/place.hpp"
 #include "control/process_memory.hpp"
@@ -31,27 +32,32 @@ RpcError Service::error_of(const Refused& refused) {
     return error;
 }
 
-Service::Service(Generations& generations, Node& node, Events& events, std::string version, Roles roles)
-    : generations_(generations), node_(node), events_(events), version_(std::move(version)), roles_(std::move(roles)) {}
+Service::Service(Generations& generations, Node& node, Events& events, std::string version, Roles roles,
+                 Security security)
+    : generations_(generations),
+      node_(node),
+      events_(events),
+      version_(std::move(version)),
+      roles_(std::move(roles)),
+      security_(security) {}
 
 Service::~Service() {
     events_.listen({});
 }
 
 Expected<std::unique_ptr<Service>> Service::start(EventLoop& loop, Place place, Generations& generations, Node& node,
-                                                  Events& events, const std::string& version) {
-    std::unique_ptr<Service> service(new Service(generations, node, events, version, std::move(place.roles)));
+                                                  Events& events, const std::string& version, Security security) {
+    std::unique_ptr<Service> service(new Service(generations, node, events, version, std::move(place.roles), security));
     Service* const self = service.get();
     service->add_methods();
     ServerHandlers handlers;
-    handlers.line = [self](ClientId client, const Peer& peer, const std::string& line) {
-        self->take_line(client, peer, line);
-    };
+    handlers.line = [self](ClientId client, const Peer& peer, WipedText& line) { self->take_line(client, peer, line); };
     handlers.refused = [self](ClientId client, const std::string& words) {
         self->server_->send(client, error_line(nullptr, {RpcErrorCode::limit, words}));
     };
     handlers.gone = [self](ClientId client) {
         self->stop_listening(client);
+        self->security_.witness.gone(client);
         self->generations_.client_gone(client);
     };
     auto watch = NodeWatch::make(loop, service->node_, events);
@@ -89,6 +95,7 @@ void Service::add_methods() {
     methods_["abort"] = [this](Call call) { abort(std::move(call)); };
     methods_["gate.close"] = [this](Call call) { close_gate(std::move(call)); };
     methods_["gate.open"] = [this](Call call) { open_gate(std::move(call)); };
+    add_sa_methods();
     methods_["events"] = [this](Call call) { events(std::move(call)); };
 
     now("show.generation", [this](Params params) -> Result {
@@ -113,6 +120,7 @@ void Service::add_methods() {
                     const json nexthops = route == routes.end() ? json::array() : usable.of(route->second);
                     return nexthops.empty() ? std::string() : ",\"nexthops\":" + nexthops.dump();
                 };
+            if (kind == Kind::tunnels) more = [this](const std::string& id) { return security_.sas.show_tunnel(id); };
             return show_objects(*generations_.running(), generations_.gates_by_hand(), kind, std::move(params),
                                 std::chrono::system_clock::now(), more);
         });
@@ -131,9 +139,13 @@ void Service::add_methods() {
     now("explain", [this](Params params) { return explain(node_, std::move(params)); });
 }
 
-void Service::take_line(ClientId client, const Peer& peer, const std::string& line) {
+void Service::take_line(ClientId client, const Peer& peer, WipedText& line) {
+    std::vector<Secret> keys = take_keys(line);  // before anybody copies them
     auto parsed = parse_request(line);
     if (auto* refusal = std::get_if<Refusal>(&parsed)) {
+        // The words of a parse error quote what was read, and a line that is no JSON may hide a key from us.
+        if (refusal->error.code == RpcErrorCode::parse_error && line.find("key") != WipedText::npos)
+            refusal->error.message = "not JSON";
         server_->send(client, error_line(refusal->id, refusal->error));
         return;
     }
@@ -147,7 +159,7 @@ void Service::take_line(ClientId client, const Peer& peer, const std::string& li
     }
     if (const auto no = refusal(*row, peer, request.params)) return answer(client, request.id, *no);
     try {
-        method->second({client, peer, request.id, Params(std::move(request.params))});
+        method->second({client, peer, request.id, Params(std::move(request.params)), std::move(keys)});
     } catch (const std::exception& fault) {
         log(LogLevel::error, fmt::format("method {}: {}", request.method, fault.what()));
         answer(

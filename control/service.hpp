@@ -19,8 +19,10 @@
 #include "control/params.hpp"
 #include "control/resting_node.hpp"
 #include "control/roles.hpp"
+#include "control/sas.hpp"
 #include "control/show_policy.hpp"
 #include "control/socket_server.hpp"
+#include "control/socket_witness.hpp"
 
 namespace sekisho::control {
 
@@ -34,9 +36,14 @@ class Service {
         Roles roles;
         ServerLimits limits;
     };
+    struct Security {
+        Sas& sas;
+        LedgerThread& ledger;
+        SocketWitness& witness;
+    };
     // Serves at its place until it is destroyed; the others outlive it.
     static Expected<std::unique_ptr<Service>> start(EventLoop& loop, Place place, Generations& generations, Node& node,
-                                                    Events& events, const std::string& version);
+                                                    Events& events, const std::string& version, Security security);
     Service(const Service&) = delete;
     Service& operator=(const Service&) = delete;
     ~Service();
@@ -49,6 +56,7 @@ class Service {
         const Peer& peer;
         std::optional<nlohmann::json> id;  // none: answered to nobody
         Params params;
+        std::vector<Secret> keys;  // of the request
     };
     using Method = std::function<void(Call)>;
 
@@ -57,10 +65,10 @@ class Service {
         std::uint64_t lost = 0;  // since the last that was sent
     };
 
-    Service(Generations& generations, Node& node, Events& events, std::string version, Roles roles);
+    Service(Generations& generations, Node& node, Events& events, std::string version, Roles roles, Security security);
     void add_methods();
     void add_generation_methods();  // control/service_generations.cpp
-    void take_line(ClientId client, const Peer& peer, const std::string& line);
+    void take_line(ClientId client, const Peer& peer, WipedText& line);
     // Nothing, or why the peer may not call it so.
     std::optional<RpcError> refusal(const MethodRow& method, const Peer& peer, const nlohmann::json& params);
     void answer(ClientId client, const std::optional<nlohmann::json>& id, const Result& result);
@@ -87,6 +95,11 @@ class Service {
     void close_gate(Call call);
     void open_gate(Call call);
 
+    // control/service_sas.cpp.
+    void add_sa_methods();
+    void install(Call call, Sas::Use use);
+    Answer<nlohmann::json> told_later(const Call& call);
+
     // The event stream: control/service_events.cpp.
     void events(Call call);
     void pass_on(const Event& event);
@@ -97,6 +110,7 @@ class Service {
     Events& events_;
     std::string version_;
     Roles roles_;
+    Security security_;
     std::map<std::string, Method, std::less<>> methods_;
     std::map<ClientId, Listener> listeners_;
     std::unique_ptr<NodeWatch> watch_;

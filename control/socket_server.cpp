@@ -169,6 +169,7 @@ bool SocketServer::read_some(Client& client) {
     const ssize_t got = ::recv(client.descriptor.number(), bytes, sizeof bytes, 0);
     if (got > 0) {
         if (!client.refused) client.input.feed({bytes, static_cast<std::size_t>(got)});
+        wipe_text(bytes, static_cast<std::size_t>(got));
     } else if (got == 0) {
         client.ended = true;  // lines that came whole before the end still count; half a line does not
     } else if (errno != EAGAIN && errno != EINTR) {
@@ -227,7 +228,7 @@ void SocketServer::take_turn(Client& client) {
             if (throttled_.size() == 1) throttle_->set(kThrottled);
             return;
         }
-        const LineCutter::Line line = *std::exchange(client.line, std::nullopt);
+        LineCutter::Line line = *std::exchange(client.line, std::nullopt);
         line_bytes_ = line.text.size();
         if (line.oversize)
             handlers_.refused(client.id, fmt::format("the line is longer than {} bytes", kLongestMessage));

@@ -36,7 +36,7 @@ struct ServerLimits {
 };
 
 struct ServerHandlers {
-    std::function<void(ClientId, const Peer&, std::string line)> line;
+    std::function<void(ClientId, const Peer&, WipedText& line)> line;  // the line is its own to change
     // What the client sent was no line, or it may send none: too long, not finished in time, too many clients. The
     // words say which; send() still reaches it.
     std::function<void(ClientId, const std::string& words)> refused;

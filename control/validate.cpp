@@ -63,6 +63,9 @@ void check_institutions(const Policy& policy, Findings& findings) {
                     about.wrong(place, "attachment " + in_quotes(link.attachments[j]) + " belongs to operator " +
                                            in_quotes(attachment->second.operator_id) + ", not " +
                                            in_quotes(institution.operator_id));
+                else if (attachment->second.underlay)
+                    about.wrong(place, "attachment " + in_quotes(link.attachments[j]) +
+                                           " is an underlay, which carries tunnels only");
             }
         }
     }
@@ -110,9 +113,11 @@ std::vector<Error> validate(const Policy& policy) {
     check_operators(policy, findings);
     const HubSpace hub = check_numbers(policy, findings);
     check_attachments(policy, hub, findings);
+    check_tunnels(policy, findings);
     check_institutions(policy, findings);
     check_agreements(policy, hub, findings);
     check_routes(policy, findings);
+    check_underlays(policy, findings);
     for (const auto& [id, gate] : policy.gates) check_one_gate(policy, id, gate, findings);
     return findings.take();
 }

@@ -6,6 +6,7 @@
 
 #include "control/findings.hpp"
 #include "control/policy_reader.hpp"
+#include "control/tunnels.hpp"
 
 namespace sekisho::control {
 
@@ -42,6 +43,22 @@ void check_own_address(const Attachment& attachment, const std::optional<Address
     if (const auto why = misplaced(*address, subnet)) about.wrong(field, *why);
 }
 
+// What an attachment's packets may be as long as; a tunnel's is what its underlay leaves, or less if the document says
+// so.
+void check_mtu(const Policy& policy, const Attachment& attachment, ObjectFindings& about) {
+    if (attachment.is_tunnel() && attachment.mtu == 0) return;
+    const std::string family = "with family " + std::string(name_of(attachment.family));
+    const unsigned least = attachment.serves(Family::ipv6) ? 1280 : 576;  // RFC 8200 §5, RFC 791 §3.2
+    if (attachment.mtu < least || attachment.mtu > 9000)
+        about.wrong("mtu", std::to_string(attachment.mtu) + " is not " + std::to_string(least) + " to 9000, " + family);
+    const auto tunnel = policy.tunnels.find(attachment.tunnel);
+    if (tunnel == policy.tunnels.end()) return;
+    if (const std::uint16_t left = mtu_left(policy, tunnel->second); left != 0 && attachment.mtu > left)
+        about.wrong("mtu", std::to_string(attachment.mtu) + " is more than the " + std::to_string(left) +
+                               " bytes that " + place_of("attachments", tunnel->second.underlay) + " leaves " +
+                               place_of("tunnels", tunnel->first));
+}
+
 void check_attachment(const Policy& policy, const Attachment& attachment, ObjectFindings& about) {
     if (!policy.operators.contains(attachment.operator_id))
         about.dangling("operator", "operator", attachment.operator_id);
@@ -49,22 +66,17 @@ void check_attachment(const Policy& policy, const Attachment& attachment, Object
         about.wrong("designation", attachment.designation.empty()
                                        ? "is missing: the document that designates the method (clause 2-1)"
                                        : "only method designated has one (clause 2-1)");
-    if (attachment.protection == Protection::esp) about.unsupported("protection esp", R"(say "protection": "none")");
-    if (attachment.session_management == SessionManagement::hub)
-        about.unsupported("session_management hub", R"(say "operator" or "none")");
-    if (attachment.underlay) about.unsupported("underlay true", "leave it out");
+    check_protection(policy, attachment, about);
+    check_own_address(attachment, attachment.ipv4, attachment.subnet4, about);
+    check_own_address(attachment, attachment.ipv6, attachment.subnet6, about);
+    check_mtu(policy, attachment, about);
+    if (attachment.is_tunnel()) return;
     if (attachment.mac.is_group())
         about.wrong("mac", attachment.mac.text() + " is a group address");
     else if (!attachment.mac.is_locally_administered())
         about.wrong("mac", attachment.mac.text() + " is not locally administered: the first byte must be 02 or alike");
-    check_own_address(attachment, attachment.ipv4, attachment.subnet4, about);
-    check_own_address(attachment, attachment.ipv6, attachment.subnet6, about);
     if (attachment.serves(Family::ipv6) && !attachment.link_local.is_link_local())
         about.wrong("link_local", attachment.link_local.text() + " is not inside fe80::/10");
-    const unsigned least = attachment.serves(Family::ipv6) ? 1280 : 576;  // RFC 8200 §5, RFC 791 §3.2
-    if (attachment.mtu < least || attachment.mtu > 9000)
-        about.wrong("mtu", std::to_string(attachment.mtu) + " is not " + std::to_string(least) +
-                               " to 9000, with family " + std::string(name_of(attachment.family)));
     if (attachment.reachable_time < 1 || attachment.reachable_time > 3600)
         about.wrong("reachable_time", std::to_string(attachment.reachable_time) + " is not 1 to 3600 seconds");
     if (attachment.vlan > 4094) about.wrong("vlan", std::to_string(attachment.vlan) + " is not 0 to 4094");
@@ -138,7 +150,10 @@ void check_nexthop(const Policy& policy, const Route& route, std::size_t index, 
                                                       std::string(name_of(attachment.family)) + " and cannot carry " +
                                                       route.prefix.text());
     if (!nexthop.gateway) return;
-    if (nexthop.gateway->family() != route.prefix.family())
+    if (attachment.is_tunnel())
+        about.wrong(field + ".gateway", nexthop.gateway->text() + " is of no use: attachment " +
+                                            in_quotes(attachment.id) + " is a tunnel, whose peer is the next hop");
+    else if (nexthop.gateway->family() != route.prefix.family())
         about.wrong(field + ".gateway", nexthop.gateway->text() + " and " + route.prefix.text() + " differ in family");
     else if (nexthop.gateway->is_ipv4())
         check_gateway(nexthop.gateway->ipv4(), attachment, attachment.ipv4, attachment.subnet4, field + ".gateway",
@@ -168,10 +183,12 @@ void check_attachments(const Policy& policy, const HubSpace& hub, Findings& find
     for (const auto& [id, attachment] : policy.attachments) {
         ObjectFindings about(findings, "attachments", id);
         check_attachment(policy, attachment, about);
-        const auto [place, free] = places.try_emplace({attachment.port, attachment.vlan}, id);
-        if (!free)
-            about.wrong("port", "port " + in_quotes(attachment.port) + " vlan " + std::to_string(attachment.vlan) +
-                                    " is that of " + place_of("attachments", place->second) + " already");
+        if (!attachment.is_tunnel()) {
+            const auto [place, free] = places.try_emplace({attachment.port, attachment.vlan}, id);
+            if (!free)
+                about.wrong("port", "port " + in_quotes(attachment.port) + " vlan " + std::to_string(attachment.vlan) +
+                                        " is that of " + place_of("attachments", place->second) + " already");
+        }
         if (!attachment.kernel_interface.empty()) check_kernel_interface(policy, attachment, interfaces, about);
         auto& claims = subnets[attachment.operator_id];
         if (attachment.ipv4) claims.push_back({attachment.subnet4, "attachments", id, "ipv4", std::nullopt, ""});

@@ -6,6 +6,7 @@
 
 #include "control/calendar.hpp"
 #include "control/place.hpp"
+#include "control/tunnels.hpp"
 #include "control/validate.hpp"
 
 namespace sekisho::control {
@@ -84,6 +85,23 @@ void warn_of_agreement(const Policy& policy, const Agreement& agreement, system_
         warnings.add(place, "clients and services have no family in common: it lets nothing pass");
 }
 
+void warn_of_tunnel(const Policy& policy, const Attachment& attachment, Warnings& warnings) {
+    const auto tunnel = policy.tunnels.find(attachment.tunnel);
+    if (tunnel == policy.tunnels.end()) return;
+    const std::string place = place_of("attachments", attachment.id);
+    if (const std::uint16_t mtu = mtu_of(policy, attachment); attachment.serves(Family::ipv6) && mtu < 1280)
+        warnings.add(place, "its tunnel " + in_quotes(tunnel->first) + " leaves packets of " + std::to_string(mtu) +
+                                " bytes, and IPv6 needs 1280 (RFC 8200 section 5)");
+    for (const Family family : {Family::ipv4, Family::ipv6}) {
+        const auto& all = tunnel->second.selectors;
+        const bool carried = std::any_of(all.begin(), all.end(),
+                                         [&](const crypto::Selector& each) { return each.local.family() == family; });
+        if (attachment.serves(family) && !carried)
+            warnings.add(place, std::string("no selector of its tunnel ") + in_quotes(tunnel->first) + " is for " +
+                                    (family == Family::ipv4 ? "IPv4" : "IPv6") + ", which it serves");
+    }
+}
+
 void warn_of_institution(const Policy& policy, const Institution& institution, Warnings& warnings) {
     Families own;
     own.add(institution.prefixes);
@@ -108,6 +126,7 @@ std::vector<std::string> warnings(const Policy& policy, system_clock::time_point
         warn_of_end(place_of("operators", id), "the certification", op.certification.valid_until, now, warnings);
         warn_of_end(place_of("operators", id), "the assessment", op.assessment.valid_until, now, warnings);
     }
+    for (const auto& [id, attachment] : policy.attachments) warn_of_tunnel(policy, attachment, warnings);
     for (const auto& [id, institution] : policy.institutions) warn_of_institution(policy, institution, warnings);
     for (const auto& [id, agreement] : policy.agreements) warn_of_agreement(policy, agreement, now, warnings);
     return warnings.take();

@@ -61,7 +61,8 @@ class Collector {
         std::size_t i = 0;
         for (const auto& [name, attachment] : policy_.attachments) {
             const AttachmentId id(static_cast<AttachmentId::Value>(numbers_.attachments[i++]));
-            Way way{{Nexthop::Kind::connected, Family::ipv4, id, {}, {}}, "attachments", name};
+            const auto kind = attachment.is_tunnel() ? Nexthop::Kind::tunnel : Nexthop::Kind::connected;
+            Way way{{kind, Family::ipv4, id, {}, {}}, "attachments", name};
             const auto vrf = numbers_.operators.number_of(attachment.operator_id);
             if (!vrf) return vrf.error().at(way.origin());
             if (attachment.serves(Family::ipv4) && attachment.ipv4)
@@ -177,11 +178,17 @@ class Collector {
         nexthop.family = route.prefix.family();
         const auto id = numbers_.attachments.number_of(told.attachment);
         if (!id) return id.error();
-        if (policy_.attachments.at(told.attachment).operator_id != route.operator_id)
+        const Attachment& attachment = policy_.attachments.at(told.attachment);
+        if (attachment.operator_id != route.operator_id)
             return Error{ErrorCode::invalid, fmt::format("attachment {} is not of operator {}",
                                                          in_quotes(told.attachment), in_quotes(route.operator_id))};
         nexthop.attachment = AttachmentId(static_cast<AttachmentId::Value>(*id));
-        nexthop.kind = told.gateway ? Nexthop::Kind::gateway : Nexthop::Kind::connected;
+        nexthop.kind = attachment.is_tunnel() ? Nexthop::Kind::tunnel
+                       : told.gateway         ? Nexthop::Kind::gateway
+                                              : Nexthop::Kind::connected;
+        if (attachment.is_tunnel() && told.gateway)
+            return Error{ErrorCode::invalid,
+                         fmt::format("attachment {} is a tunnel, which has no gateways", in_quotes(told.attachment))};
         if (!told.gateway) return nexthop;
         if (told.gateway->family() != nexthop.family)
             return Error{ErrorCode::invalid,
@@ -219,6 +226,20 @@ Expected<Ways> ways_of(const Policy& policy, const Numbers& numbers, const std::
     if (auto added = collector.add_routes(); !added) return added.error();
     return collector.numbered(last);
 }
+
+template <class Address>
+NexthopId way_to(const RoutesOfVrf<Address>& routes, VrfId vrf, const Address& address) {
+    const auto& ways = routes[vrf.index()];
+    for (int length = Address::kBits; length >= 0; --length) {
+        const Prefix<Address> wanted(address, length);
+        const auto at = std::lower_bound(ways.begin(), ways.end(), wanted,
+                                         [](const auto& way, const auto& prefix) { return way.prefix < prefix; });
+        if (at != ways.end() && at->prefix == wanted) return NexthopId(at->row);
+    }
+    return dataplane::kNoNexthop;
+}
+template NexthopId way_to<Ipv4Address>(const RoutesOfVrf<Ipv4Address>&, VrfId, const Ipv4Address&);
+template NexthopId way_to<Ipv6Address>(const RoutesOfVrf<Ipv6Address>&, VrfId, const Ipv6Address&);
 
 template <class Address>
 std::vector<NexthopId> nexthops_of(const Leaves<Address>& leaves, const RoutesOfVrf<Address>& routes,

@@ -1,9 +1,10 @@
 // Routes to `where`: for each VRF the prefixes of its operator's space, each with a nexthop.
 //
 // A route of the policy names a gateway, an attachment's own link, a blackhole, or several of the first two; an
-// attachment's subnets are connected routes that nobody has to write. Link-local prefixes are never among them (RFC
-// 4291 §2.5.6). Equal nexthops share a number and keep it from one generation to the next. Whether an attachment is
-// open, or serves the family, is the packet path's business. Compiler thread only.
+// attachment's subnets are connected routes that nobody has to write. What goes by an attachment that is a tunnel has
+// no neighbour there. Link-local prefixes are never among them (RFC 4291 §2.5.6). Equal nexthops share a number and
+// keep it from one generation to the next. Whether an attachment is open, or serves the family, is the packet path's
+// business. Compiler thread only.
 #pragma once
 
 #include <vector>
@@ -31,6 +32,10 @@ struct Ways {
 // attachments: a reference to nothing, an attachment of another operator, two ways for one prefix, a gateway of the
 // other family, the same nexthop twice, backups only.
 Expected<Ways> ways_of(const Policy& policy, const Numbers& numbers, const std::vector<dataplane::Nexthop>& last);
+
+// The row of the longest prefix of a VRF that covers the address, or kNoNexthop.
+template <class Address>
+NexthopId way_to(const RoutesOfVrf<Address>& routes, VrfId vrf, const Address& address);
 
 // For each leaf the nexthop of its whole prefix in its operator's space: where one gateway, group or blackhole covers
 // all of it and no finer route lies inside, otherwise kResolve.

@@ -32,9 +32,17 @@ Expected<void> Ledger::make(const LedgerOptions& options, WallTime now) {
 
 std::unique_ptr<Ledger> Ledger::open(const LedgerOptions& options) {
     std::unique_ptr<Ledger> ledger(new Ledger(options));
-    ledger->standing_ = ledger->start();
-    if (!ledger->standing_) ledger->file_.reset();  // and with it the lock: an engineer may make a new one
+    ledger->standing_ = Error{ErrorCode::unavailable, "not opened"};
+    ledger->try_again();
     return ledger;
+}
+
+void Ledger::try_again() {
+    if (standing_) return;
+    contents_ = {};
+    witnessed_ = true;
+    standing_ = start();
+    if (!standing_) file_.reset();  // and with it the lock: an engineer may make a new one
 }
 
 Expected<void> Ledger::start() {

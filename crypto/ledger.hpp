@@ -57,8 +57,14 @@ class Ledger {
     // Never fails: standing() says whether manual keys may be used. IKE's may in any case.
     static std::unique_ptr<Ledger> open(const LedgerOptions& options);
 
+    // Asks again whether manual keys may be used, when they may not: the witness may be there by now, or a new ledger.
+    // IKE's keys stay as they are.
+    void try_again();
+
     // Nothing, or why manual keys are refused, in words for an engineer.
     const Expected<void>& standing() const noexcept { return standing_; }
+    std::size_t manual_keys_in_use() const noexcept { return live_.size(); }
+    const LedgerOptions& options() const noexcept { return options_; }
     const LedgerContents& contents() const noexcept { return contents_; }
 
     // Gives numbers to all of these or to none, with one commit. Errors: permission (standing(); a key made before the

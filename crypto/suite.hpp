@@ -21,8 +21,8 @@ struct SuiteText {
 };
 
 inline constexpr std::array kSuites = {
-    SuiteText{Suite::aes_gcm_128, "aes-gcm-128", 16},
-    SuiteText{Suite::aes_gcm_256, "aes-gcm-256", 32},
+    SuiteText{Suite::aes_gcm_128, "aes_gcm_128", 16},
+    SuiteText{Suite::aes_gcm_256, "aes_gcm_256", 32},
 };
 
 inline constexpr std::size_t kSaltLength = 4;    // RFC 4106 §4

@@ -76,6 +76,30 @@ make_operator() {
     in_ns "$name-clinic" ip route add default via fd00:0:0:1::1
 }
 
+# make_esp_peer NAME DIRECTORY: its router becomes the peer of a tunnel to the hub, by scapy's ESP behind a TUN device; SAs for
+# `sekishoctl sa install` are in DIRECTORY/sas.json.
+make_esp_peer() {
+    local name=$1 directory=$2
+    python3 - "$directory" "$(TZ=Asia/Tokyo date +%Y-%m-%dT%H:%M:%S+09:00)" <<'PYTHON'
+import json, os, sys
+directory, created = sys.argv[1:]
+to_hub, to_peer = ({"spi": spi, "key": os.urandom(36).hex()} for spi in (4096, 4097))
+json.dump({"sas": [{"tunnel": "kita-esp", "created": created, "inbound": to_hub, "outbound": to_peer}]},
+          open(f"{directory}/sas.json", "w"))
+json.dump({"interface": "esp0", "local": "192.0.2.2", "hub": "192.0.2.1", "esn": True, "open": [to_peer], "seal": to_hub},
+          open(f"{directory}/peer.json", "w"))
+PYTHON
+    ip netns exec "$name" scripts/quickstart.d/esp-peer "$directory/peer.json" 2>"$directory/peer.log" &
+    servers+=($!)
+    local tries
+    for tries in $(seq 100); do in_ns "$name" ip link show esp0 >/dev/null 2>&1 && break; sleep 0.1; done
+    [ "$tries" -lt 100 ] || fail "the ESP peer did not start: $(cat "$directory/peer.log")"
+    in_ns "$name" ip link set esp0 mtu 1446 up
+    # What was for the hub goes into the tunnel now.
+    in_ns "$name" ip route replace default dev esp0
+    in_ns "$name" ip -6 route replace default dev esp0
+}
+
 # The provider uses its hub numbers natively, on the link to the hub.
 make_provider() {
     ip link set sk-chuo netns chuo

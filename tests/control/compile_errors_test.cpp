@@ -128,8 +128,6 @@ TEST_CASE("compile: what this version cannot do is refused by name", "[compile]"
     const auto unsupported = ErrorCode::unsupported;
     check(refusal([](Policy& p) { p.translations["kita-4"].kind = TranslationKind::port_block; }), unsupported,
           R"(translations "kita-4": only prefix maps work in this version)");
-    check(refusal([](Policy& p) { p.attachments["kita-line"].protection = Protection::esp; }), unsupported,
-          R"(attachments "kita-line": protection by ESP does not work in this version)");
     check(refusal([](Policy& p) {
               Route& route = p.routes["kita 10.0.0.0/8"];
               route.nexthops.push_back(route.nexthops[0]);
@@ -137,6 +135,46 @@ TEST_CASE("compile: what this version cannot do is refused by name", "[compile]"
           ErrorCode::invalid, R"(routes "kita 10.0.0.0/8": nexthop 192.168.0.2 by attachment "kita-line" twice)");
     check(refusal([](Policy& p) { p.routes["kita 10.0.0.0/8"].nexthops[0].backup = true; }), ErrorCode::invalid,
           R"(routes "kita 10.0.0.0/8": all its nexthops are backup: at least one must not be)");
+}
+
+TEST_CASE("compile: tunnels that cannot be are refused with their names", "[compile]") {
+    const auto broken = [](const std::function<void(Policy&)>& change) {
+        return refusal([&](Policy& p) {
+            add_tunnel(p, "t", "kita");
+            change(p);
+        });
+    };
+    const auto invalid = ErrorCode::invalid;
+    check(refusal([](Policy& p) { p.attachments["kita-line"].protection = Protection::esp; }), invalid,
+          R"(attachments "kita-line": protection esp goes with a tunnel, and a tunnel with it)");
+    check(broken([](Policy& p) { p.attachments["t"].protection = Protection::none; }), invalid,
+          R"(attachments "t": protection esp goes with a tunnel, and a tunnel with it)");
+    check(broken([](Policy& p) { p.tunnels.clear(); }), ErrorCode::not_found, R"(attachments "t": no tunnel "t-esp")");
+    check(broken([](Policy& p) { p.attachments["t-line"].underlay = false; }), invalid,
+          R"(attachments "t": tunnels "t-esp": "t-line" is no underlay)");
+    check(broken([](Policy& p) { p.tunnels["t-esp"].underlay = "t"; }), invalid,
+          R"(attachments "t": tunnels "t-esp": "t" is no underlay)");
+    check(broken([](Policy& p) { p.attachments["t-line"].port = "p9"; }), ErrorCode::not_found,
+          R"(attachments "t": this node has no port "p9")");
+    check(broken([](Policy& p) {
+              p.attachments["t-line"].family = FamilyChoice::ipv6;
+              p.attachments["t-line"].ipv4.reset();
+          }),
+          invalid, R"(tunnels "t-esp": its underlay has no address of its peer's family)");
+    check(broken([](Policy& p) { (p.attachments["u"] = p.attachments["t"]).id = "u"; }), invalid,
+          R"(attachments "u": 198.18.0.3/32 has a way already, by attachments "t")");
+    check(broken([](Policy& p) {
+              (p.attachments["u"] = p.attachments["t"]).id = "u";
+              p.attachments["u"].subnet4 = prefix("198.18.9.9/32").ipv4();
+              p.attachments["u"].subnet6 = prefix("fd00:9::/128").ipv6();
+          }),
+          invalid, R"(tunnels "t-esp": two attachments have it as their path)");
+    check(broken([](Policy& p) { p.attachments.erase("t"); }), invalid,
+          R"(tunnels "t-esp": no attachment has it as its path)");
+    check(broken([](Policy& p) { add_route(p, "kita", "10.64.0.0/16", "t", "172.16.4.2"); }), invalid,
+          R"(routes "kita 10.64.0.0/16": attachment "t" is a tunnel, which has no gateways)");
+    check(broken([](Policy& p) { p.tunnels["t-esp"].peer = address("10.1.2.3"); }), invalid,
+          R"(tunnels "t-esp": the way to its peer 10.1.2.3 leaves by an attachment that is no underlay)");
 }
 
 TEST_CASE("compile: limits are refused with what they are", "[compile]") {

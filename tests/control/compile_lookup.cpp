@@ -13,6 +13,7 @@ std::string text_of(const Compiler& compiler, const Tables& tables, std::uint32_
     if (nexthop.kind == Nexthop::Kind::blackhole) return "blackhole";
     const std::string attachment = compiler.attachment_name(nexthop.attachment);
     if (nexthop.kind == Nexthop::Kind::connected) return "connected " + attachment;
+    if (nexthop.kind == Nexthop::Kind::tunnel) return "tunnel " + attachment;
     return "gateway " + attachment + " " +
            (nexthop.family == Family::ipv4 ? nexthop.gateway4.text() : nexthop.gateway6.text());
 }
@@ -45,7 +46,11 @@ Answer look_up(const Compiler& compiler, const Tables& tables, const Question& q
     const dataplane::FamilyTables<Address>& family = tables.family<Address>();
     const AttachmentId id = compiler.attachment_id(question.attachment).value();
     const dataplane::Attachment& attachment = tables.attachments.at(id.index());
-    if (tables.attachment_of.at(attachment.port.index()).at(attachment.vlan.index()) != id.value()) return answer;
+    if (attachment.tunnel == TunnelId()) {
+        if (tables.attachment_of.at(attachment.port.index()).at(attachment.vlan.index()) != id.value()) return answer;
+    } else if (tables.tunnels.at(attachment.tunnel.index()).attachment != id) {
+        return answer;
+    }
     answer.open = attachment.open;
     answer.serves = Address::kFamily == Family::ipv4 ? attachment.serves_ipv4 : attachment.serves_ipv6;
 
@@ -81,7 +86,21 @@ Answer look_up(const Compiler& compiler, const Tables& tables, const Question& q
     return answer;
 }
 
+std::string way_of(const Compiler& compiler, const Tables& tables, const dataplane::Tunnel& tunnel) {
+    return tunnel.way == dataplane::kNoNexthop ? "none" : text_of(compiler, tables, tunnel.way.value());
+}
+
 }  // namespace
+
+std::string tunnel_of(const Compiler& compiler, const Tables& tables, const std::string& attachment) {
+    const dataplane::Attachment& user = tables.attachments.at(compiler.attachment_id(attachment).value().index());
+    if (user.tunnel == TunnelId()) return "none";
+    const dataplane::Tunnel& tunnel = tables.tunnels.at(user.tunnel.index());
+    if (!tunnel.exists) return "hole";
+    return compiler.tunnel_name(user.tunnel) + " of " + compiler.attachment_name(tunnel.attachment) + " over " +
+           compiler.attachment_name(tunnel.underlay) + " from " + tunnel.local.text() + " to " + tunnel.peer.text() +
+           ", " + std::to_string(user.mtu) + ", " + way_of(compiler, tables, tunnel);
+}
 
 Answer look_up(const Compiler& compiler, const Tables& tables, const Question& question) {
     if (question.source.is_ipv4())

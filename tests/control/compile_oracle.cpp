@@ -51,6 +51,10 @@ bool is_closed(const Policy& policy, Time now, const Institution& institution) {
            gated(policy, now, GateTarget::institution, institution.id);
 }
 
+std::string line_to(const Attachment& attachment) {
+    return (attachment.is_tunnel() ? "tunnel " : "connected ") + attachment.id;
+}
+
 std::string way_to(const Policy& policy, const std::string& of, const IpAddress& inside) {
     int longest = -1;
     std::string way = "none";
@@ -62,14 +66,14 @@ std::string way_to(const Policy& policy, const std::string& of, const IpAddress&
         else if (route.nexthops[0].gateway)
             way = "gateway " + route.nexthops[0].attachment + " " + route.nexthops[0].gateway->text();
         else
-            way = "connected " + route.nexthops[0].attachment;
+            way = line_to(policy.attachments.at(route.nexthops[0].attachment));
     }
     for (const auto& [name, attachment] : policy.attachments) {
         if (attachment.operator_id != of || !attachment.serves(inside.family())) continue;
         const IpPrefix subnet = inside.is_ipv4() ? IpPrefix(attachment.subnet4) : IpPrefix(attachment.subnet6);
         if (!holds(subnet, inside) || subnet.length() <= longest) continue;
         longest = subnet.length();
-        way = "connected " + name;
+        way = line_to(attachment);
     }
     return way;
 }
@@ -96,6 +100,20 @@ bool covers(const Agreement& agreement, std::uint8_t protocol, std::uint16_t por
 }
 
 }  // namespace
+
+std::string tunnel_of(const Policy& policy, const std::string& attachment) {
+    const Attachment& user = policy.attachments.at(attachment);
+    if (!user.is_tunnel()) return "none";
+    const Tunnel& tunnel = policy.tunnels.at(user.tunnel);
+    const Attachment& underlay = policy.attachments.at(tunnel.underlay);
+    const bool ipv4 = tunnel.peer.is_ipv4();
+    unsigned mtu = user.mtu;  // unless it is told, the longest that fits with header, IV, padding, trailer and ICV
+    for (unsigned inner = underlay.mtu; mtu == 0; --inner)
+        if ((ipv4 ? 20U : 40U) + 8 + 8 + (inner + 2 + 3) / 4 * 4 + 16 <= underlay.mtu) mtu = inner;
+    return tunnel.id + " of " + user.id + " over " + underlay.id + " from " +
+           (ipv4 ? underlay.ipv4->text() : underlay.ipv6->text()) + " to " + tunnel.peer.text() + ", " +
+           std::to_string(mtu) + ", " + way_to(policy, underlay.operator_id, tunnel.peer);
+}
 
 Answer decide(const Policy& policy, Time now, const Question& question) {
     Answer answer;

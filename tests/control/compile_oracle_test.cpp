@@ -17,6 +17,8 @@ TEST_CASE("compile: the tables answer as a naive reading of the policy does", "[
         if (policy.attachments.empty()) continue;
         Compiler compiler(ports());
         const Compiled compiled = compile(compiler, policy);
+        for (const auto& [name, attachment] : policy.attachments)
+            REQUIRE(tunnel_of(compiler, *compiled.tables, name) == tunnel_of(policy, name));
         for (int i = 0; i < 300; ++i) {
             const Question question = random.question(policy);
             const Answer answer = look_up(compiler, *compiled.tables, question);
@@ -39,6 +41,7 @@ TEST_CASE("compile: editing a policy step by step comes to the same as compiling
         Policy policy = random.policy();
         Compiler compiler(ports());
         std::map<std::string, std::uint16_t> attachment_ids;
+        std::map<std::string, std::uint32_t> tunnel_ids;
         for (int step = 0; step < 40; ++step) {
             if (step > 0) random.edit(policy);
             // A policy that cannot compile in between must leave no trace.
@@ -55,6 +58,10 @@ TEST_CASE("compile: editing a policy step by step comes to the same as compiling
             for (const auto& [name, attachment] : policy.attachments) {
                 const std::uint16_t id = compiler.attachment_id(name).value().value();
                 REQUIRE(attachment_ids.try_emplace(name, id).first->second == id);
+                REQUIRE(tunnel_of(compiler, *stepped.tables, name) == tunnel_of(policy, name));
+                if (!attachment.is_tunnel()) continue;
+                const std::uint32_t tunnel = stepped.tables->attachments[id].tunnel.value();
+                REQUIRE(tunnel_ids.try_emplace(attachment.tunnel, tunnel).first->second == tunnel);
             }
             CHECK(stepped.report.who_rows == afresh.report.who_rows);
             CHECK(stepped.report.hub_rows == afresh.report.hub_rows);

@@ -44,6 +44,29 @@ Attachment& add_attachment(Policy& policy, const std::string& id, const std::str
     return added;
 }
 
+Attachment& add_tunnel(Policy& policy, const std::string& id, const std::string& of) {
+    Attachment& line = add_attachment(policy, id + "-line", of, "172.16.0.0/24");
+    line.underlay = true;
+    line.subnet4 = Prefix4(Ipv4Address((172U << 24) + ((16U + line.vlan / 256) << 16) + (line.vlan % 256U << 8)), 24);
+    line.ipv4 = Ipv4Address(line.subnet4.address().value() + 1);
+    Tunnel& tunnel = policy.tunnels[id + "-esp"];
+    tunnel.id = id + "-esp";
+    tunnel.underlay = line.id;
+    tunnel.peer = Ipv4Address(line.subnet4.address().value() + 2);
+    tunnel.selectors = {{Prefix4(), Prefix4()}, {Prefix6(), Prefix6()}};
+    Attachment& added = policy.attachments[id];
+    added.id = id;
+    added.operator_id = of;
+    added.tunnel = tunnel.id;
+    added.protection = Protection::esp;
+    added.mtu = 0;
+    added.ipv4 = Ipv4Address((198U << 24) + (18U << 16) + line.vlan);
+    added.subnet4 = Prefix4(*added.ipv4, 32);
+    added.ipv6 = Ipv6Address(0xfd00'fffe'0000'0000ULL, line.vlan);
+    added.subnet6 = Prefix6(*added.ipv6, 128);
+    return added;
+}
+
 Translation& add_translation(Policy& policy, const std::string& id, const std::string& of, std::string_view inside,
                              std::string_view hub) {
     Translation& added = policy.translations[id];

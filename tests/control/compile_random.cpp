@@ -92,6 +92,21 @@ void RandomPolicies::add_random_attachment(Policy& policy) {
         }
 }
 
+void RandomPolicies::add_random_tunnel(Policy& policy) {
+    const Attachment& added = add_tunnel(policy, fmt::format("a{}", next_++), any_of(policy.operators));
+    Tunnel& tunnel = policy.tunnels.at(added.tunnel);
+    Attachment& line = policy.attachments.at(tunnel.underlay);
+    line.mtu = static_cast<std::uint16_t>(1280 + below(4000));
+    if (one_in(3)) line.operator_id = any_of(policy.operators);
+    if (one_in(3)) tunnel.peer = Ipv6Address(line.subnet6.address().high(), 2 + below(5));
+    if (one_in(4)) policy.attachments.at(added.id).mtu = 1200;
+    if (!one_in(3) || !tunnel.peer.is_ipv4()) return;
+    // A peer behind a router.
+    tunnel.peer = Ipv4Address((203U << 24) + (line.vlan << 4) + below(16));
+    add_route(policy, line.operator_id, fmt::format("{}/28", Ipv4Address((203U << 24) + (line.vlan << 4)).text()),
+              line.id, Ipv4Address(line.subnet4.address().value() + 3).text());
+}
+
 void RandomPolicies::add_random_institution(Policy& policy) {
     const std::string of = any_of(policy.operators);
     Institution& added = add_institution(policy, fmt::format("i{}", next_++), of, {}, {});
@@ -109,7 +124,8 @@ void RandomPolicies::add_random_institution(Policy& policy) {
         if (!is_taken(policy, prefix)) added.prefixes.push_back(prefix);
     }
     for (const auto& [name, attachment] : policy.attachments)
-        if (attachment.operator_id == of && !one_in(3)) added.links.emplace_back().attachments = {name};
+        if (attachment.operator_id == of && !attachment.underlay && !one_in(3))
+            added.links.emplace_back().attachments = {name};
 }
 
 // A prefix in hub space around or inside some institution's.
@@ -177,7 +193,7 @@ void RandomPolicies::add_random_route(Policy& policy) {
             return;
     if (!route.blackhole) {
         route.nexthops.push_back({attachment, std::nullopt, false});
-        if (!one_in(4))
+        if (!one_in(4) && !policy.attachments.at(attachment).is_tunnel())
             route.nexthops[0].gateway = ipv4 ? address(fmt::format("192.168.0.{}", 2 + below(3)))
                                              : address(fmt::format("fe80::{}", 2 + below(3)));
     }
@@ -215,6 +231,7 @@ Policy RandomPolicies::policy() {
     };
     some(5, &RandomPolicies::add_random_operator);
     some(6, &RandomPolicies::add_random_attachment);
+    if (one_in(2)) some(4, &RandomPolicies::add_random_tunnel);
     some(30, &RandomPolicies::add_random_institution);
     some(25, &RandomPolicies::add_random_agreement);
     some(25, &RandomPolicies::add_random_route);
@@ -228,7 +245,12 @@ void RandomPolicies::edit(Policy& policy) {
     };
     switch (below(16)) {
         case 0: add_random_operator(policy); break;
-        case 1: add_random_attachment(policy); break;
+        case 1:
+            if (one_in(2))
+                add_random_tunnel(policy);
+            else
+                add_random_attachment(policy);
+            break;
         case 2:
         case 3: add_random_institution(policy); break;
         case 4:

@@ -30,6 +30,9 @@ NodePorts ports();  // "p0" to "p3", of 8,900 bytes each
 Operator& add_operator(Policy& policy, const std::string& id);
 // On p0, the next VLAN; both families; its IPv4 subnet as told, its IPv6 subnet fd00:ffff:<VLAN>::/64.
 Attachment& add_attachment(Policy& policy, const std::string& id, const std::string& of, std::string_view subnet);
+// An underlay of its own at 172.<16 + VLAN / 256>.<VLAN % 256>.1/24, and a tunnel over it to .2 of that as the path of
+// a new attachment, both families; returned is that.
+Attachment& add_tunnel(Policy& policy, const std::string& id, const std::string& of);
 Translation& add_translation(Policy& policy, const std::string& id, const std::string& of, std::string_view inside,
                              std::string_view hub);
 Institution& add_institution(Policy& policy, const std::string& id, const std::string& of,
@@ -78,6 +81,11 @@ std::ostream& operator<<(std::ostream& out, const Question& question);
 Answer look_up(const Compiler& compiler, const dataplane::Tables& tables, const Question& question);
 Answer decide(const Policy& policy, std::chrono::system_clock::time_point now, const Question& question);
 
+// An attachment's tunnel in words, with its ends, MTU and the way to its peer; "none" if it is on a port. From tables
+// and from the policy, as above.
+std::string tunnel_of(const Compiler& compiler, const dataplane::Tables& tables, const std::string& attachment);
+std::string tunnel_of(const Policy& policy, const std::string& attachment);
+
 // Random policies that validate: operators that share their space, nested prefixes, gates, dates.
 class RandomPolicies {
   public:
@@ -90,6 +98,7 @@ class RandomPolicies {
   private:
     void add_random_operator(Policy& policy);
     void add_random_attachment(Policy& policy);
+    void add_random_tunnel(Policy& policy);
     void add_random_institution(Policy& policy);
     void add_random_agreement(Policy& policy);
     void add_random_route(Policy& policy);

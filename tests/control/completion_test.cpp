@@ -48,7 +48,10 @@ TEST_CASE("completion: commands, what can be shown, and options are those of the
     CHECK(offered({"gate", ""}) == Words{"close", "open"});
     CHECK(offered({"gate", "close", "inst"}) == Words{"institution"});
     CHECK(offered({"gate", "close", "node", "--reason", "e"}) == Words{"emergency", "expiry"});
-    CHECK(offered({"events", "--kind", "l"}) == Words{"link"});
+    CHECK(offered({"events", "--kind", "l"}) == Words{"ledger", "link"});
+    CHECK(offered({"sa", ""}) == Words{"install", "rekey", "remove", "switch"});
+    CHECK(offered({"sa", "remove", "kita-esp", "--o"}) == Words{"--outbound"});
+    CHECK(offered({"ledger", ""}) == Words{"new", "show"});
     CHECK(offered({"version", "--js"}) == Words{"--json"});
     // Whatever --help lists as a command is offered.
     const Ran help = run(path_from("SEKISHOCTL"), {"--help"});

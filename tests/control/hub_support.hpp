@@ -186,7 +186,8 @@ class TestHub {
   public:
     explicit TestHub(const std::string& state_directory = {}, std::optional<Document> initial = {},
                      bool replace = false, const Roles& roles = {}, std::unique_ptr<Compiler> real = {},
-                     const SigningKeys& keys = {}, const std::string& signature = {}) {
+                     const SigningKeys& keys = {}, const std::string& signature = {},
+                     ManualKeys manual_keys = ManualKeys::refuse) {
         compiler.real = std::move(real);
         set_log_level(LogLevel::error);
         directory_of_state = state_directory.empty() ? directory / "state" : state_directory;
@@ -201,9 +202,20 @@ class TestHub {
                  return compiler.compile(policy, number, now, closed);
              },
              [this](std::unique_ptr<dataplane::Tables> tables) { node.publish(std::move(tables)); }, *state, *audit,
-             events, keys, [this] { return std::chrono::system_clock::now() + std::chrono::seconds(ahead.load()); }}));
+             events, keys, [this] { return std::chrono::system_clock::now() + std::chrono::seconds(ahead.load()); },
+             [this](const Generation& generation) { sas->settle(generation); }}));
+        associations = std::move(
+            *dataplane::Associations::make(crypto::EngineKind::openssl, 1, [](std::shared_ptr<const void>) {}));
+        witness = std::make_unique<SocketWitness>(*loop);
+        ledger = std::make_unique<LedgerThread>(
+            *loop, manual_keys, directory_of_state + "/nonce-ledger",
+            manual_keys == ManualKeys::witness ? witness.get() : nullptr, [this](const LedgerState& now) {
+                events.post(EventKind::ledger, {{"stands", now.standing.has_value()}});
+            });
+        sas = std::move(*Sas::make({*loop, *associations, *ledger, generations->recorder(), events}));
         started = generations->start(std::move(initial), replace, signature);
-        auto served = Service::start(*loop, {socket(), {}, roles, {}}, *generations, node, events, "test");
+        auto served = Service::start(*loop, {socket(), {}, roles, {}}, *generations, node, events, "test",
+                                     {*sas, *ledger, *witness});
         REQUIRE(served);
         service = std::move(*served);
         thread = std::make_unique<LoopThread>(*loop);
@@ -211,6 +223,7 @@ class TestHub {
     ~TestHub() {
         compiler.let_go();
         thread.reset();
+        witness->stop();
     }
 
     std::string socket() const { return directory / "s"; }
@@ -255,7 +268,11 @@ class TestHub {
     Events events;
     std::unique_ptr<StateStore> state;
     std::unique_ptr<AuditLog> audit;
+    std::unique_ptr<dataplane::Associations> associations;  // what it takes away is freed at once: nobody reads
+    std::unique_ptr<SocketWitness> witness;
+    std::unique_ptr<LedgerThread> ledger;
     std::unique_ptr<Generations> generations;
+    std::unique_ptr<Sas> sas;
     std::unique_ptr<Service> service;
     Expected<void> started;
     std::unique_ptr<LoopThread> thread;

@@ -158,7 +158,7 @@ TEST_CASE("line cutter: however the bytes come, the lines are the same", "[contr
         const std::size_t step = std::min<std::size_t>(1 + random() % 50, stream.size() - at);
         cutter.feed(std::string_view(stream).substr(at, step));
         at += step;
-        while (auto line = cutter.next()) lines.push_back(line->oversize ? "!" : line->text);
+        while (auto line = cutter.next()) lines.push_back(line->oversize ? "!" : std::string(line->text));
     }
     CHECK(lines == expected);
     CHECK_FALSE(cutter.is_inside_line());

@@ -56,9 +56,9 @@ TEST_CASE("document: what is not an object is refused with the members that it s
 }
 
 TEST_CASE("document: an unknown kind is refused with the kinds that there are", "[control]") {
-    const Words errors = Draft().set("/tunnels", json::array()).errors();
+    const Words errors = Draft().set("/lines", json::array()).errors();
     REQUIRE(errors.size() == 1);
-    CHECK_THAT(errors[0], Contains("\"tunnels\" is not a kind of object; the kinds are hub, operators"));
+    CHECK_THAT(errors[0], Contains("\"lines\" is not a kind of object; the kinds are hub, operators"));
 }
 
 TEST_CASE("document: without a hub it is refused", "[control]") {

@@ -1,4 +1,5 @@
-// A draft of a policy document for tests: a good one (docs/examples/three-operators.json), changed in one place.
+// A draft of a policy document for tests: a good one (an example, docs/examples/three-operators.json unless another is
+// named), changed in one place.
 #pragma once
 
 #include <fstream>
@@ -20,7 +21,8 @@ inline std::string file_text(const std::string& path) {
 
 class Draft {
   public:
-    Draft() : json_(nlohmann::json::parse(file_text(SEKISHO_EXAMPLES "/three-operators.json"))) {}
+    explicit Draft(const std::string& example = "three-operators.json")
+        : json_(nlohmann::json::parse(file_text(SEKISHO_EXAMPLES "/" + example))) {}
 
     // The value at a JSON pointer ("/institutions/0/kind"; "/routes/-" appends) becomes `value`.
     Draft& set(const std::string& pointer, nlohmann::json value) {

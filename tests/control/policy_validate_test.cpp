@@ -40,21 +40,7 @@ TEST_CASE("validate: translations by port block and between families are refused
     CHECK(code_of_first(Draft().set("/translations/0/kind", "port_block")) == ErrorCode::unsupported);
 }
 
-TEST_CASE("validate: protection by ESP is refused by name", "[control]") {
-    CHECK(
-        Draft().set("/attachments/0/protection", "esp").errors() ==
-        Words{"attachments \"kita-1\": protection esp is not supported by this version; say \"protection\": \"none\""});
-}
-
-TEST_CASE("validate: session records by the hub are refused by name", "[control]") {
-    CHECK(Draft().set("/attachments/0/session_management", "hub").errors() ==
-          Words{"attachments \"kita-1\": session_management hub is not supported by this version; say \"operator\" or "
-                "\"none\""});
-}
-
-TEST_CASE("validate: an underlay is refused by name, and saying false is not", "[control]") {
-    CHECK(Draft().set("/attachments/0/underlay", true).errors() ==
-          Words{"attachments \"kita-1\": underlay true is not supported by this version; leave it out"});
+TEST_CASE("validate: an attachment may say that it is no underlay", "[control]") {
     CHECK(Draft().set("/attachments/0/underlay", false).errors().empty());
 }
 

@@ -12,7 +12,7 @@ using nlohmann::json;
 
 namespace {
 
-Words warnings_at(const char* now, const Draft& draft = {}) {
+Words warnings_at(const char* now, const Draft& draft = Draft()) {
     return warnings(draft.policy(), parse_time(now).value());
 }
 

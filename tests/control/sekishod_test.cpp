@@ -63,6 +63,7 @@ TEST_CASE("sekishod: a wrong flag or configuration is exit code 2 and is named",
     refuses({"--policy", directory / "none.json"}, "--policy");
     refuses({"--policy-replace"}, "--policy");
     refuses({"--role", "boss=root"}, "ROLE=WHOM");
+    refuses({"--manual-keys", "always"}, "--manual-keys");
     refuses({"--role", "viewer=@no-such-group"}, "no-such-group");
     refuses({"--socket-group", "no-such-group"}, "no-such-group");
     const std::string file = directory / "sekishod.toml";

@@ -24,7 +24,8 @@ namespace {
 struct EchoServer {
     explicit EchoServer(ServerLimits limits = {}) : loop(std::move(*EventLoop::make())) {
         ServerHandlers handlers;
-        handlers.line = [this](ClientId client, const Peer& peer, const std::string& line) {
+        handlers.line = [this](ClientId client, const Peer& peer, const WipedText& wiped) {
+            const std::string line(wiped);
             last_peer_uid = peer.uid;
             ++lines;
             if (line == "big")

@@ -1,6 +1,6 @@
 // One end of a tunnel for scapy_test.py: seals and opens what stdin says, one question a line, all bytes hexadecimal.
 //
-//   sa SUITE ESN OUTER KEY SEQUENCE    a fresh pair of SAs: aes-gcm-128, 0 or 1, 4 or 6; the next number, which is also
+//   sa SUITE ESN OUTER KEY SEQUENCE    a fresh pair of SAs: aes_gcm_128, 0 or 1, 4 or 6; the next number, which is also
 //                                      where the window begins (a packet with it is accepted at once, unseen)
 //   seal INNER                         answers the outer packet, or "dropped REASON"
 //   open OUTER                         answers the inner packet, "dummy", or "dropped REASON"

@@ -6,6 +6,33 @@
 using namespace sekisho;
 using namespace sekisho::test;
 
+TEST_CASE("ledger: one that did not stand is asked again, and keeps what it knows of IKE's keys", "[crypto]") {
+    Directory directory;
+    LedgerOptions options;
+    options.path = directory.file("ledger");
+    options.local_ledger = true;
+    const auto ledger = Ledger::open(options);
+    REQUIRE_FALSE(ledger->standing());
+    SequenceWord ike_word, manual_word;
+    const auto instant = Ledger::Instant();
+    NumberRequest ike{{{1}}, KeyOrigin::ike, {}, 1000, &ike_word};
+    NumberRequest manual{{{2}}, KeyOrigin::manual, WallTime(std::chrono::seconds(2000)), 1000, &manual_word};
+    const WallTime now(std::chrono::seconds(3000));
+    REQUIRE(ledger->admit({{ike}}, now, instant));
+    REQUIRE_FALSE(ledger->admit({{manual}}, now, instant));
+    ledger->try_again();
+    CHECK_FALSE(ledger->standing());
+    REQUIRE(Ledger::make(options, WallTime(std::chrono::seconds(1000))));
+    ledger->try_again();
+    REQUIRE(ledger->standing());
+    CHECK(ledger->contents().birth == WallTime(std::chrono::seconds(1000)));
+    CHECK(ledger->admit({{manual}}, now, instant));
+    CHECK(ledger->manual_keys_in_use() == 1);
+    ledger->try_again();  // it stands: nothing is forgotten
+    CHECK(ledger->manual_keys_in_use() == 1);
+    CHECK(ledger->admit({{ike}}, now, instant).error().code == ErrorCode::exists);
+}
+
 TEST_CASE("ledger: where there is none, manual keys are refused", "[crypto]") {
     Node node;
     says(node.refusal(), "there is no ledger");

@@ -27,7 +27,7 @@ SEED = int(os.environ.get("SEKISHO_SEED", random.SystemRandom().getrandbits(32))
 SPI = 0xABCD01
 PACKETS = 12  # of each combination, in each direction
 
-COMBINATIONS = list(itertools.product(["aes-gcm-128", "aes-gcm-256"], [False, True], [4, 6], [4, 6]))
+COMBINATIONS = list(itertools.product(["aes_gcm_128", "aes_gcm_256"], [False, True], [4, 6], [4, 6]))
 
 
 class Peer:
@@ -135,7 +135,7 @@ class EspOracle(unittest.TestCase):
         self.assertEqual(peer.answers(), expected)
 
     def test_scapy_refuses_what_was_changed_on_the_way(self):
-        peer, tunnel = Peer(), Tunnel(self.random, "aes-gcm-128", True, 4, 4)
+        peer, tunnel = Peer(), Tunnel(self.random, "aes_gcm_128", True, 4, 4)
         peer.sa(tunnel.suite, tunnel.esn, tunnel.outer, tunnel.key, 5)
         for _ in range(20):
             peer.ask("seal", tunnel.packet())

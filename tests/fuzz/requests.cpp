@@ -5,7 +5,9 @@
 
 #include "control/explain_params.hpp"
 #include "control/json_rpc.hpp"
+#include "control/key_text.hpp"
 #include "control/line_cutter.hpp"
+#include "control/sa_orders.hpp"
 #include "tests/fuzz/target.hpp"
 
 using namespace sekisho;
@@ -15,7 +17,11 @@ namespace {
 
 constexpr std::size_t kLongest = 512;  // short, so that inputs of libFuzzer's length run over it
 
-void read_request(const std::string& line) {
+void read_request(WipedText& line) {
+    // What is no key stays what it was, and no mark is longer than what it stands for.
+    const std::size_t before = line.size();
+    auto keys = take_keys(line);
+    if (line.size() != before || (!keys.empty() && line.find("\"key\"") == WipedText::npos)) std::abort();
     const auto read = parse_request(line);
     if (const auto* const refusal = std::get_if<Refusal>(&read)) {
         const std::string answer = error_line(refusal->id, refusal->error);
@@ -24,6 +30,11 @@ void read_request(const std::string& line) {
     }
     const auto& request = std::get<Request>(read);
     if (!request.params.is_object()) std::abort();
+    if (const auto sas = request.params.find("sas"); sas != request.params.end()) {
+        const auto orders = read_orders(*sas, keys);
+        if (!orders && orders.error().words.empty()) std::abort();
+        (void)read_names(*sas);
+    }
     Params params(request.params);
     (void)imagined_packet(params, [](const std::string& name) -> std::optional<AttachmentId> {
         return name.size() < 4 ? std::optional(AttachmentId(0)) : std::nullopt;
@@ -42,7 +53,7 @@ int fuzz_one(const std::uint8_t* data, std::size_t size) {
     while (!text.empty()) {
         cutter.feed(text.substr(0, piece));
         text.remove_prefix(std::min(piece, text.size()));
-        while (const auto line = cutter.next()) {
+        while (auto line = cutter.next()) {
             if (line->text.size() > kLongest || line->text.find('\n') != std::string::npos) std::abort();
             if (!line->oversize) read_request(line->text);
         }

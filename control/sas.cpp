@@ -1,0 +1,210 @@
+// What becomes of SAs once they are there: kept or removed by a commit, switched, removed, told of. Installing them is
+// control/sas_install.cpp.
+#include "control/sas.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "control/log.hpp"
+#include "control/place.hpp"
+#include "control/sas_words.hpp"
+#include "control/tunnels.hpp"
+
+namespace sekisho::control {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr std::chrono::milliseconds kLook{100};
+constexpr std::size_t kTicks = 8192;  // SAs in one look
+constexpr unsigned kReserveLooks = 10;
+
+}  // namespace
+
+Sas::Sas(Parts parts) : parts_(parts), lines_(20, 50, std::chrono::steady_clock::now()) {}
+
+Expected<std::unique_ptr<Sas>> Sas::make(Parts parts) {
+    std::unique_ptr<Sas> sas(new Sas(parts));
+    auto timer = Timer::make(parts.loop, Timer::Clock::steady, [self = sas.get()] { self->look(); });
+    if (!timer) return timer.error();
+    sas->timer_ = std::move(*timer);
+    sas->timer_->set(kLook);
+    return sas;
+}
+
+void Sas::settle(const Generation& generation) {
+    const Policy& policy = *generation.policy;
+    std::map<std::string_view, const Attachment*> users;
+    for (const auto& [id, attachment] : policy.attachments)
+        if (attachment.is_tunnel()) users[attachment.tunnel] = &attachment;
+    std::map<std::string, Known, std::less<>> now;
+    for (const auto& [id, tunnel] : policy.tunnels) {
+        const auto number = generation.gates->numbers.tunnels.number_of(id);
+        const auto user = users.find(id);
+        const auto local = local_end_of(policy, tunnel);
+        if (!number || user == users.end() || !local) continue;
+        const TunnelId number_of_tunnel(*number + 1);
+        const std::string basis = basis_of_sas(policy, tunnel, *user->second);
+        Known& known = now[id];
+        const auto before = tunnels_.find(id);
+        if (before != tunnels_.end() && before->second.basis == basis && before->second.id == number_of_tunnel)
+            known = std::move(before->second);
+        else
+            known.serial = next_serial_++;
+        if (before != tunnels_.end() && known.serial == before->second.serial) tunnels_.erase(before);
+        known.id = number_of_tunnel;
+        known.basis = basis;
+        known.attachment = user->second->id;
+        known.local = *local;
+        known.told = tunnel;
+        known.mtu = mtu_of(policy, *user->second);
+    }
+    // What is left was agreed upon something that is no more.
+    for (auto& [id, gone] : tunnels_) {
+        std::vector<std::string> removed;
+        take_away(gone, id, {{}, id, {}, {}}, "policy", removed);
+    }
+    tunnels_ = std::move(now);
+    names_.clear();
+    for (const auto& [id, known] : tunnels_) names_[known.id] = id;
+}
+
+void Sas::switch_over(const Peer& peer, std::vector<SaName> names, Answer<json> answer) {
+    json lines = json::array();
+    std::map<std::string, Spi> asked;
+    for (const SaName& name : names) {
+        const auto found = tunnels_.find(name.tunnel);
+        if (found == tunnels_.end() || !found->second.waiting)
+            return answer(
+                refused(Error{ErrorCode::not_found, "no outbound SA waits to be switched to"}.at(name.place)));
+        const Spi spi = found->second.waiting->sa->spi();
+        if (name.inbound || (name.outbound && *name.outbound != spi))
+            return answer(
+                refused(Error{ErrorCode::not_found, "what waits is its outbound SA " + spi_text(spi)}.at(name.place)));
+        asked[name.tunnel] = spi;
+    }
+    for (const auto& [tunnel, spi] : asked) lines.push_back(tunnel + " out " + spi_text(spi));
+    parts_.recorder.line(
+        "sa.switch", {{"sas", std::move(lines)}}, peer,
+        [this, asked, answer = std::move(answer)](const Expected<void>& recorded) {
+            if (!recorded) return answer(refused(recorded.error()));
+            for (const auto& [tunnel, spi] : asked) {
+                const auto found = tunnels_.find(tunnel);
+                if (found != tunnels_.end() && found->second.waiting && found->second.waiting->sa->spi() == spi)
+                    continue;
+                return answer(refused({ErrorCode::not_found, "the outbound SA of tunnel " + in_quotes(tunnel) +
+                                                                 " that waited is there no more; none was switched"}));
+            }
+            for (const auto& [tunnel, spi] : asked) {
+                Known& known = tunnels_.find(tunnel)->second;
+                (void)parts_.associations.switch_outbound(known.id, known.waiting->sa, began(known.waiting->created));
+                if (known.current) keys_.erase(known.current->key);
+                known.current = std::exchange(known.waiting, std::nullopt);
+            }
+            answer(json{{"switched", asked.size()}});
+        });
+}
+
+std::optional<Error> Sas::missing(const SaName& name) const {
+    const auto found = tunnels_.find(name.tunnel);
+    if (found == tunnels_.end())
+        return Error{ErrorCode::not_found, "the running policy has no such tunnel"}.at(name.place);
+    const Known& known = found->second;
+    if (name.inbound && !known.inbound.contains(*name.inbound))
+        return Error{ErrorCode::not_found, "it has no inbound SA " + spi_text(*name.inbound)}.at(name.place);
+    const auto is = [&](const std::optional<Outbound>& one) { return one && one->sa->spi() == *name.outbound; };
+    if (name.outbound && !is(known.current) && !is(known.waiting))
+        return Error{ErrorCode::not_found, "it has no outbound SA " + spi_text(*name.outbound)}.at(name.place);
+    return std::nullopt;
+}
+
+void Sas::remove(const Peer& peer, std::vector<SaName> names, Answer<json> answer) {
+    for (const SaName& name : names)
+        if (auto error = missing(name)) return answer(refused(*error));
+    std::vector<std::string> removed;
+    for (const SaName& name : names) take_away(tunnels_.find(name.tunnel)->second, name.tunnel, name, "asked", removed);
+    const std::size_t count = removed.size();
+    parts_.recorder.line("sa.remove", {{"sas", std::move(removed)}}, peer,
+                         [count, answer = std::move(answer)](const Expected<void>& recorded) {
+                             json result = {{"removed", count}, {"durable", static_cast<bool>(recorded)}};
+                             if (!recorded) result["warning"] = recorded.error().words;
+                             answer(std::move(result));
+                         });
+}
+
+void Sas::take_away(Known& known, const std::string& tunnel, const SaName& name, const char* why,
+                    std::vector<std::string>& removed) {
+    const bool all = !name.inbound && !name.outbound;
+    const auto gone = [&](Spi spi, bool outbound, const crypto::Fingerprint& key) {
+        keys_.erase(key);
+        removed.push_back(tunnel + (outbound ? " out " : " in ") + spi_text(spi));
+        tell(tunnel, spi, outbound, "removed",
+             std::string("it was removed, ") +
+                 (std::string_view(why) == "asked" ? "as asked" : "by a change of the policy"),
+             LogLevel::info);
+    };
+    const auto drop = [&](std::optional<Outbound>& one, bool current) {
+        if (!one || !(all || (name.outbound && one->sa->spi() == *name.outbound))) return;
+        if (current) (void)parts_.associations.remove_outbound(known.id, one->sa->spi());
+        gone(one->sa->spi(), true, one->key);
+        one.reset();
+    };
+    drop(known.current, true);
+    drop(known.waiting, false);
+    for (auto at = known.inbound.begin(); at != known.inbound.end();) {
+        if (!all && !(name.inbound && at->first == *name.inbound)) {
+            ++at;
+            continue;
+        }
+        (void)parts_.associations.remove_inbound(at->first);
+        inbound_spis_.erase(at->first);
+        gone(at->first, false, at->second.key);
+        at = known.inbound.erase(at);
+    }
+}
+
+void Sas::look() {
+    timer_->set(kLook);
+    for (const dataplane::SaEvent& event : parts_.associations.tick(dataplane::SaInfo::Clock::now(), kTicks)) {
+        const auto name = names_.find(event.tunnel);
+        if (name == names_.end()) continue;
+        const crypto::LifetimeEventText& text = crypto::text_of(event.event);
+        tell(name->second, event.spi, event.outbound, text.name, text.sentence,
+             text.name.starts_with("hard") ? LogLevel::warning : LogLevel::info);
+    }
+    if (++looks_ % kReserveLooks != 0) return;
+    constexpr std::size_t kReserve = [] {
+        for (std::size_t i = 0; i < crypto::kOutboundFailures.size(); ++i)
+            if (crypto::kOutboundFailures[i] == DropReason::nonce_reserve_exhausted) return i;
+        return crypto::kOutboundFailures.size();
+    }();
+    static_assert(kReserve < crypto::kOutboundFailures.size());
+    for (auto& [tunnel, known] : tunnels_) {
+        if (!known.current) continue;
+        const std::uint64_t count = known.current->sa->failures().at(kReserve);
+        if (count == std::exchange(known.current->exhausted, count)) continue;
+        tell(tunnel, known.current->sa->spi(), true, "reserve_exhausted",
+             "packets were dropped: the ledger had no number for them in time", LogLevel::warning);
+    }
+}
+
+void Sas::tell(const std::string& tunnel, Spi spi, bool outbound, std::string_view event, std::string_view words,
+               LogLevel level) {
+    const char* const direction = outbound ? "outbound" : "inbound";
+    parts_.events.post(EventKind::sa,
+                       {{"tunnel", tunnel}, {"spi", spi.value()}, {"direction", direction}, {"event", event}});
+    if (!lines_.take(std::chrono::steady_clock::now())) {
+        ++left_out_;
+        return;
+    }
+    std::string line = fmt::format("tunnel {}, {} SA {}: {}", in_quotes(tunnel), direction, spi_text(spi), words);
+    if (const std::uint64_t left_out = std::exchange(left_out_, 0); left_out != 0)
+        line += fmt::format("; {} more lines about SAs were left out", left_out);
+    log(level, line);
+}
+
+}  // namespace sekisho::control
