@@ -80,11 +80,11 @@ struct KeptGeneration : GenerationRecord {
 // Whether what runs is what is stored, and what a client says it should be. The hashes are taken anew.
 struct Drift {
     std::uint64_t generation = 0;
-    std::string hash;                 // of the running document
-    std::uint64_t tables = 0;         // the generation of what the workers read
+    std::string hash;          // of the running document
+    std::uint64_t tables = 0;  // the generation of what the workers read
     std::optional<std::uint64_t> stored_generation;
-    std::string stored_hash;          // of the newest stored document, the unconfirmed one if there is one
-    std::string desired;              // as it was named, or ""
+    std::string stored_hash;               // of the newest stored document, the unconfirmed one if there is one
+    std::string desired;                   // as it was named, or ""
     std::vector<std::string> differences;  // in words; none: there is no drift
 };
 
@@ -104,7 +104,7 @@ class Generations {
         StateStore& state;  // used on the compiler thread, and the recorder
         AuditLog& audit;    // likewise
         Events& events;
-        SigningKeys keys = {};                // whose signatures a document needs; none: it needs none
+        SigningKeys keys = {};                 // whose signatures a document needs; none: it needs none
         std::function<WallTime()> clock = {};  // the system's, if there is none
     };
     static Expected<std::unique_ptr<Generations>> make(Parts parts);

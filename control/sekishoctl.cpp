@@ -146,10 +146,10 @@ int run(int argc, char** argv) {
     applies->add_option("file", file, "the policy file, - for standard input")->required();
     ApplyOptions how;
     applies->add_flag("--dry-run", how.dry_run, "validate, compile and compare, but change nothing");
-    auto* within =
-        applies
-            ->add_option("--confirm", how.confirm, "roll it back by itself after so many seconds, unless it is confirmed")
-            ->check(CLI::Range(1U, 86400U));
+    auto* within = applies
+                       ->add_option("--confirm", how.confirm,
+                                    "roll it back by itself after so many seconds, unless it is confirmed")
+                       ->check(CLI::Range(1U, 86400U));
     applies->add_option("--at", how.at, "when it comes into force, Japan time: 2026-04-01 or 2026-04-01T09:00:00+09:00")
         ->excludes(within);
     applies->add_option("--signature", how.signature, "the file with the document's signature, as sign prints it");

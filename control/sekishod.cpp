@@ -122,7 +122,8 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
          [&node](std::unique_ptr<dataplane::Tables> tables) { (*node)->publish(std::move(tables)); }, **state, **audit,
          events, options.signing_keys});
     if (!generations) return generations.error();
-    if (auto started = (*generations)->start(std::move(*document), options.policy_replace, *signature); !started) return started;
+    if (auto started = (*generations)->start(std::move(*document), options.policy_replace, *signature); !started)
+        return started;
     auto service = Service::start(**loop, {options.socket, options.socket_group, options.roles, {}}, **generations,
                                   **node, events, build_version());
     if (!service) return service.error();

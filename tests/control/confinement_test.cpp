@@ -80,7 +80,8 @@ TEST_CASE("confinement: programs, processes, namespaces, mounts, modules, debugg
         all += tried("kexec_load", [] { return ::syscall(SYS_kexec_load, 0, 0, nullptr, 0); });
         all += tried("chmod", [] { return ::chmod("/tmp", 01777); });
         all += tried("setuid", [] { return ::syscall(SYS_setuid, 1); });
-        all += tried("process_vm_writev", [] { return ::syscall(SYS_process_vm_writev, 1, nullptr, 0, nullptr, 0, 0); });
+        all +=
+            tried("process_vm_writev", [] { return ::syscall(SYS_process_vm_writev, 1, nullptr, 0, nullptr, 0, 0); });
         all += tried("tcp", [] { return ::socket(AF_INET, SOCK_STREAM, 0); });
         all += tried("tcp6", [] { return ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0); });
         all += tried("vsock", [] { return ::socket(AF_VSOCK, SOCK_STREAM, 0); });
@@ -95,11 +96,12 @@ TEST_CASE("confinement: programs, processes, namespaces, mounts, modules, debugg
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 TEST_CASE("confinement: neither fork nor ptrace", "[control]") {
     CHECK(confined([] {
-              return tried("fork", [] {
-                         const pid_t child = ::fork();
-                         if (child == 0) ::_exit(1);
-                         return child;
-                     }) +
+              return tried("fork",
+                           [] {
+                               const pid_t child = ::fork();
+                               if (child == 0) ::_exit(1);
+                               return child;
+                           }) +
                      tried("ptrace", [] { return ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr); }) +
                      tried("kill", [] { return ::kill(1, 0); });
           }) == "fork=1 ptrace=1 kill=1 ");
