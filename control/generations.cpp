@@ -135,8 +135,10 @@ void Generations::commit(ClientId client, TransactionId id, CommitOptions option
                          signature = options.signature](const Generation&) -> Expected<Commit::Source> {
         return Commit::Source{open->document, signature};
     };
+    GenerationRecord about = made_by(peer, "commit");
+    about.label = options.label;
     submit(std::make_shared<Commit>(
-        Commit{source, std::move(options), made_by(peer, "commit"), peer, std::move(answer), *transaction}));
+        Commit{source, std::move(options), std::move(about), peer, std::move(answer), *transaction}));
 }
 
 void Generations::submit(const std::shared_ptr<Commit>& commit, bool first) {
@@ -257,6 +259,11 @@ void Generations::committed(Commit& commit, Prepared& prepared) {
                                {{"change", "rolled_back"}, {"generation", before->number}, {"reason", commit.reason}});
             settled();
         }
+    }
+    if (!options.dry_run && !options.at && !changes && !options.label.empty()) {
+        auto renamed = std::make_shared<Generation>(*running_);
+        renamed->label = options.label;
+        running_ = std::move(renamed);
     }
     if (commit.answer) commit.answer(std::move(result));
 }

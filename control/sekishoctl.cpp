@@ -198,6 +198,11 @@ int run(int argc, char** argv) {
         command = [&] { return whoami(options); };
     });
 
+    std::string config;
+    auto* fleets = app.add_subcommand("fleet", "every node of the cluster, as the policy store knows it");
+    fleets->add_option("--config", config, "sekisho-agent's configuration: how to reach the store");
+    fleets->callback([&] { command = [&] { return fleet(options, config); }; });
+
     std::string shell;
     auto* completes = app.add_subcommand("completion", "a script that completes this command line in a shell");
     completes->add_option("shell", shell, "the shell")->required()->check(CLI::IsMember({"bash"}));

@@ -18,6 +18,7 @@
 #include <span>
 
 #include "net/expected.hpp"
+#include "net/prefetch.hpp"
 
 namespace sekisho::crypto {
 
@@ -52,6 +53,12 @@ class ReplayWindow {
     std::uint32_t size() const noexcept { return size_; }
     // The highest number accepted so far, 0 at first.
     std::uint64_t top() const noexcept { return top_.load(std::memory_order_relaxed); }
+
+    // Asks for the top, and for where the first number lies.
+    void prefetch() const noexcept {
+        sekisho::prefetch(&top_);
+        sekisho::prefetch(slots_.get());
+    }
 
     // What accept() would say now; changes nothing. For packets whose ICV is not known to be good.
     Verdict look(std::uint64_t sequence) const noexcept {

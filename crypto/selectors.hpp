@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "net/expected.hpp"
+#include "net/prefetch.hpp"
 #include "net/prefix.hpp"
 
 namespace sekisho::crypto {
@@ -37,6 +38,12 @@ class Selectors {
     // Errors: invalid, naming the selector by its place: none at all, two families in one, a range that runs backwards,
     // ports of a protocol that has none.
     static Expected<Selectors> make(std::span<const Selector> selectors);
+
+    // Asks for the first rows.
+    void prefetch() const noexcept {
+        sekisho::prefetch(rows4_.data());
+        sekisho::prefetch(rows6_.data());
+    }
 
     // Whether a packet from the peer to us matches: all of it, with a valid header of its family (4 or 6 in its first
     // nibble, lengths within the span). A non-first fragment matches no selector that asks for ports, nor, in IPv6, one

@@ -22,6 +22,7 @@ namespace sekisho::dataplane {
     X(hand_in, "taken from another worker")                                   \
     X(kernel_in, "frames that the kernel sends by its TAPs")                  \
     X(parse, "Ethernet, VLAN, IP and L4 headers; which attachment")           \
+    X(open, "ESP: authentic, no replay, and what its SA may carry")           \
     X(local, "ARP, neighbour discovery and echo for the hub's own addresses") \
     X(fragments, "later fragments follow their first, or wait for it")        \
     X(admit, "who is asking, where to, and may they")                         \
@@ -29,6 +30,7 @@ namespace sekisho::dataplane {
     X(admit_errors, "ICMP errors, admitted by what they quote")               \
     X(fit, "TTL, way out, MTU")                                               \
     X(translate, "addresses, TTL and checksums rewritten")                    \
+    X(seal, "ESP: number, cipher, outer header; cut first if too long")       \
     X(depart, "next hop's Ethernet header; hold and ask when it is unknown")  \
     X(transmit, "handed to the ports")
 
