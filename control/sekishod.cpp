@@ -19,6 +19,7 @@
 #include "control/confinement.hpp"
 #include "control/daemon_options.hpp"
 #include "control/engine_node.hpp"
+#include "control/notify.hpp"
 #include "control/service.hpp"
 
 namespace sekisho::control {
@@ -177,7 +178,9 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
     }
     fmt::print("ready: generation {}, {} ports\n", (*generations)->running()->number, options.engine.ports.size());
     std::fflush(stdout);
+    notify("READY=1");
     (*loop)->run();
+    notify("STOPPING=1");
 
     (*loop)->forget(asked.number());
     service->reset();  // nobody is told anything of a hub that stops

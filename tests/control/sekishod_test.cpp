@@ -1,6 +1,9 @@
 // The daemon from outside, on ports that lead nowhere: start, ready, signal, restart, and what it refuses.
 #include <map>
 #include <set>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
 
 #include <catch2/catch.hpp>
 
@@ -171,6 +174,31 @@ TEST_CASE("sekishod: once it is ready, no thread has more than it needs, and all
     CHECK(open.err().find("not confined") != std::string::npos);
     open.signal(SIGTERM);
     CHECK(open.wait() == 0);
+}
+
+TEST_CASE("sekishod: tells a service manager when it is ready, and that it stops", "[control][sekishod]") {
+    Place place;
+    const std::string path = place.directory / "notify";
+    const FileDescriptor socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    REQUIRE(::bind(socket.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    const timeval patience{60, 0};
+    ::setsockopt(socket.number(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    const auto told = [&socket] {
+        std::array<char, 64> room{};
+        const ssize_t got = ::recv(socket.number(), room.data(), room.size(), 0);
+        return got < 0 ? std::string() : std::string(room.data(), static_cast<std::size_t>(got));
+    };
+    ::setenv("NOTIFY_SOCKET", path.c_str(), 1);
+    Program sekishod(path_from("SEKISHOD"), place.arguments());
+    ::unsetenv("NOTIFY_SOCKET");
+    CHECK(told() == "READY=1");
+    CHECK(place.ctl({"wait-ready", "--timeout", "0"}).exit_code == 0);
+    sekishod.signal(SIGTERM);
+    CHECK(told() == "STOPPING=1");
+    CHECK(sekishod.wait() == 0);
 }
 
 TEST_CASE("sekishod: what cannot start says why and leaves nothing behind", "[control][sekishod]") {

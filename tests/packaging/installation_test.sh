@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# What meson installs beside the programs: man pages that say what --help says, a unit that systemd accepts and rates.
+#
+#   tests/packaging/installation_test.sh BUILD-DIR
+#
+# Without mandoc and systemd-analyze it is skipped (77). Leaves nothing behind.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+build=$(realpath "$1")
+for tool in mandoc systemd-analyze; do command -v $tool >/dev/null || { echo "SKIPPED: there is no $tool"; exit 77; }; done
+work=$(mktemp -d "${TMPDIR:-/tmp}/sekisho-installation.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+failures=0
+failed() { failures=$((failures + 1)); echo "FAILED: $*"; }
+
+# --- man pages: roff without a warning, and every option and command of --help, as a reader sees the page.
+page() { mandoc -T ascii "$build/packaging/$1" | col -b; }
+options_of() { grep -oE -- '^ +(-[a-zA-Z],)?--[a-z-]+' | grep -oE -- '--[a-z-]+' | grep -vx -- --help || true; }
+for name in sekishod.8 sekishoctl.1 sekisho-policy.5; do
+    mandoc -T lint -W warning "$build/packaging/$name" || failed "$name is no clean man page"
+done
+page sekishod.8 >"$work/sekishod"
+page sekishoctl.1 >"$work/sekishoctl"
+page sekisho-policy.5 >"$work/policy"
+seen=0
+while read -r option; do
+    seen=$((seen + 1))
+    grep -q -- "^ *$option" "$work/sekishod" || failed "sekishod(8) has no $option"
+done < <("$build/control/sekishod" --help | options_of)
+[ $seen -gt 20 ] || failed "sekishod --help was not understood: $seen options"
+# The commands that bash completes are all there are.
+while read -r command; do
+    seen=$((seen + 1))
+    grep -qE "^ +$command\$" "$work/sekishoctl" || failed "sekishoctl(1) has no command $command"
+    # shellcheck disable=SC2086  # one word, or two
+    while read -r option; do
+        grep -q -- "^ *$option" "$work/sekishoctl" || failed "sekishoctl(1) has no $option of $command"
+    done < <("$build/control/sekishoctl" $command --help | options_of)
+done < <("$build/control/sekishoctl" completion bash | sed -n "s/^    '\(.\+\)')$/\1/p")
+[ $seen -ge 50 ] || failed "sekishoctl's commands were not understood: $seen in all"
+while read -r kind; do
+    grep -q "^ *$kind" "$work/policy" || failed "sekisho-policy(5) has no $kind"
+done < <(jq -r '.properties | keys[]' docs/policy.schema.json)
+
+# --- the unit
+sed "s|^ExecStart=[^ ]*|ExecStart=$build/control/sekishod|" "$build/packaging/sekishod.service" >"$work/sekishod.service"
+systemd-analyze verify --man=no "$work/sekishod.service" >"$work/verify" 2>&1 || failed "systemd-analyze verify"
+[ ! -s "$work/verify" ] || { failed "systemd-analyze verify has something to say:"; cat "$work/verify"; }
+systemd-analyze security --offline=true --threshold=35 "$work/sekishod.service" >"$work/security" 2>&1 ||
+    failed "systemd-analyze security: more than 3.5"
+grep "Overall exposure" "$work/security"
+[ $failures -eq 0 ] || { echo "$failures failures"; exit 1; }
