@@ -39,10 +39,14 @@ inline constexpr std::array kMethods = {
     MethodRow{"show.ports", Role::viewer},        MethodRow{"show.counters", Role::viewer},
     MethodRow{"show.drops", Role::viewer},        MethodRow{"show.stages", Role::viewer},
     MethodRow{"show.neighbours", Role::viewer},   MethodRow{"show.taps", Role::viewer},
-    MethodRow{"show.workers", Role::viewer},      MethodRow{"gate.close", Role::operator_},
+    MethodRow{"show.workers", Role::viewer},      MethodRow{"show.generations", Role::viewer},
+    MethodRow{"show.schedule", Role::viewer},     MethodRow{"show.drift", Role::viewer},
+    MethodRow{"gate.close", Role::operator_},
     MethodRow{"gate.open", Role::operator_},      MethodRow{"begin", Role::operator_},
     MethodRow{"batch", Role::operator_},          MethodRow{"diff", Role::operator_},
     MethodRow{"abort", Role::operator_},          MethodRow{"commit", Role::admin, Role::operator_},
+    MethodRow{"confirm", Role::admin},            MethodRow{"rollback", Role::admin, Role::operator_},
+    MethodRow{"schedule.cancel", Role::admin},
 };
 
 const MethodRow* method_named(std::string_view name) noexcept;  // nullptr when there is none

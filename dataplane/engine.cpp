@@ -114,6 +114,7 @@ Expected<void> Engine::start_workers() {
     for (const WorkerInfo& info : infos_)
         workers_.push_back(
             std::make_unique<Worker>(ports_, current_, readers_.get(), *team_, info.worker, pool_.get(), config_.idle));
+    for (const auto& worker : workers_) worker->keep_sessions(config_.sessions);
     workers_[Team::kKeeper.index()]->let_announce();
     for (const WorkerInfo& info : infos_)
         if (rte_eal_remote_launch(run_worker, workers_[info.worker.index()].get(), info.lcore) != 0)

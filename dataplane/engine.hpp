@@ -18,6 +18,7 @@
 #include "dataplane/stall_watch.hpp"
 #include "dataplane/stats.hpp"
 #include "dataplane/tables.hpp"
+#include "dataplane/tracker.hpp"
 #include "dataplane/worker.hpp"
 #include "net/expected.hpp"
 
@@ -30,6 +31,7 @@ struct EngineConfig {
     std::optional<bool> hugepages;    // nullopt: if there are enough
     unsigned memory_megabytes = 512;  // of DPDK's memory
     unsigned buffers = 32768;         // packet buffers in all
+    SessionCapacity sessions;         // of each worker
     std::string file_prefix = "sekisho";
     Idle idle = Idle::sleep;
     std::string eal_log_level = "warning";

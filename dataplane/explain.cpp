@@ -134,8 +134,14 @@ class Journey {
         const Address source = address_of(header_of<Address>(packet).source);
         const Address destination = address_of(header_of<Address>(packet).destination);
         say_rows(family, packet, source, destination);
-        Lane admitted;
-        admit<Address>(walk_, in, admitted);
+        Lane admitted, unsettled;
+        admit<Address>(walk_, in, {admitted, unsettled});
+        if (!unsettled.empty()) {
+            say("recall", walk_.reasons[0] == DropReason::no_session
+                              ? "of a tracked agreement: passes if it opens a session, or is of one that there is"
+                              : "passes if it is of a session that there is; none is imagined");
+            recall<Address>(walk_, unsettled, admitted);
+        }
         admit_errors<Address>(walk_, errors, admitted);
         if (admitted.empty()) return;
         say("admit", "an agreement lets it pass");

@@ -32,7 +32,7 @@ struct alignas(64) Packet {
 
     std::uint16_t l3_length = 0;  // from the IP header: total length, or 40 and the payload length
     std::uint16_t l4_offset = 0;  // from l3
-    L4Port source_port;           // TCP and UDP; zero otherwise
+    L4Port source_port;           // TCP and UDP; of an ICMP echo both are its identifier; zero otherwise
     L4Port destination_port;
     std::uint8_t protocol = 0;  // of L4, after IPv6's extension headers
     std::uint8_t l4_type = 0;   // TCP: the flags; ICMP: the type

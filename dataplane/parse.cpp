@@ -350,6 +350,8 @@ class Parser {
             if (header == nullptr) return false;
             packet_.l4_type = header->type;
             packet_.mark(Packet::kL4Known);
+            if (is_icmp_echo(icmp, header->type))
+                packet_.source_port = packet_.destination_port = L4Port(header->identifier.to_host());
             if (is_icmp_error(icmp, header->type)) packet_.mark(Packet::kIcmpError);
         }
         return true;

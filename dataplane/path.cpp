@@ -5,14 +5,15 @@
 //   handed in: parse ─────┴─▶ parse ─┬─▶ local ─▶ (answers wait for the next walk)
 //                                    ├─▶ follow ─┐ (later fragments wait for their first)
 //                                    ├───────────┴─▶ admit ──┬─▶ fit ─▶ translate ─┬─▶ depart ─┬─▶ transmit
+//                                    │                └▶ recall ┤ (of a session)    │           │
 //                                    └─▶ admit_errors ───────┘                     │           │
 //   resumed ─▶ (fragments: admit) ────────────────────────────────▶ route_back ────┤           │
 //   handed in: depart ─────────────────────────────────────────────────────────────┘           │
 //   handed in: transmit ───────────────────────────────────────────────────────────────────────┘
 //
 // A packet that leaves this drawing was counted: dropped by its reason, consumed, held for a neighbour, or handed over
-// to another worker (spread; local and depart, what is the keeper's; transmit, where the port has too few queues).
-// Spreading and transmitting, and what is handed in, are the worker's: worker.cpp.
+// to another worker (spread; recall, what is of another's session; local and depart, what is the keeper's; transmit,
+// where the port has too few queues). Spreading and transmitting, and what is handed in, are the worker's: worker.cpp.
 #include "dataplane/path.hpp"
 
 #include "dataplane/run.hpp"
@@ -29,8 +30,9 @@ struct Leaving {
 // Stages 4 to 6, the same for both families.
 template <class Address>
 void forward(Walk& walk, const Lane& packets, const Lane& errors, Leaving leaving) noexcept {
-    Lane admitted;
-    run<Stage::admit>(walk, packets, [&] { admit<Address>(walk, packets, admitted); });
+    Lane admitted, unsettled;
+    run<Stage::admit>(walk, packets, [&] { admit<Address>(walk, packets, {admitted, unsettled}); });
+    run<Stage::recall>(walk, unsettled, [&] { recall<Address>(walk, unsettled, admitted); });
     run<Stage::admit_errors>(walk, errors, [&] { admit_errors<Address>(walk, errors, admitted); });
     Lane behind, too_long;
     const bool is_first = leaving.whole.empty();  // nothing to be put behind of: the usual, a walk of one family

@@ -4,6 +4,7 @@
 // it leaves to, its source in `hub`, the cell turned round, as for the quote of an ICMP error. Only packets that waited
 // come here. No error is made: the sender's packet is no longer there to be quoted.
 #include "dataplane/admit.hpp"
+#include "dataplane/recall.hpp"
 
 namespace sekisho::dataplane {
 namespace {
@@ -23,8 +24,14 @@ std::optional<DropReason> reason_to_stay(const Tables& tables, const Packet& pac
     if (packet.is(Packet::kIcmpError)) return std::nullopt;  // it was admitted by its quote, not by a cell of its own
     const Permissions::Index permission =
         tables.matrices[packet.egress_vrf.index()].cell(receiver.matrix_row, sender.group);
-    if (!may_have_been_sent(tables, permission, turned_round(packet))) return DropReason::no_agreement;
-    return std::nullopt;
+    if (may_have_been_sent(tables, permission, turned_round(packet))) return std::nullopt;
+    // It was of a session a moment ago, which another worker may have: what can have changed is the agreement.
+    const Address to = receiver.to_hub.apply(address_of(header.destination));
+    const Address from = address_of(header.source);
+    if (tables.tracks && (is_tracked(tables, flow_of(packet, from, to).key, nat::Direction::forward) ||
+                          is_tracked(tables, flow_of(packet, from, to).key, nat::Direction::reverse)))
+        return std::nullopt;
+    return DropReason::no_agreement;
 }
 
 }  // namespace

@@ -28,8 +28,18 @@ template <class Address>
 void follow(Walk& walk, const Lane& in, Lane& known) noexcept;
 
 // 4. Who is asking (`who`), where to (`hub`), may they (matrix and gates).
+// What no stateless agreement lets pass may be of a session, where there are any: of these walk.reasons says what each
+// is dropped for if it is of none. no_session: a tracked agreement lets it open one.
+struct AdmitOut {
+    Lane& admitted;
+    Lane& unsettled;
+};
 template <class Address>
-void admit(Walk& walk, const Lane& in, Lane& admitted) noexcept;
+void admit(Walk& walk, const Lane& in, AdmitOut out) noexcept;
+// Of which session is it: found, decided again where the tables changed, or opened, within budgets. A session of
+// another worker's is that one's: the packet is handed over.
+template <class Address>
+void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept;
 template <class Address>
 void admit_errors(Walk& walk, const Lane& in, Lane& admitted) noexcept;
 
@@ -62,5 +72,7 @@ void judge_nexthops(Walk& walk) noexcept;
 void announce_attachments(Walk& walk) noexcept;
 // Gives up on first fragments that did not come, and forgets old datagrams; as often, in the same way.
 void expire_fragments(Walk& walk) noexcept;
+// Ends sessions whose time is over; as often, a tenth of the table each time.
+void expire_sessions(Walk& walk) noexcept;
 
 }  // namespace sekisho::dataplane

@@ -136,6 +136,7 @@ struct Tables {
     PortClassMap udp_classes;
     Permissions permissions;
     std::vector<Matrix> matrices;  // by source VRF
+    bool tracks = false;           // some permission is tracked: sessions are looked for
 
     std::vector<GateWord<std::uint64_t>> closed_institutions;  // one bit an InstitutionId: its effective gate
     GateWord<bool> any_institution_closed = false;             // false: there is no need to look
@@ -156,6 +157,8 @@ struct Tables {
         return (attachment_sets[set * attachment_set_words + attachment.index() / 64] >> (attachment.index() % 64) &
                 1) != 0;
     }
+    // What a session was decided under: with another one it is decided again, at its next packet.
+    std::uint32_t epoch() const noexcept { return static_cast<std::uint32_t>(generation); }
     bool is_closed(InstitutionId institution) const noexcept {
         return (closed_institutions[institution.index() / 64] >> (institution.index() % 64) & 1) != 0;
     }

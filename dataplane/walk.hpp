@@ -19,6 +19,7 @@
 #include "dataplane/stats.hpp"
 #include "dataplane/tables.hpp"
 #include "dataplane/team.hpp"
+#include "dataplane/tracker.hpp"
 
 namespace sekisho::dataplane {
 
@@ -116,6 +117,7 @@ struct WorkerState {
     Handover handover;
     Neighbours& neighbours;  // the team's; the keeper writes
     Fragments fragments;
+    Tracker tracker;
     std::vector<ResumeQueue> resume;  // by PortId
     std::vector<Outbox> outbox;       // by PortId
     rte_mempool* pool;

@@ -209,6 +209,7 @@ void Worker::tend(const Tables& tables, std::uint64_t now) noexcept {
         let_numbers_go(tables);
     }
     expire_fragments(walk);
+    expire_sessions(walk);
 }
 
 void Worker::let_numbers_go(const Tables& tables) noexcept {

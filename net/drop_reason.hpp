@@ -89,7 +89,11 @@ namespace sekisho {
     X(source_elsewhere, "the institution of this source may not use this attachment", "2-8")                          \
     X(institution_closed, "a gate closes the institution, or its operator, at one of the two ends", "6-2")            \
     X(no_agreement, "no agreement lets this source reach this destination with this protocol and port", "1-2")        \
-    X(not_a_reply, "against the direction of a stateless agreement, and not a reply", "1-2")                          \
+    X(not_a_reply, "against the direction of an agreement, and not a reply", "1-2")                                   \
+    X(no_session, "of a tracked agreement, but of no session, and not a packet that opens one", "1-2")                \
+    X(session_table_full, "one more session, and no place for it", "2-8")                                             \
+    X(institution_sessions_full, "one more session of an institution that has as many as it may", "2-8")              \
+    X(operator_sessions_full, "one more session of an operator that has as many as it may", "2-8")                    \
     X(icmp_refused, "an ICMP type that the hub does not forward", "2-8")                                              \
     X(icmp_error_malformed, "an ICMP error whose quote cannot be read", "RFC 5508 4.2")                               \
     X(icmp_error_unmatched, "an ICMP error about a packet that could not have been sent", "RFC 5508 4.2")             \

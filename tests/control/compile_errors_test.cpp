@@ -126,8 +126,6 @@ TEST_CASE("compile: overlaps and contradictions are refused, and both sides name
 
 TEST_CASE("compile: what this version cannot do is refused by name", "[compile]") {
     const auto unsupported = ErrorCode::unsupported;
-    check(refusal([](Policy& p) { p.agreements["records"].state = AgreementState::tracked; }), unsupported,
-          R"(agreements "records": only stateless agreements work in this version)");
     check(refusal([](Policy& p) { p.translations["kita-4"].kind = TranslationKind::port_block; }), unsupported,
           R"(translations "kita-4": only prefix maps work in this version)");
     check(refusal([](Policy& p) { p.attachments["kita-line"].protection = Protection::esp; }), unsupported,

@@ -10,25 +10,6 @@ using namespace sekisho::control;
 using namespace sekisho::control::test;
 using nlohmann::json;
 
-namespace {
-
-// Begins, puts the operators (and the hub) and gives the transaction's number.
-json staged(Asker& asker, const std::vector<std::string>& operators, bool replace = false) {
-    const json begun = asker.result("begin", {{"replace", replace}});
-    json put = a_document(operators);
-    asker.result("batch", {{"transaction", begun["transaction"]}, {"put", put}});
-    return begun["transaction"];
-}
-
-std::vector<std::string> running_operators(Asker& asker) {
-    std::vector<std::string> ids;
-    const json result = asker.result("show.operators");
-    for (const json& item : result["items"]) ids.push_back(item["id"]);
-    return ids;
-}
-
-}  // namespace
-
 TEST_CASE("generations: a node that was never told anything runs generation 0, which is empty", "[control]") {
     TestHub hub;
     REQUIRE(hub.started);
@@ -72,7 +53,7 @@ TEST_CASE("generations: a commit that does not compile changes nothing and is au
     CHECK(asker.result("show.generation")["generation"] == 1);
     CHECK(running_operators(asker) == std::vector<std::string>{"kita"});
     CHECK(hub.node.generations() == std::vector<std::uint64_t>{1});
-    CHECK((*hub.state->load())->generation == 1);
+    CHECK((*hub.state->load())->record.number == 1);
     const json last = hub.audit_lines().back();
     CHECK(last["what"] == "refused");
     CHECK(last["uid"] == ::getuid());
@@ -100,7 +81,7 @@ TEST_CASE("generations: a commit publishes, counts what changed, saves and audit
     CHECK(result["dry_run"] == false);
     CHECK(result["counts"]["operators"] == json({{"added", 2}, {"removed", 0}, {"changed", 0}}));
     CHECK(hub.node.generations() == std::vector<std::uint64_t>{0, 1});
-    CHECK((*hub.state->load())->generation == 1);
+    CHECK((*hub.state->load())->record.number == 1);
     const json line = hub.audit_lines().back();
     CHECK(line["what"] == "commit");
     CHECK(line["generation"] == 1);
@@ -319,7 +300,7 @@ TEST_CASE("generations: a damaged state file is refused in words, never half use
     }
     TestHub again(kept / "state", as_document(a_document({"minami"})), true);
     REQUIRE(again.started);
-    CHECK((*again.state->load())->generation == 1);
+    CHECK((*again.state->load())->record.number == 1);
 }
 
 TEST_CASE("generations: a state directory has one daemon", "[control]") {
@@ -346,4 +327,31 @@ TEST_CASE("generations: when a date comes, the running policy is compiled again 
 TEST_CASE("state: CRC-32 is the one of IEEE 802.3", "[control]") {
     CHECK(crc32_of("123456789") == 0xcbf43926U);  // the check value of CRC-32/ISO-HDLC
     CHECK(crc32_of("") == 0);
+}
+
+TEST_CASE("generations: a label is its generation's, over a restart, and no other commit's", "[control]") {
+    TemporaryDirectory kept;
+    {
+        TestHub hub(kept / "state");
+        Asker asker(hub);
+        CHECK(asker.result("show.generation")["label"].is_null());
+        CHECK(asker.error("commit", {{"transaction", staged(asker, {"kita"})},
+                                     {"label", std::string(257, 'x')}})["data"]["name"] == "invalid_params");
+        asker.result("abort", {{"transaction", 1}});
+        asker.result("commit", {{"transaction", staged(asker, {"kita"})}, {"label", "store@7"}});
+        CHECK(asker.result("show.generation")["label"] == "store@7");
+        // The same document again is no generation, and takes the new label.
+        CHECK(asker.result("commit", {{"transaction", staged(asker, {"kita"})}, {"label", "store@8"}})["generation"] ==
+              1);
+        CHECK(asker.result("show.generation")["label"] == "store@8");
+        asker.result("commit", {{"transaction", staged(asker, {"kita"})}});
+        CHECK(asker.result("show.generation")["label"] == "store@8");
+    }
+    {
+        TestHub again(kept / "state");
+        Asker asker(again);
+        CHECK(asker.result("show.generation")["label"] == "store@7");
+        asker.result("commit", {{"transaction", staged(asker, {"minami"})}});
+        CHECK(asker.result("show.generation")["label"].is_null());
+    }
 }

@@ -94,6 +94,8 @@ void check_explained(const TestHub& hub, std::size_t line, const Bytes& frame) {
         if (depends_on_state(reason)) return;
     const auto explanation = dataplane::explain(hub.tables(), *imagined, Numbers(), Eal::made());
     REQUIRE(explanation);
+    for (const auto& step : explanation->steps)
+        if (step.stage == std::string("recall")) return;  // by sessions, of which explain knows none
     std::string words;
     for (const auto& step : explanation->steps) words += step.stage + ": " + step.words + "\n";
     INFO("explain says\n" << words);

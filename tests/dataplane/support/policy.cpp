@@ -194,17 +194,19 @@ void fill_matrices(const Policy& policy, Tables& tables) {
     const std::size_t words = tables.permissions.words();
     for (std::size_t from = 0; from < count; ++from)
         for (std::size_t to = 0; to < count; ++to) {
-            std::vector<std::uint64_t> sets(2 * words);
+            std::vector<std::uint64_t> sets(3 * words);
             for (std::size_t i = 0; i < policy.agreements.size(); ++i) {
                 const auto client = policy.house_index(policy.agreements[i].client);
                 const auto service = policy.house_index(policy.agreements[i].service);
                 const std::vector<std::uint64_t> set = classes.set_of(i);
+                const bool tracked = policy.agreements[i].is_tracked;
+                tables.tracks |= tracked;
                 for (std::size_t word = 0; word < words; ++word) {
-                    if (client == from && service == to) sets[word] |= set[word];
-                    if (client == to && service == from) sets[words + word] |= set[word];
+                    if (client == from && service == to) sets[(tracked ? 2 * words : 0) + word] |= set[word];
+                    if (client == to && service == from && !tracked) sets[words + word] |= set[word];
                 }
             }
-            if (sets == std::vector<std::uint64_t>(2 * words)) continue;
+            if (sets == std::vector<std::uint64_t>(3 * words)) continue;
             matrix.cells[from * (count + 1) + to + 1] = tables.permissions.add(sets);
         }
     tables.matrices.assign(policy.vrfs.size(), matrix);

@@ -51,6 +51,7 @@ struct Agreement {
     std::string client, service;
     What what = What::any;
     unsigned low = 0, high = 65535;
+    bool is_tracked = false;
 
     Agreement& tcp(unsigned from, unsigned to) { return what = What::tcp, low = from, high = to, *this; }
     Agreement& tcp(unsigned port) { return tcp(port, port); }
@@ -58,6 +59,7 @@ struct Agreement {
     Agreement& udp(unsigned port) { return udp(port, port); }
     Agreement& echo() { return what = What::echo, *this; }
     Agreement& any() { return what = What::any, *this; }
+    Agreement& tracked() { return is_tracked = true, *this; }
 };
 
 struct Way {  // a route

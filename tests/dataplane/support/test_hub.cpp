@@ -87,6 +87,7 @@ void TestHub::wait(double seconds) {
             if (announces_) dataplane::announce_attachments(timers);
             state_->neighbours.grace_passed(std::span(tables().neighbour_hints.get(), tables().nexthops.size()));
             dataplane::expire_fragments(timers);
+            dataplane::expire_sessions(timers);
         }
         settle();
     }
