@@ -99,7 +99,9 @@ Outcome NodeLink::failed(const Client::Answer& answer) {
     Outcome outcome{Outcome::What::refused, 0, {}, error.message};
     if (error.code == RpcErrorCode::conflict)
         outcome.what = Outcome::What::conflict;
-    else if (error.code == RpcErrorCode::unavailable || error.code == RpcErrorCode::internal_error)
+    else if (error.code == RpcErrorCode::unavailable ||
+             error.code == RpcErrorCode::exists ||  // another generation waits to be confirmed
+             error.code == RpcErrorCode::internal_error)
         outcome.what = Outcome::What::not_now;
     else
         outcome.complaints = complaints_of(error);

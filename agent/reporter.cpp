@@ -78,13 +78,11 @@ json state_of(const std::string& name, const Standing& standing, NodeLink& node)
                   {"source", or_null(standing.source_trouble)},
                   {"trouble", or_null(standing.node_trouble)}};
     state["daemon"] = picked(node, "version", [](const json& told) { return told; });
-    if (!state["daemon"].is_null())
-        for (const auto& [key, value] : picked(node, "show.generation", [](const json& told) {
-                                            json some = {{"committed", told.value("committed", json())}};
-                                            if (told.contains("hash")) some["hash"] = told["hash"];
-                                            return some;
-                                        }).items())
-            state["daemon"][key] = value;
+    if (!state["daemon"].is_null()) {
+        const json runs = picked(node, "show.generation", [](const json& told) { return told; });
+        for (const char* field : {"committed", "hash"})
+            state["daemon"][field] = runs.is_object() ? runs.value(field, json()) : json();
+    }
     state["ports"] = picked(node, "show.ports", [](const json& told) {
         json ports = json::array();
         for (const json& port : told.value("items", json::array()))

@@ -260,7 +260,7 @@ void Generations::committed(Commit& commit, Prepared& prepared) {
             settled();
         }
     }
-    if (!options.dry_run && !options.at && !changes && !options.label.empty()) {
+    if (!changes && !options.dry_run && !options.at && !options.label.empty() && running_->label != options.label) {
         auto renamed = std::make_shared<Generation>(*running_);
         renamed->label = options.label;
         running_ = std::move(renamed);

@@ -49,7 +49,8 @@ struct CommitOptions {
     std::optional<std::chrono::seconds> confirm;  // rolled back by itself, unless confirm() comes within that time
     std::optional<WallTime> at;                   // comes into force then, and not now; not together with `confirm`
     std::string signature;                        // of the whole document; "" for none
-    std::string label;                            // what the committer calls the generation; "" for nothing
+    // The generation gets it; when nothing changed, the one that runs does, until the daemon ends.
+    std::string label;
 };
 struct Committed {
     std::uint64_t base = 0;
@@ -132,7 +133,6 @@ class Generations {
     void diff(ClientId client, TransactionId transaction, Answer<Compared> answer);
     // On success the transaction has ended, also when nothing changed; after a dry run or a refusal it stands, unless
     // it was a conflict, which nothing in the transaction could mend.
-    // The generation gets the label; when nothing changed, the one that runs does, until the daemon ends.
     void commit(ClientId client, TransactionId transaction, CommitOptions options, Answer<Committed> answer);
     Expected<void> abort(ClientId client, TransactionId transaction);
     // The running generation, which must be `number` if that is given, waits no longer: it is the good one.

@@ -299,6 +299,8 @@ TEST_CASE("etcd: the node's state tells what it runs, and goes on with a new lea
     CHECK(state["generation"] == seen(cluster.hub).generation);
     CHECK(state["label"] == seen(cluster.hub).label);
     CHECK(state["daemon"]["version"] == "test");
+    CHECK(state["daemon"]["committed"].is_string());
+    CHECK(state["daemon"]["hash"].get<std::string>().size() == 64);
     CHECK(state["counters"]["received"] == 11);
     CHECK(state["ports"].size() == 2);
     CHECK(state["workers"] == json{{"running", 1}, {"stalled", 1}});

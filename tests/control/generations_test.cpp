@@ -328,3 +328,30 @@ TEST_CASE("state: CRC-32 is the one of IEEE 802.3", "[control]") {
     CHECK(crc32_of("123456789") == 0xcbf43926U);  // the check value of CRC-32/ISO-HDLC
     CHECK(crc32_of("") == 0);
 }
+
+TEST_CASE("generations: a label is its generation's, over a restart, and no other commit's", "[control]") {
+    TemporaryDirectory kept;
+    {
+        TestHub hub(kept / "state");
+        Asker asker(hub);
+        CHECK(asker.result("show.generation")["label"].is_null());
+        CHECK(asker.error("commit", {{"transaction", staged(asker, {"kita"})},
+                                     {"label", std::string(257, 'x')}})["data"]["name"] == "invalid_params");
+        asker.result("abort", {{"transaction", 1}});
+        asker.result("commit", {{"transaction", staged(asker, {"kita"})}, {"label", "store@7"}});
+        CHECK(asker.result("show.generation")["label"] == "store@7");
+        // The same document again is no generation, and takes the new label.
+        CHECK(asker.result("commit", {{"transaction", staged(asker, {"kita"})}, {"label", "store@8"}})["generation"] ==
+              1);
+        CHECK(asker.result("show.generation")["label"] == "store@8");
+        asker.result("commit", {{"transaction", staged(asker, {"kita"})}});
+        CHECK(asker.result("show.generation")["label"] == "store@8");
+    }
+    {
+        TestHub again(kept / "state");
+        Asker asker(again);
+        CHECK(asker.result("show.generation")["label"] == "store@7");
+        asker.result("commit", {{"transaction", staged(asker, {"minami"})}});
+        CHECK(asker.result("show.generation")["label"].is_null());
+    }
+}
