@@ -103,11 +103,13 @@ void Esp::open(std::span<OpenPacket> packets) noexcept {
 }
 
 void Esp::open_burst(std::span<OpenPacket> packets) noexcept {
+    look_ahead(packets);
     const std::size_t jobs = prepare_open(packets);
     engine_->open(std::span(jobs_).first(jobs));
     // The forged go first, so that what is left are runs of authentic packets.
     std::size_t good = 0;
-    for (std::size_t i = 0; i < jobs; ++i) {
+    while (good < jobs && jobs_[good].good) ++good;
+    for (std::size_t i = good; i < jobs; ++i) {
         const std::uint8_t place = packet_of_[i];
         if (!jobs_[i].good) [[unlikely]] {
             drop(packets[place], DropReason::icv_wrong);
@@ -123,6 +125,21 @@ void Esp::open_burst(std::span<OpenPacket> packets) noexcept {
         accept_run(packets, first, end);
         first = end;
     }
+}
+
+// Asks for what opening needs of each SA, step by step: the SA names its window and its selectors.
+void Esp::look_ahead(std::span<OpenPacket> packets) noexcept {
+    std::array<const InboundSa*, kBurst> sas;
+    std::size_t count = 0;
+    const InboundSa* before = nullptr;
+    for (const OpenPacket& packet : packets) {
+        if (packet.sa == before) continue;
+        before = packet.sa;
+        if (before == nullptr) continue;
+        before->prefetch_hot();
+        sas[count++] = before;
+    }
+    for (std::size_t i = 0; i < count; ++i) sas[i]->prefetch_behind();
 }
 
 // Everything that can be refused without the cipher is; the rest becomes jobs. Returns how many.
@@ -158,6 +175,7 @@ std::size_t Esp::prepare_open(std::span<OpenPacket> packets) noexcept {
             drop(packet, reason_of(verdict));
             continue;
         }
+        window.prefetch_slot(sequence);  // accept() writes it
         // 3. The cipher's work.
         std::uint8_t* const cipher = packet.esp + sizeof(EspHeader);
         AeadJob& job = jobs_[jobs];

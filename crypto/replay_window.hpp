@@ -18,6 +18,7 @@
 #include <span>
 
 #include "net/expected.hpp"
+#include "net/prefetch.hpp"
 
 namespace sekisho::crypto {
 
@@ -64,6 +65,13 @@ class ReplayWindow {
         return is_newer(lap_in(slot), lap) ? Verdict::stale : Verdict::fresh;
     }
 
+    // Asks for the words that look() and accept() need first; and, once they are there, for the slot of a number.
+    void prefetch_words() const noexcept {
+        prefetch(this);
+        prefetch(&top_);
+    }
+    void prefetch_slot(std::uint64_t sequence) const noexcept { prefetch(&slots_[slot_of(sequence / kBits)]); }
+
     // Takes these numbers, in this order; only what is fresh may go on. Call it after their ICVs are good, once a burst
     // (RFC 4303 §3.4.3: the window moves only then). As long as each other.
     void accept(std::span<const std::uint64_t> sequences, Verdict* verdicts) noexcept;
@@ -87,6 +95,8 @@ class ReplayWindow {
         return static_cast<std::int32_t>(lap - than) > 0;
     }
 
+    void settle(std::uint64_t block, std::uint32_t mask, std::span<const std::uint64_t> sequences,
+                Verdict* verdicts) noexcept;
     // Sets the bits of `mask` in the block: those that were not set before. `passed_by`: a newer block has the slot.
     std::uint32_t claim(std::uint64_t block, std::uint32_t mask, bool& passed_by) noexcept;
 

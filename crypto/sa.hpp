@@ -19,6 +19,7 @@
 #include "crypto/sequence.hpp"
 #include "net/address.hpp"
 #include "net/ids.hpp"
+#include "net/prefetch.hpp"
 
 namespace sekisho::crypto {
 
@@ -79,6 +80,12 @@ class OutboundSa {
     };
     static_assert(sizeof(Hot) == 64);
     const Hot& hot() const noexcept { return hot_; }
+    // Asks for what sealing reads and writes of this SA.
+    void prefetch_hot() const noexcept {
+        prefetch(&hot_);
+        prefetch(&sequence_);
+        lifetime_.prefetch_words();
+    }
     // The number whose use raises soft_sequence.
     std::uint64_t soft_sequence() const noexcept { return last_sequence() - last_sequence() / 8; }
 
@@ -109,6 +116,18 @@ class InboundSa {
 
     const std::uint8_t* key() const noexcept { return prepared_; }
     const std::array<std::uint8_t, kSaltLength>& salt() const noexcept { return salt_; }
+
+    // Asks for what opening reads and writes of this SA; and, once that is there, for what it names.
+    void prefetch_hot() const noexcept {
+        prefetch(this);
+        prefetch(&window_);
+        prefetch(&selectors_);
+        lifetime_.prefetch_words();
+    }
+    void prefetch_behind() const noexcept {
+        window_->prefetch_words();
+        selectors_.prefetch_rows();
+    }
 
   private:
     InboundSa(const InboundConfig& config, AeadKey key, Selectors selectors,

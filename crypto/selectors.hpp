@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "net/expected.hpp"
+#include "net/prefetch.hpp"
 #include "net/prefix.hpp"
 
 namespace sekisho::crypto {
@@ -42,6 +43,12 @@ class Selectors {
     // nibble, lengths within the span). A non-first fragment matches no selector that asks for ports, nor, in IPv6, one
     // that asks for a protocol and cannot see it.
     bool match_inbound(std::span<const std::uint8_t> packet) const noexcept;
+
+    // Asks for the first selectors of each family.
+    void prefetch_rows() const noexcept {
+        prefetch(rows4_.data());
+        prefetch(rows6_.data());
+    }
 
   private:
     template <class Word, std::size_t words>
