@@ -19,7 +19,8 @@ using dataplane::Permissions;
 constexpr std::size_t kMaxNumbers = std::size_t{std::numeric_limits<std::uint16_t>::max()} + 1;
 constexpr std::size_t kMaxPairs = std::size_t{1} << 26;  // about a second's work
 
-// A grant as seen from one end: from its clients it leads forward to its services, from its services in reverse.
+// A grant as seen from one end: from its clients it leads forward to its services, from its services in reverse, unless
+// it is tracked: then nothing but answers comes back, by sessions.
 using Way = std::uint32_t;
 Way forward_of(std::uint32_t grant) {
     return 2 * grant;
@@ -64,8 +65,8 @@ class Builder {
           ways_to_(profiles.size()),
           rights_of_(profiles.size()) {
         cells_.permissions = Permissions(classes.count);
-        bits_.intern(std::vector<std::uint64_t>(2 * cells_.permissions.words()));
-        cells_.bytes = 2 * cells_.permissions.words() * sizeof(std::uint64_t);
+        bits_.intern(std::vector<std::uint64_t>(Permissions::kSets * cells_.permissions.words()));
+        cells_.bytes = Permissions::kSets * cells_.permissions.words() * sizeof(std::uint64_t);
     }
 
     Expected<Cells> build(const std::vector<std::vector<std::uint32_t>>& profiles_of_vrf) {
@@ -95,7 +96,8 @@ class Builder {
         sources_of_.clear();
         for (const std::uint32_t source : sources) {
             for (const std::uint32_t grant : profiles_.client(source)) sources_of_.add(forward_of(grant), source);
-            for (const std::uint32_t grant : profiles_.service(source)) sources_of_.add(reverse_of(grant), source);
+            for (const std::uint32_t grant : profiles_.service(source))
+                if (!terms_of(grant).tracked) sources_of_.add(reverse_of(grant), source);
         }
         std::sort(sources_of_.touched().begin(), sources_of_.touched().end());
         // 2. Destinations to which the same ways lead look the same from here.
@@ -130,6 +132,8 @@ class Builder {
         return is_reverse(way) ? clients_[way / 2] : services_[way / 2];
     }
 
+    const Terms& terms_of(std::uint32_t grant) const { return grants_.terms[grants_.grants[grant].terms]; }
+
     // The cells (source << 16 | permission, by source) of a destination to which these ways lead.
     Expected<std::vector<std::uint64_t>> column_from(const std::vector<Way>& ways) {
         rights_of_.clear();
@@ -154,10 +158,11 @@ class Builder {
     Expected<Permissions::Index> permission_of(Sets::Id rights) {
         if (rights < permission_of_rights_.size()) return permission_of_rights_[rights];
         const std::size_t words = cells_.permissions.words();
-        std::vector<std::uint64_t> bits(2 * words);
-        for (const std::uint32_t right : rights_[rights])
-            for (std::size_t word = 0; word < words; ++word)
-                bits[(right & 1) * words + word] |= classes_.sets[right / 2][word];
+        std::vector<std::uint64_t> bits(Permissions::kSets * words);
+        for (const std::uint32_t right : rights_[rights]) {
+            const std::size_t set = grants_.terms[right / 2].tracked ? 2 : right & 1;
+            for (std::size_t word = 0; word < words; ++word) bits[set * words + word] |= classes_.sets[right / 2][word];
+        }
         const std::size_t before = bits_.size();
         const std::uint32_t number = bits_.intern(bits);
         if (bits_.size() != before) {

@@ -219,6 +219,8 @@ Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generat
     result.report.permissions = cells->permissions.count();
     result.report.matrix_bytes = cells->bytes;
     tables.permissions = std::move(cells->permissions);
+    tables.tracks =
+        std::any_of(grants->terms.begin(), grants->terms.end(), [](const Terms& terms) { return terms.tracked; });
     tables.matrices = std::move(cells->matrices);
     state_->nexthops = ways->nexthops;
     tables.nexthops = std::move(ways->nexthops);

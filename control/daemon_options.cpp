@@ -117,6 +117,16 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
     auto* replace = app.add_flag("--policy-replace", options.policy_replace,
                                  "begin with --policy whatever the state directory holds");
     replace->needs(app.get_option("--policy"));
+    app.add_option("--policy-signature", options.policy_signature, "the file with its signature")
+        ->check(CLI::ExistingFile)
+        ->needs(app.get_option("--policy"));
+    std::vector<std::string> signing_keys;
+    app.add_option("--signing-key", signing_keys,
+                   "a public key, Ed25519, PEM; again for each. Only documents that one of them signed are taken")
+        ->take_all();
+    app.add_option("--keep", options.keep, "how many generations before the running one are kept for rollback")
+        ->check(CLI::Range(1U, 1000U))
+        ->capture_default_str();
     app.add_option("--workers", options.engine.workers, "workers; otherwise as many as --lcores names, or one")
         ->check(CLI::Range(1U, 64U));
     app.add_option("--lcores", options.engine.lcores,
@@ -127,6 +137,10 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
         ->check(CLI::Range(64U, 1048576U))
         ->capture_default_str();
     app.add_option("--buffers", options.engine.buffers, "packet buffers in all")
+        ->check(CLI::Range(1024U, 16777216U))
+        ->capture_default_str();
+    app.add_option("--sessions", options.engine.sessions.ipv4,
+                   "IPv4 sessions of tracked agreements that a worker may keep, and a quarter as many of IPv6")
         ->check(CLI::Range(1024U, 16777216U))
         ->capture_default_str();
     app.add_option("--file-prefix", options.engine.file_prefix, "DPDK's run-time directory: one for each daemon")
@@ -154,6 +168,9 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
                 throw CLI::ValidationError("--kernel", set.error().words);
         for (const std::string& rule : roles)
             if (auto added = options.roles.add(rule); !added) throw CLI::ValidationError("--role", added.error().words);
+        for (const std::string& file : signing_keys)
+            if (auto added = options.signing_keys.add(file); !added)
+                throw CLI::ValidationError("--signing-key", added.error().words);
         if (!group.empty()) {
             const auto found = group_named(group);
             if (!found) throw CLI::ValidationError("--socket-group", found.error().words);
@@ -169,6 +186,7 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
     }
     if (no_huge) options.engine.hugepages = false;
     options.engine.idle = idle == "poll" ? dataplane::Idle::poll : dataplane::Idle::sleep;
+    options.engine.sessions.ipv6 = options.engine.sessions.ipv4 / 4;
     options.log_level = log_level_named(level).value_or(LogLevel::info);
     return {std::move(options), 0};
 }

@@ -17,6 +17,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::size_t kPiece = std::size_t{256} << 10;  // bytes of text, about, that are given away at once
+
 std::string all_kinds() {
     std::string names;
     for (const std::string_view name : kKindNames) names += (names.empty() ? "" : ", ") + std::string(name);
@@ -191,23 +193,32 @@ nlohmann::ordered_json Document::to_json() const {
     return document;
 }
 
-std::string Document::text() const {
-    std::string text = "{";
+void Document::write(const std::function<void(std::string_view)>& take) const {
+    std::string piece = "{";
     const char* separator = "\n";
     for (const Kind kind : kKinds) {
         if (size(kind) == 0) continue;
-        text += separator;
-        text += "\"" + std::string(name_of(kind)) + "\": ";
+        piece += separator;
+        piece += "\"" + std::string(name_of(kind)) + "\": ";
         separator = kind == Kind::hub ? "" : "[\n";
         for_each(kind, [&](const ObjectPtr& object) {
-            text += separator;
-            text += object->text;
+            piece += separator;
+            piece += object->text;
             separator = ",\n";
+            if (piece.size() < kPiece) return;
+            take(piece);
+            piece.clear();
         });
-        if (kind != Kind::hub) text += "\n]";
+        if (kind != Kind::hub) piece += "\n]";
         separator = ",\n";
     }
-    return text + "\n}\n";
+    take(piece + "\n}\n");
+}
+
+std::string Document::text() const {
+    std::string text;
+    write([&text](std::string_view piece) { text += piece; });
+    return text;
 }
 
 bool operator==(const Document& a, const Document& b) {

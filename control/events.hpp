@@ -26,13 +26,15 @@ enum class EventKind : std::uint8_t {
     overload,
     nexthop,
     duplicate,
-    tap
+    tap,
+    confirm,
+    schedule
 };
 struct EventText {
     std::string_view name;
     std::string_view sentence;
 };
-inline constexpr std::array<EventText, 10> kEventKinds = {{
+inline constexpr std::array<EventText, 12> kEventKinds = {{
     {"generation", "another generation of the policy runs"},
     {"date", "a date of the policy came, and its tables were compiled again"},
     {"gate", "a gate was closed or opened by hand, or its time came or ended"},
@@ -43,6 +45,8 @@ inline constexpr std::array<EventText, 10> kEventKinds = {{
     {"nexthop", "a nexthop of a route that has several is withdrawn, or usable again"},
     {"duplicate", "another station claims an address of the hub"},
     {"tap", "the kernel port of an attachment is there, or waits for something"},
+    {"confirm", "a generation waits to be confirmed, was confirmed, or was rolled back"},
+    {"schedule", "a change was staged for a time, was cancelled, or did not come into force"},
 }};
 constexpr std::string_view name_of(EventKind kind) noexcept {
     return kEventKinds[static_cast<std::size_t>(kind)].name;

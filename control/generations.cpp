@@ -1,11 +1,10 @@
 #include "control/generations.hpp"
 
-#include <exception>
-
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "control/calendar.hpp"
+#include "control/generations_parts.hpp"
 #include "control/log.hpp"
 
 namespace sekisho::control {
@@ -17,27 +16,7 @@ using nlohmann::json;
 constexpr std::size_t kMaxTransactions = 32;
 constexpr std::chrono::minutes kRetryRecompile{1};
 
-Refused refused(Error error) {
-    return {std::move(error), {}, {}};
-}
-
 }  // namespace
-
-struct Generations::Transaction {
-    TransactionId id = 0;
-    ClientId client = 0;
-    Peer peer;
-    std::shared_ptr<const Generation> base;
-    bool committing = false;  // control thread's, as is the next
-    bool abandoned = false;   // its client has gone
-    Document document;        // compiler thread's, once begun
-};
-
-struct Generations::Commit {
-    std::shared_ptr<Transaction> transaction;
-    bool dry_run = false;
-    Answer<Committed> answer;
-};
 
 Generations::Generations(Parts parts)
     : parts_(std::move(parts)),
@@ -49,67 +28,29 @@ Generations::~Generations() = default;
 
 Expected<std::unique_ptr<Generations>> Generations::make(Parts parts) {
     std::unique_ptr<Generations> generations(new Generations(std::move(parts)));
-    auto timer =
-        Timer::make(generations->parts_.loop, Timer::Clock::wall, [self = generations.get()] { self->recompile(); });
-    if (!timer) return timer.error();
-    generations->next_change_ = std::move(*timer);
-    auto gate_timer = Timer::make(generations->parts_.loop, Timer::Clock::wall, [self = generations.get()] {
-        self->parts_.events.post(EventKind::gate, {{"change", "date"}});
-        self->gates_changed(self->gates_.has_agreements(), {});
-    });
-    if (!gate_timer) return gate_timer.error();
-    generations->next_gate_change_ = std::move(*gate_timer);
+    if (auto made = generations->make_timers(); !made) return made.error();
     return generations;
 }
 
-Expected<void> Generations::start(std::optional<Document> initial, bool replace) {
-    const WallTime now = std::chrono::system_clock::now();
-    if (auto loaded = load_gates(); !loaded) return loaded;
-    const NamesByHand closed = gates_.agreements_in_force(now);
-    auto saved = parts_.state.load();
-    if (!saved && !(replace && initial)) return saved.error();
-    const bool has_saved = saved.has_value() && saved->has_value();
-
-    if (has_saved && !(replace && initial)) {
-        auto document = Document::parse((*saved)->document);
-        if (!document) return document.error().at("state file " + parts_.state.file());
-        auto outcome = prepare(*document, *running_, (*saved)->generation, parts_.compile, now, closed);
-        if (auto* no = std::get_if<Refused>(&outcome))
-            return no->error.at(fmt::format("generation {} of {}", (*saved)->generation, parts_.state.file()));
-        Prepared& prepared = std::get<Prepared>(outcome);
-        auto restored = std::make_shared<Generation>(*prepared.generation);
-        restored->committed = (*saved)->committed;
-        if (auto recorded = parts_.audit.append("restore", {{"generation", restored->number}}, AuditLog::own_peer());
-            !recorded)
-            return recorded;
-        run(std::move(restored), std::move(prepared.tables));
+Expected<void> Generations::make_timers() {
+    const auto make = [this](std::unique_ptr<Timer>& timer, Timer::Clock clock,
+                             std::function<void()> call) -> Expected<void> {
+        auto made = Timer::make(parts_.loop, clock, std::move(call));
+        if (!made) return made.error();
+        timer = std::move(*made);
         return {};
-    }
-    if (initial) {
-        auto outcome =
-            prepare(*initial, *running_, has_saved ? (*saved)->generation + 1 : 1, parts_.compile, now, closed);
-        if (auto* no = std::get_if<Refused>(&outcome)) return no->error;
-        Prepared& prepared = std::get<Prepared>(outcome);
-        const Generation& generation = *prepared.generation;
-        if (auto recorded = parts_.audit.append(
-                "initial", {{"generation", generation.number}, {"rules_version", generation.policy->rules_version}},
-                AuditLog::own_peer());
-            !recorded)
-            return recorded;
-        if (auto kept = parts_.state.save({generation.number, generation.committed, generation.document.text()}); !kept)
-            return kept;
-        run(prepared.generation, std::move(prepared.tables));
-        return {};
-    }
-    // Nothing is known: nothing passes.
-    auto compiled = parts_.compile(*running_->policy, 0, now, closed);
-    if (!compiled) return compiled.error().at("the empty policy");
-    auto empty = std::make_shared<Generation>(*running_);
-    empty->gates = compiled->gates;
-    empty->compiled = time_text(now);
-    empty->report = compiled->report;
-    run(std::move(empty), std::move(compiled->tables));
-    return {};
+    };
+    if (auto made = make(next_change_, Timer::Clock::wall, [this] { recompile(); }); !made) return made;
+    if (auto made = make(schedule_timer_, Timer::Clock::wall, [this] { look_at_clock(); }); !made) return made;
+    // Counted, not read off the clock: a step of that must neither lengthen nor shorten the time to confirm.
+    if (auto made = make(confirm_timer_, Timer::Clock::steady,
+                         [this] { roll_back_unconfirmed(AuditLog::own_peer(), "not confirmed in time", {}); });
+        !made)
+        return made;
+    return make(next_gate_change_, Timer::Clock::wall, [this] {
+        parts_.events.post(EventKind::gate, {{"change", "date"}});
+        gates_changed(gates_.has_agreements(), {});
+    });
 }
 
 Expected<TransactionId> Generations::begin(ClientId client, const Peer& peer, bool replace) {
@@ -182,12 +123,63 @@ void Generations::client_gone(ClientId client) {
     }
 }
 
-void Generations::commit(ClientId client, TransactionId id, bool dry_run, Answer<Committed> answer) {
+void Generations::commit(ClientId client, TransactionId id, CommitOptions options, Answer<Committed> answer) {
     auto transaction = find(client, id);
     if (!transaction) return answer(refused(transaction.error()));
+    if (options.at && *options.at <= clock())
+        return answer(refused({ErrorCode::invalid, fmt::format("{} is not in the future: it is {}",
+                                                               time_text(*options.at), time_text(clock()))}));
     (*transaction)->committing = true;
-    waiting_.push_back(std::make_shared<Commit>(Commit{std::move(*transaction), dry_run, std::move(answer)}));
+    const Peer& peer = (*transaction)->peer;
+    const auto source = [open = *transaction,
+                         signature = options.signature](const Generation&) -> Expected<Commit::Source> {
+        return Commit::Source{open->document, signature};
+    };
+    GenerationRecord about = made_by(peer, "commit");
+    about.label = options.label;
+    submit(std::make_shared<Commit>(
+        Commit{source, std::move(options), std::move(about), peer, std::move(answer), *transaction}));
+}
+
+void Generations::submit(const std::shared_ptr<Commit>& commit, bool first) {
+    if (first)
+        waiting_.push_front(commit);
+    else
+        waiting_.push_back(commit);
     next_commit();
+}
+
+// What stands in the way of a commit whose turn it is.
+std::optional<Refused> Generations::obstacle(const Commit& commit) const {
+    if (commit.transaction && commit.transaction->base->number != running_->number) {
+        const std::uint64_t base = commit.transaction->base->number;
+        Refused conflict =
+            refused({ErrorCode::exists, fmt::format("the transaction began on generation {}, and generation {} runs by "
+                                                    "now: begin again",
+                                                    base, running_->number)});
+        conflict.conflict = Refused::Conflict{base, running_->number};
+        return conflict;
+    }
+    if (commit.options.dry_run) return std::nullopt;
+    if (commit.must_happen() && !unconfirmed_)
+        return refused({ErrorCode::not_found, "no generation waits to be confirmed any more"});
+    const bool ends_waiting = commit.about.what == "rollback" && !commit.options.confirm;
+    if (unconfirmed_ && !ends_waiting)
+        return refused({ErrorCode::exists, fmt::format("generation {} waits until {} to be confirmed: confirm it or "
+                                                       "roll it back first",
+                                                       running_->number, time_text(unconfirmed_->by))});
+    if (commit.options.confirm && running_->number == 0)
+        return refused({ErrorCode::invalid, "nothing runs yet that an unconfirmed generation could go back to"});
+    return std::nullopt;
+}
+
+// The refusal of a commit that did not get as far as the compiler.
+void Generations::answer(Commit& commit, Refused no) {
+    if (commit.transaction) {
+        commit.transaction->committing = false;
+        if (no.conflict || commit.transaction->abandoned) end(commit.transaction->id);
+    }
+    if (commit.answer) commit.answer(std::move(no));
 }
 
 void Generations::next_commit() {
@@ -196,90 +188,84 @@ void Generations::next_commit() {
     while (!waiting_.empty()) {
         const std::shared_ptr<Commit> commit = std::move(waiting_.front());
         waiting_.pop_front();
-        const Generation& base = *commit->transaction->base;
-        if (base.number != running_->number) {
-            end(commit->transaction->id);
-            Refused conflict =
-                refused({ErrorCode::exists,
-                         fmt::format("the transaction began on generation {}, and generation {} runs by now: "
-                                     "begin again",
-                                     base.number, running_->number)});
-            conflict.conflict = Refused::Conflict{base.number, running_->number};
-            commit->answer(std::move(conflict));
+        if (auto no = obstacle(*commit)) {
+            answer(*commit, std::move(*no));
             continue;
         }
         busy_ = true;
-        compiler_thread_.submit([this, commit, closed = gates_.agreements_in_force(std::chrono::system_clock::now())] {
-            auto prepared = std::make_shared<Outcome<Prepared>>(prepare_durably(*commit, closed));
+        commit->base = running_;
+        commit->about.number = highest_ + 1;
+        compiler_thread_.submit([this, commit, closed = gates_.agreements_in_force(clock()), schedule = schedule_] {
+            auto prepared = std::make_shared<Outcome<Prepared>>(prepare_durably(*commit, closed, schedule));
             return [this, commit, prepared] { finish(commit, prepared); };
         });
         return;
     }
 }
 
-// Compiler thread. The order is what safety hangs on: compiled, then recorded, then saved; only then may it take
-// effect.
-Outcome<Prepared> Generations::prepare_durably(const Commit& commit, const NamesByHand& closed_agreements) {
-    const Transaction& transaction = *commit.transaction;
-    const std::uint64_t base = transaction.base->number;
-    try {
-        auto outcome = prepare(transaction.document, *transaction.base, base + 1, parts_.compile,
-                               std::chrono::system_clock::now(), closed_agreements);
-        if (commit.dry_run) {
-            if (auto* prepared = std::get_if<Prepared>(&outcome)) prepared->tables.reset();
-            return outcome;
-        }
-        json record = {{"generation", base + 1}, {"transaction", transaction.id}};
-        const auto record_refusal = [&](const Error& error) {
-            record["error"] = error.words;
-            if (auto recorded = parts_.audit.append("refused", record, transaction.peer); !recorded)
-                log(LogLevel::error, recorded.error().words);
-        };
-        if (auto* no = std::get_if<Refused>(&outcome)) {
-            record_refusal(no->error);
-            return outcome;
-        }
-        const Prepared& prepared = std::get<Prepared>(outcome);
-        if (prepared.diff.empty()) return outcome;
-        const Generation& generation = *prepared.generation;
-        record["rules_version"] = generation.policy->rules_version;
-        record["counts"] = json::parse(to_json(prepared.diff, 0)["counts"].dump());
-        if (auto recorded = parts_.audit.append("commit", record, transaction.peer); !recorded)
-            return refused(recorded.error());
-        if (auto saved = parts_.state.save({generation.number, generation.committed, generation.document.text()});
-            !saved) {
-            record_refusal(saved.error());
-            return refused(saved.error());
-        }
-        return outcome;
-    } catch (const std::exception& fault) {
-        return refused({ErrorCode::unavailable, fmt::format("the commit failed: {}", fault.what())});
-    }
-}
-
 void Generations::finish(const std::shared_ptr<Commit>& commit, const std::shared_ptr<Outcome<Prepared>>& outcome) {
     busy_ = false;
-    Transaction& transaction = *commit->transaction;
-    transaction.committing = false;
+    if (commit->transaction) commit->transaction->committing = false;
     if (auto* no = std::get_if<Refused>(outcome.get())) {
-        commit->answer(std::move(*no));
+        if (commit->answer) commit->answer(std::move(*no));
     } else {
-        Prepared& prepared = std::get<Prepared>(*outcome);
-        const bool changes = !prepared.diff.empty();
-        Committed committed;
-        committed.base = running_->number;
-        committed.generation = changes ? prepared.generation->number : running_->number;
-        committed.dry_run = commit->dry_run;
-        committed.diff = std::move(prepared.diff);
-        committed.warnings = std::move(prepared.warnings);
-        committed.report = prepared.generation->report;
-        if (!commit->dry_run) end(transaction.id);
-        if (!commit->dry_run && changes) run(prepared.generation, std::move(prepared.tables));
-        commit->answer(std::move(committed));
+        committed(*commit, std::get<Prepared>(*outcome));
     }
-    if (transaction.abandoned) end(transaction.id);
+    if (commit->transaction && commit->transaction->abandoned) end(commit->transaction->id);
     compiler_thread_.submit([commit, outcome]() -> CompilerThread::After { return {}; });  // freed there
     next_commit();
+}
+
+// It is prepared, and if it changes anything, recorded and saved: now it takes effect.
+void Generations::committed(Commit& commit, Prepared& prepared) {
+    const CommitOptions& options = commit.options;
+    const bool changes = !prepared.diff.empty();
+    const bool takes_effect = changes && !options.dry_run && !options.at;
+    Committed result;
+    result.base = running_->number;
+    result.generation = changes && !options.at ? prepared.generation->number : running_->number;
+    result.dry_run = options.dry_run;
+    result.diff = std::move(prepared.diff);
+    result.warnings = std::move(prepared.warnings);
+    result.report = prepared.generation->report;
+    result.hash = prepared.generation->hash;
+    if (!options.dry_run) {
+        if (commit.transaction) end(commit.transaction->id);
+        if (commit.scheduled) schedule_.erase(commit.scheduled->id);
+        if (commit.waits) {
+            result.scheduled = commit.waits->id;
+            schedule_[commit.waits->id] = commit.waits;
+            next_scheduled_ = commit.waits->id + 1;
+            parts_.events.post(
+                EventKind::schedule,
+                {{"change", "staged"}, {"id", commit.waits->id}, {"effective_at", time_text(commit.waits->at)}});
+        }
+        set_schedule_timer();
+    }
+    if (takes_effect) {
+        const std::shared_ptr<const Generation> before = running_;
+        highest_ = prepared.generation->number;
+        kept_ = std::move(commit.kept);
+        run(prepared.generation, std::move(prepared.tables));
+        if (options.confirm) {
+            unconfirmed_ = {before, clock() + *options.confirm, std::chrono::steady_clock::now() + *options.confirm};
+            result.confirm_by = unconfirmed_->by;
+            confirm_timer_->set(*options.confirm);
+            parts_.events.post(
+                EventKind::confirm,
+                {{"change", "waiting"}, {"generation", running_->number}, {"confirm_by", time_text(unconfirmed_->by)}});
+        } else if (unconfirmed_) {
+            parts_.events.post(EventKind::confirm,
+                               {{"change", "rolled_back"}, {"generation", before->number}, {"reason", commit.reason}});
+            settled();
+        }
+    }
+    if (!options.dry_run && !options.at && !changes && !options.label.empty()) {
+        auto renamed = std::make_shared<Generation>(*running_);
+        renamed->label = options.label;
+        running_ = std::move(renamed);
+    }
+    if (commit.answer) commit.answer(std::move(result));
 }
 
 void Generations::recompile() {
@@ -288,7 +274,7 @@ void Generations::recompile() {
         return;
     }
     busy_ = true;
-    const WallTime now = std::chrono::system_clock::now();
+    const WallTime now = clock();
     // A date of the policy has its line; what a gate by hand caused has the gate's.
     const bool is_date = running_->report.next_change && *running_->report.next_change <= now;
     compiler_thread_.submit([this, base = running_, now, is_date, closed = gates_.agreements_in_force(now),
@@ -313,7 +299,7 @@ void Generations::recompile() {
                     fmt::format("a date of generation {} has come, and it could not be compiled again, "
                                 "next try in a minute: {}",
                                 base->number, compiled->error().words));
-                next_change_->set_at(std::chrono::system_clock::now() + kRetryRecompile);
+                next_change_->set_at(clock() + kRetryRecompile);
             }
             for (const auto& call : then) call();
             next_commit();
@@ -323,8 +309,9 @@ void Generations::recompile() {
 
 void Generations::run(std::shared_ptr<const Generation> generation, std::unique_ptr<dataplane::Tables> tables) {
     // The gates by hand as they are now, whatever they were when this was compiled.
-    fold_gates(*generation->gates, gates_.in_force(std::chrono::system_clock::now()), *tables);
+    fold_gates(*generation->gates, gates_.in_force(clock()), *tables);
     tables_ = tables.get();
+    tables_generation_ = generation->number;
     parts_.publish(std::move(tables));
     log(LogLevel::info, fmt::format("generation {} runs, compiled in {} ms", generation->number,
                                     generation->report.time.count() / 1000));

@@ -18,19 +18,19 @@ Expected<void> Generations::load_gates() {
     auto saved = parts_.state.load_gates();
     if (!saved) return saved.error();
     if (*saved) {
-        auto gates = HandGates::parse((*saved)->document);
+        auto gates = HandGates::parse((*saved)->text);
         if (!gates) return gates.error().at("state file " + parts_.state.gates_file());
         gates_ = recorded_gates_ = std::move(*gates);
-        gate_changes_ = (*saved)->generation;
+        gate_changes_ = (*saved)->number;
     }
-    if (const auto next = gates_.next_change(std::chrono::system_clock::now())) next_gate_change_->set_at(*next);
+    if (const auto next = gates_.next_change(clock())) next_gate_change_->set_at(*next);
     return {};
 }
 
 // What is in force of the gates by hand has changed: folded at once; agreements are compiled. `then` is called when
 // nothing is left to do.
 void Generations::gates_changed(bool agreements, std::function<void()> then) {
-    const WallTime now = std::chrono::system_clock::now();
+    const WallTime now = clock();
     fold_gates(*running_->gates, gates_.in_force(now), *tables_);
     if (const auto next = gates_.next_change(now))
         next_gate_change_->set_at(*next);
@@ -45,7 +45,7 @@ void Generations::gates_changed(bool agreements, std::function<void()> then) {
 }
 
 void Generations::close_gate(const Peer& peer, const json& gate, Answer<GateMoved> answer) {
-    const WallTime now = std::chrono::system_clock::now();
+    const WallTime now = clock();
     auto made = recorded_gates_.made(gate, *running_->policy, peer, now);
     if (!made) return answer(Refused{made.error(), {}, {}});
     const std::string id = made->object->id;
@@ -90,7 +90,7 @@ void Generations::open_gate(const Peer& peer, const std::string& id, Answer<Gate
     const HandGate was = *gate;
     recorded_gates_.open(id);
     recorder_.gates("gate.open", {{"generation", running_->number}, {"gate", json::parse(was.object->text)}}, peer,
-                    {++gate_changes_, time_text(std::chrono::system_clock::now()), recorded_gates_.text()},
+                    {++gate_changes_, time_text(clock()), recorded_gates_.text()},
                     [this, id, was, peer, answer = std::move(answer)](Expected<void> recorded) {
                         if (!recorded) {
                             recorded_gates_.close(was);

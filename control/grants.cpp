@@ -89,8 +89,6 @@ Expected<Grants> grants_of(const InForce& in_force, const Numbers& numbers) {
     std::vector<Grant> grants;
     for (const auto& [name, agreement] : in_force.agreements) {
         const std::string place = place_of("agreements", name);
-        if (agreement->state != AgreementState::stateless)
-            return Error{ErrorCode::unsupported, "only stateless agreements work in this version"}.at(place);
         const auto its_terms = terms_of(*agreement);
         if (!its_terms) return its_terms.error().at(place);
 

@@ -44,7 +44,7 @@ struct Grants {
 // For errors of size: the agreements of the grants with the greatest weight (by grant), the heaviest first.
 std::string heaviest(const Grants& grants, const std::vector<std::uint64_t>& weights);
 
-// Errors name the agreement: a party that does not exist, terms that are none, a state that is not stateless.
+// Errors name the agreement: a party that does not exist, terms that are none.
 Expected<Grants> grants_of(const InForce& in_force, const Numbers& numbers);
 
 }  // namespace sekisho::control

@@ -97,7 +97,7 @@ std::vector<const Terms*> of_protocol(std::span<const Terms> terms, Protocol pro
 }  // namespace
 
 Expected<Terms> terms_of(const Agreement& agreement) {
-    Terms terms{agreement.protocol, {}};
+    Terms terms{agreement.protocol, {}, agreement.state == AgreementState::tracked};
     if (agreement.protocol == Protocol::icmp_echo || agreement.protocol == Protocol::any) return terms;
     if (agreement.ports.empty()) return Error{ErrorCode::invalid, "its protocol has ports, and it names none"};
     std::vector<PortRange> ports = agreement.ports;

@@ -20,6 +20,7 @@ namespace sekisho::control {
 struct Terms {
     Protocol protocol = Protocol::any;
     std::vector<PortRange> ports;  // ascending, apart from each other; empty for icmp_echo and any
+    bool tracked = false;          // answers come back by sessions
 
     friend auto operator<=>(const Terms&, const Terms&) = default;
 };

@@ -1,17 +1,18 @@
 #include "control/prepare.hpp"
 
 #include "control/calendar.hpp"
+#include "control/document_hash.hpp"
 #include "control/validate.hpp"
 
 namespace sekisho::control {
 
-std::variant<Prepared, Refused> prepare(const Document& document, const Generation& base, std::uint64_t number,
+std::variant<Prepared, Refused> prepare(const Document& document, const Generation& base, const GenerationRecord& about,
                                         const CompileCall& compile, WallTime now,
                                         const NamesByHand& closed_agreements) {
     Prepared prepared;
     prepared.diff = control::diff(base.document, document);
     auto generation = std::make_shared<Generation>();
-    generation->number = number;
+    static_cast<GenerationRecord&>(*generation) = about;
     generation->document = document;
     generation->policy = std::make_shared<const Policy>(policy_of(document));
     const Policy& policy = *generation->policy;
@@ -22,8 +23,13 @@ std::variant<Prepared, Refused> prepare(const Document& document, const Generati
     }
     prepared.warnings = control::warnings(policy, now);
 
-    auto compiled = compile(policy, number, now, closed_agreements);
+    auto compiled = compile(policy, about.number, now, closed_agreements);
     if (!compiled) return Refused{compiled.error(), {}, {}};
+    const DocumentHash hash = hash_of(document);
+    generation->rules_version = policy.rules_version;
+    generation->objects = document.size();
+    generation->bytes = hash.bytes;
+    generation->hash = hash.text;
     generation->committed = time_text(now);
     generation->compiled = generation->committed;
     generation->report = compiled->report;

@@ -17,6 +17,7 @@
 #include "control/compile.hpp"
 #include "control/diff.hpp"
 #include "control/document.hpp"
+#include "control/generation_record.hpp"
 #include "net/expected.hpp"
 
 namespace sekisho::control {
@@ -25,12 +26,10 @@ using WallTime = std::chrono::system_clock::time_point;
 using CompileCall = std::function<Expected<Compiled>(const Policy&, std::uint64_t generation, WallTime now,
                                                      const NamesByHand& closed_agreements)>;
 
-struct Generation {            // immutable once it runs
-    std::uint64_t number = 0;  // 0: nothing was ever committed
+struct Generation : GenerationRecord {  // immutable once it runs
     Document document;
     std::shared_ptr<const Policy> policy = std::make_shared<const Policy>();
-    std::string committed;  // time of the commit, Japan time; "" for generation 0
-    std::string compiled;   // of the last compilation, which a date in the policy may have caused
+    std::string compiled;  // time of the last compilation, which a date in the policy may have caused
     CompileReport report;
     std::shared_ptr<const GateTargets> gates = std::make_shared<const GateTargets>();
 };
@@ -51,8 +50,9 @@ struct Prepared {
     std::vector<std::string> warnings;
 };
 
-// The generation `number` of `document`, to follow `base`; without the agreements that are closed by hand.
-std::variant<Prepared, Refused> prepare(const Document& document, const Generation& base, std::uint64_t number,
+// The generation `about.number` of `document`, to follow `base`; without the agreements that are closed by hand. Of
+// `about`, who, what and the signature are taken over; the rest is the document's. It is compiled for the time `now`.
+std::variant<Prepared, Refused> prepare(const Document& document, const Generation& base, const GenerationRecord& about,
                                         const CompileCall& compile, WallTime now, const NamesByHand& closed_agreements);
 
 }  // namespace sekisho::control

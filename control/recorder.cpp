@@ -9,7 +9,7 @@
 
 namespace sekisho::control {
 
-void Recorder::gates(std::string what, nlohmann::json line, Peer peer, StateStore::Saved gates, Done done) {
+void Recorder::gates(std::string what, nlohmann::json line, Peer peer, StateStore::SavedText gates, Done done) {
     thread_.submit([this, what = std::move(what), line = std::move(line), peer = std::move(peer),
                     gates = std::move(gates), done = std::move(done)]() -> CompilerThread::After {
         Expected<void> recorded;

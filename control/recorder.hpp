@@ -33,7 +33,7 @@ class Recorder {
           thread_(loop, "sk-recorder") {}
 
     // Appends the line to the audit log, then saves the gates; both are durable when `done` is called without an error.
-    void gates(std::string what, nlohmann::json line, Peer peer, StateStore::Saved gates, Done done);
+    void gates(std::string what, nlohmann::json line, Peer peer, StateStore::SavedText gates, Done done);
     // Audits that this peer may not call this method.
     void refusal(std::string_view method, const Peer& peer, std::string_view role);
 

@@ -1,7 +1,7 @@
 // sekishoctl: the command line of the hub.
 //
 // Reads arguments, calls one command, returns its exit code: 0 done, 1 refused or invalid, 2 usage, 3 no daemon,
-// 4 (diff) different. What it can do is what docs/control-socket.md lists; it has no other way into the daemon.
+// 4 (diff, drift) different. What it can do is what docs/control-socket.md lists; it has no other way into the daemon.
 #include "control/sekishoctl.hpp"
 
 #include <chrono>
@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "control/build_version.hpp"
+#include "control/command_line_generations.hpp"
 #include "control/completion.hpp"
 #include "control/events.hpp"
 #include "control/schema.hpp"
@@ -121,7 +122,7 @@ int run(int argc, char** argv) {
     CLI::App app{"sekishoctl: look at and change the hub, by its control socket"};
     app.require_subcommand(1);
     app.fallthrough();  // --json and --socket may stand before or after the command
-    app.footer("Exit codes: 0 done, 1 refused or invalid, 2 usage, 3 no daemon answers, 4 (diff) different.");
+    app.footer("Exit codes: 0 done, 1 refused or invalid, 2 usage, 3 no daemon answers, 4 (diff, drift) different.");
     app.add_option("--socket", options.socket, "the daemon's control socket")
         ->envname("SEKISHO_SOCKET")
         ->capture_default_str();
@@ -129,7 +130,7 @@ int run(int argc, char** argv) {
 
     std::function<int()> command;
     std::string file, what;
-    bool dry_run = false, all = false;
+    bool all = false;
     double seconds = 30;
     json packet = json::object();
 
@@ -143,20 +144,31 @@ int run(int argc, char** argv) {
 
     auto* applies = app.add_subcommand("apply", "make a policy file the running policy, all of it or nothing");
     applies->add_option("file", file, "the policy file, - for standard input")->required();
-    applies->add_flag("--dry-run", dry_run, "validate, compile and compare, but change nothing");
-    applies->callback([&] { command = [&] { return apply(options, file, dry_run); }; });
+    ApplyOptions how;
+    applies->add_flag("--dry-run", how.dry_run, "validate, compile and compare, but change nothing");
+    auto* within = applies
+                       ->add_option("--confirm", how.confirm,
+                                    "roll it back by itself after so many seconds, unless it is confirmed")
+                       ->check(CLI::Range(1U, 86400U));
+    applies->add_option("--at", how.at, "when it comes into force, Japan time: 2026-04-01 or 2026-04-01T09:00:00+09:00")
+        ->excludes(within);
+    applies->add_option("--signature", how.signature, "the file with the document's signature, as sign prints it");
+    applies->callback([&] { command = [&] { return apply(options, file, how); }; });
 
     auto* shows = app.add_subcommand("show", "the running generation, the policy's objects, what the node counts");
     shows->add_option("what", what, "what to show")
         ->required()
         ->check(CLI::IsMember({"generation", "operators", "attachments", "institutions", "translations", "agreements",
                                "routes", "gates", "ports", "counters", "drops", "stages", "workers", "neighbours",
-                               "taps", "tables", "policy"}));
+                               "taps", "tables", "policy", "generations", "schedule"}));
     auto* all_flag = shows->add_flag("--all", all, "drops: the reasons that never happened, too");
     shows->callback([&, all_flag] {
         if (all_flag->count() != 0 && what != "drops") throw CLI::ValidationError("--all", "goes with drops only");
         command = [&] { return show(options, what, all); };
     });
+
+    GenerationArguments given;
+    add_generation_commands(app, options, given, command);
 
     auto* explains = app.add_subcommand("explain", "what would become of a packet, decision by decision");
     add_explain(*explains, packet);
@@ -185,6 +197,11 @@ int run(int argc, char** argv) {
     app.add_subcommand("whoami", "which role the daemon gives to you")->callback([&] {
         command = [&] { return whoami(options); };
     });
+
+    std::string config;
+    auto* fleets = app.add_subcommand("fleet", "every node of the cluster, as the policy store knows it");
+    fleets->add_option("--config", config, "sekisho-agent's configuration: how to reach the store");
+    fleets->callback([&] { command = [&] { return fleet(options, config); }; });
 
     std::string shell;
     auto* completes = app.add_subcommand("completion", "a script that completes this command line in a shell");

@@ -32,6 +32,11 @@ int fail(const Options& options, const RpcError& error);
 int fail(const Options& options, const Client::Lost& lost);
 int fail(const Options& options, const Error& error);
 int print_errors(const Options& options, const std::string& file, const std::vector<Error>& errors);  // all of a file's
+// The text of a file with a signature; nullopt after the error was printed.
+std::optional<std::string> read_signature(const Options& options, const std::string& file);
+std::string counts_text(const nlohmann::json& counts);  // "institutions +1 -0 ~2", or "no difference"
+// What became of a commit: `counts` is counts_text's, `at` the time that it was scheduled for.
+void print_outcome(const nlohmann::json& result, const std::string& counts, const std::string& at);
 void print(const nlohmann::json& result);  // for --json: two spaces a level
 
 // A connection that remembers how it failed: result() is empty then, and exit_code() says why it is.
@@ -42,9 +47,8 @@ class Daemon {
     // The result, or nullopt after the error was printed.
     std::optional<nlohmann::json> call(const std::string& method,
                                        const nlohmann::json& params = nlohmann::json::object());
-    // The two halves, as Client has them, for a connection that call() has made; nothing is printed.
-    std::uint64_t ask(const std::string& method, const std::string& params) { return client_->ask(method, params); }
-    Client::Answer answer_to(std::uint64_t id) { return client_->answer_to(id); }
+    // The connection that call() has made; nothing is printed.
+    Client& client() { return *client_; }
     std::optional<nlohmann::json> next_notification();
     // All pages of a list, their `items_name` arrays joined. If the generation changes on the way, it starts again.
     std::optional<nlohmann::json> call_pages(const std::string& method, nlohmann::json params,
@@ -60,14 +64,34 @@ class Daemon {
 // The commands.
 int check(const Options& options, const std::string& file);
 int diff(const Options& options, const std::string& file);
-int apply(const Options& options, const std::string& file, bool dry_run);
+struct ApplyOptions {
+    bool dry_run = false;
+    unsigned confirm = 0;   // seconds; 0: it needs no confirmation
+    std::string at;         // when it comes into force; "": now
+    std::string signature;  // the file with it; "": none
+};
+int apply(const Options& options, const std::string& file, const ApplyOptions& how);
+int confirm(const Options& options, std::uint64_t generation);  // 0: whichever runs
+int rollback(const Options& options, std::uint64_t generation, const nlohmann::json& params);
+int cancel(const Options& options, std::uint64_t scheduled);
+int drift(const Options& options, const std::string& file, const std::string& hash);
 int show(const Options& options, const std::string& what, bool all);
 int explain(const Options& options, const nlohmann::json& packet);
 int close_gate(const Options& options, nlohmann::json gate);
 int open_gate(const Options& options, const std::string& id);
 int follow_events(const Options& options, const std::vector<std::string>& kinds, std::size_t count);
 int whoami(const Options& options);
+int fleet(const Options& options, const std::string& config);
 int print_schema();
+// Without a daemon: documents' hashes and signatures, audit logs.
+int print_hash(const Options& options, const std::string& file, bool statement, bool canonical);
+int sign_file(const Options& options, const std::string& file, const std::string& key);
+int verify_file(const Options& options, const std::string& file, const std::string& key, const std::string& signature);
+int verify_audit(const Options& options, const std::string& file, const std::string& head);
+struct AuditFilter {
+    std::string from, until, what;
+};
+int export_audit(const Options& options, const std::string& file, const AuditFilter& filter);
 int print_version(const Options& options);
 int wait_ready(const Options& options, double seconds);
 

@@ -26,19 +26,6 @@ void print_changes(const json& change) {
                    field.value("after", json()).dump());
 }
 
-// "institutions +1 -0 ~2, routes +0 -1 ~0", or "no difference".
-std::string counts_text(const json& counts) {
-    std::string text;
-    for (const std::string_view kind : kKindNames) {
-        const json count = counts.value(std::string(kind), json::object());
-        const int added = count.value("added", 0), removed = count.value("removed", 0),
-                  changed = count.value("changed", 0);
-        if (added + removed + changed == 0) continue;
-        text += fmt::format("{}{} +{} -{} ~{}", text.empty() ? "" : ", ", kind, added, removed, changed);
-    }
-    return text.empty() ? "no difference" : text;
-}
-
 void print_words(const json& result, const char* name, const char* title) {
     for (const json& words : result.value(name, json::array()))
         if (words.is_string()) fmt::print("{}: {}\n", title, words.get_ref<const std::string&>());
@@ -51,6 +38,18 @@ json words_of(const std::vector<Error>& errors) {
 }
 
 }  // namespace
+
+std::string counts_text(const json& counts) {
+    std::string text;
+    for (const std::string_view kind : kKindNames) {
+        const json count = counts.value(std::string(kind), json::object());
+        const int added = count.value("added", 0), removed = count.value("removed", 0),
+                  changed = count.value("changed", 0);
+        if (added + removed + changed == 0) continue;
+        text += fmt::format("{}{} +{} -{} ~{}", text.empty() ? "" : ", ", kind, added, removed, changed);
+    }
+    return text.empty() ? "no difference" : text;
+}
 
 int print_errors(const Options& options, const std::string& file, const std::vector<Error>& errors) {
     RpcError error{RpcErrorCode::invalid,
@@ -97,11 +96,20 @@ int diff(const Options& options, const std::string& file) {
     return differs ? kDifferent : kOk;
 }
 
-int apply(const Options& options, const std::string& file, bool dry_run) {
+int apply(const Options& options, const std::string& file, const ApplyOptions& how) {
+    json params = {{"dry_run", how.dry_run}};
+    if (how.confirm != 0) params["confirm"] = how.confirm;
+    if (!how.at.empty()) params["effective_at"] = how.at;
+    if (!how.signature.empty()) {
+        const auto signature = read_signature(options, how.signature);
+        if (!signature) return kRefused;
+        params["signature"] = *signature;
+    }
     Daemon daemon(options);
     const auto [transaction, exit_code] = stage(options, daemon, file);
     if (!transaction) return exit_code;
-    const auto result = daemon.call("commit", {{"transaction", *transaction}, {"dry_run", dry_run}});
+    params["transaction"] = *transaction;
+    const auto result = daemon.call("commit", params);
     if (!result) return daemon.exit_code();
     if (options.json) {
         print(*result);
@@ -109,15 +117,7 @@ int apply(const Options& options, const std::string& file, bool dry_run) {
     }
     print_words(*result, "notes", "note");
     print_words(*result, "warnings", "warning");
-    const std::string counts = counts_text(result->value("counts", json::object()));
-    const auto base = result->value("base", std::uint64_t{0});
-    const auto generation = result->value("generation", std::uint64_t{0});
-    if (dry_run)
-        fmt::print("dry run: would follow generation {}: {}\n", base, counts);
-    else if (generation == base)
-        fmt::print("generation {} stands: {}\n", generation, counts);
-    else
-        fmt::print("generation {} runs, after {}: {}\n", generation, base, counts);
+    print_outcome(*result, counts_text(result->value("counts", json::object())), how.at);
     return kOk;
 }
 

@@ -63,6 +63,16 @@ Expected<std::optional<Document>> initial_document(const DaemonOptions& options)
     return std::optional<Document>(std::move(*document));
 }
 
+Expected<std::string> initial_signature(const DaemonOptions& options) {
+    if (options.policy_signature.empty()) return std::string();
+    std::ifstream stream(options.policy_signature, std::ios::binary);
+    const std::string text(std::istreambuf_iterator<char>(stream), {});
+    if (!stream)
+        return Error{ErrorCode::unavailable,
+                     fmt::format("--policy-signature {}: cannot be read", options.policy_signature)};
+    return text.substr(0, text.find_last_not_of(" \r\n") + 1);
+}
+
 NodePorts names_of(const std::vector<dataplane::PortSpec>& ports) {
     return {[&ports](std::string_view name) -> std::optional<PortId> {
                 for (std::size_t i = 0; i < ports.size(); ++i)
@@ -85,7 +95,9 @@ void log_final(const dataplane::Counters& counters) {
 Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
     auto document = initial_document(options);
     if (!document) return document.error();
-    auto state = StateStore::open(options.state_directory);
+    auto signature = initial_signature(options);
+    if (!signature) return signature.error();
+    auto state = StateStore::open(options.state_directory, options.keep);
     if (!state) return state.error();
     auto audit = AuditLog::open(options.state_directory + "/audit.jsonl");
     if (!audit) return audit.error();
@@ -106,9 +118,10 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
              return compiler.compile(policy, number, now, closed_agreements);
          },
          [&node](std::unique_ptr<dataplane::Tables> tables) { (*node)->publish(std::move(tables)); }, **state, **audit,
-         events});
+         events, options.signing_keys});
     if (!generations) return generations.error();
-    if (auto started = (*generations)->start(std::move(*document), options.policy_replace); !started) return started;
+    if (auto started = (*generations)->start(std::move(*document), options.policy_replace, *signature); !started)
+        return started;
     auto service = Service::start(**loop, {options.socket, options.socket_group, options.roles, {}}, **generations,
                                   **node, events, build_version());
     if (!service) return service.error();

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "control/answer_bounds.hpp"
+#include "control/calendar.hpp"
 #include "control/log.hpp"
 #include "control/place.hpp"
 #include "control/process_memory.hpp"
@@ -12,14 +14,9 @@
 
 namespace sekisho::control {
 
-namespace {
-
 using nlohmann::json;
 
-constexpr std::size_t kDiffBytes = std::size_t{512} << 10;  // of one answer
-constexpr std::size_t kMaxNotes = 100;                      // in one answer; likewise warnings
-
-RpcError error_of(const Refused& refused) {
+RpcError Service::error_of(const Refused& refused) {
     RpcError error = rpc_error(refused.error);
     if (refused.conflict) {
         error.code = RpcErrorCode::conflict;
@@ -33,24 +30,6 @@ RpcError error_of(const Refused& refused) {
     }
     return error;
 }
-
-// The first of the words, and at the end how many more there are.
-json bounded(const std::vector<std::string>& words) {
-    json result = json::array();
-    for (std::size_t i = 0; i < words.size() && i < kMaxNotes; ++i) result.push_back(words[i]);
-    if (words.size() > kMaxNotes) result.push_back(fmt::format("... and {} more", words.size() - kMaxNotes));
-    return result;
-}
-
-// The changes, as many as one answer may hold; "omitted" counts the others.
-json bounded(const DocumentDiff& diff) {
-    for (std::size_t most = 1000;; most /= 2) {
-        const std::string text = to_json(diff, most).dump();
-        if (text.size() <= kDiffBytes || most == 0) return json::parse(text);
-    }
-}
-
-}  // namespace
 
 Service::Service(Generations& generations, Node& node, Events& events, std::string version, Roles roles)
     : generations_(generations), node_(node), events_(events), version_(std::move(version)), roles_(std::move(roles)) {}
@@ -106,7 +85,7 @@ void Service::add_methods() {
     methods_["begin"] = [this](Call call) { begin(std::move(call)); };
     methods_["batch"] = [this](Call call) { batch(std::move(call)); };
     methods_["diff"] = [this](Call call) { diff(std::move(call)); };
-    methods_["commit"] = [this](Call call) { commit(std::move(call)); };
+    add_generation_methods();
     methods_["abort"] = [this](Call call) { abort(std::move(call)); };
     methods_["gate.close"] = [this](Call call) { close_gate(std::move(call)); };
     methods_["gate.open"] = [this](Call call) { open_gate(std::move(call)); };
@@ -116,6 +95,8 @@ void Service::add_methods() {
         if (auto error = params.error()) return *error;
         json result = show_generation(*generations_.running());
         result["transactions"] = generations_.transactions();
+        const auto by = generations_.confirm_by();
+        result["confirm_by"] = by ? json(time_text(*by)) : json();
         const ProcessMemory memory = process_memory();
         result["memory"] = {{"resident_bytes", memory.resident}, {"most_resident_bytes", memory.most_resident}};
         return result;
@@ -197,18 +178,6 @@ void Service::answer(ClientId client, const std::optional<json>& id, const Resul
         server_->send(client, result_line(*id, std::get<json>(result)));
 }
 
-template <class Done, class Write>
-std::function<void(Done)> Service::later(const Call& call, Write write) {
-    server_->expect_answer(call.client);
-    return [this, client = call.client, id = call.id, write](Done done) {
-        if (const auto* refused = std::get_if<Refused>(&done))
-            answer(client, id, error_of(*refused));
-        else
-            answer(client, id, write(std::get<0>(done)));
-        server_->answered(client);
-    };
-}
-
 void Service::begin(Call call) {
     const bool replace = call.params.flag("replace");
     if (auto error = call.params.error()) return answer(call.client, call.id, *error);
@@ -238,22 +207,6 @@ void Service::diff(Call call) {
                           result["running"] = compared.running;
                           return result;
                       }));
-}
-
-void Service::commit(Call call) {
-    const TransactionId transaction = call.params.required_number("transaction");
-    const bool dry_run = call.params.flag("dry_run");
-    if (auto error = call.params.error()) return answer(call.client, call.id, *error);
-    generations_.commit(call.client, transaction, dry_run,
-                        later<Outcome<Committed>>(call, [](const Committed& committed) -> Result {
-                            return json{{"base", committed.base},
-                                        {"generation", committed.generation},
-                                        {"dry_run", committed.dry_run},
-                                        {"counts", counts_of(committed.diff)},
-                                        {"notes", bounded(committed.diff.notes)},
-                                        {"warnings", bounded(committed.warnings)},
-                                        {"tables", to_json(committed.report)}};
-                        }));
 }
 
 void Service::abort(Call call) {

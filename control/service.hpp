@@ -59,18 +59,30 @@ class Service {
 
     Service(Generations& generations, Node& node, Events& events, std::string version, Roles roles);
     void add_methods();
+    void add_generation_methods();  // control/service_generations.cpp
     void take_line(ClientId client, const Peer& peer, const std::string& line);
     // Nothing, or why the peer may not call it so.
     std::optional<RpcError> refusal(const MethodRow& method, const Peer& peer, const nlohmann::json& params);
     void answer(ClientId client, const std::optional<nlohmann::json>& id, const Result& result);
     // Answers a call that is done later: keeps the client until then.
     template <class Done, class Write>
-    std::function<void(Done)> later(const Call& call, Write write);
+    std::function<void(Done)> later(const Call& call, Write write) {
+        server_->expect_answer(call.client);
+        return [this, client = call.client, id = call.id, write](Done done) {
+            if (const auto* refused = std::get_if<Refused>(&done))
+                answer(client, id, error_of(*refused));
+            else
+                answer(client, id, write(std::get<0>(done)));
+            server_->answered(client);
+        };
+    }
+    static RpcError error_of(const Refused& refused);
 
     void begin(Call call);
     void batch(Call call);
     void diff(Call call);
     void commit(Call call);
+    void rollback(Call call);
     void abort(Call call);
     void close_gate(Call call);
     void open_gate(Call call);

@@ -175,6 +175,8 @@ Result show_workers(Node& node, Params params) {
              {"busy_cycles", counters.busy_cycles},
              {"handed_over", counters.handed_over},
              {"handed_in", counters.handed_in},
+             {"sessions", counters.sessions},
+             {"sessions_opened", counters.sessions_opened},
              {"handover_full", counters.node().dropped[static_cast<std::size_t>(DropReason::handover_full)]}});
     }
     return json{{"items", std::move(items)}};

@@ -72,8 +72,11 @@ json show_generation(const Generation& generation) {
         if (kind != Kind::hub) objects[std::string(name_of(kind))] = generation.document.size(kind);
     return {{"generation", generation.number},
             {"rules_version", generation.policy->rules_version},
+            {"hash", generation.hash.empty() ? json() : json(generation.hash)},
+            {"signed", !generation.signature.empty()},
             {"committed", generation.committed.empty() ? json() : json(generation.committed)},
             {"compiled", generation.compiled},
+            {"label", generation.label.empty() ? json() : json(generation.label)},
             {"objects", std::move(objects)},
             {"tables", to_json(generation.report)}};
 }

@@ -56,8 +56,6 @@ void check_agreements(const Policy& policy, const HubSpace& hub, Findings& findi
         check_prefixes(agreement.client_prefixes, hub.institutions, "clients.prefixes", about);
         check_prefixes(agreement.service_prefixes, hub.institutions, "services.prefixes", about);
         check_ports(agreement, about);
-        if (agreement.state == AgreementState::tracked)
-            about.unsupported("state tracked (the default)", R"(say "state": "stateless")");
         about.period("from", agreement.from, "until", agreement.until, false);
     }
 }

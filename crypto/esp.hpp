@@ -72,7 +72,6 @@ class Esp {
     std::size_t seal_run(std::span<SealPacket> packets, std::size_t first, std::size_t end, std::size_t jobs) noexcept;
     // open.cpp
     void open_burst(std::span<OpenPacket> packets) noexcept;
-    static void look_ahead(std::span<OpenPacket> packets) noexcept;
     std::size_t prepare_open(std::span<OpenPacket> packets) noexcept;
     void accept_run(std::span<OpenPacket> packets, std::size_t first, std::size_t end) noexcept;
 

@@ -63,9 +63,9 @@ class alignas(64) Lifetime {
 
     bool is_over() const noexcept { return over_.load(std::memory_order_relaxed); }
 
-    void prefetch_words() const noexcept {
-        prefetch(this);
-        prefetch(&limits_.hard_time);  // the limits go on into the next line
+    void prefetch() const noexcept {
+        sekisho::prefetch(this);
+        sekisho::prefetch(&limits_.hard_time);  // the limits go on into the next line
     }
 
     // Workers, once a burst: what was sealed, or opened and authentic.

@@ -103,7 +103,6 @@ void Esp::open(std::span<OpenPacket> packets) noexcept {
 }
 
 void Esp::open_burst(std::span<OpenPacket> packets) noexcept {
-    look_ahead(packets);
     const std::size_t jobs = prepare_open(packets);
     engine_->open(std::span(jobs_).first(jobs));
     // The forged go first, so that what is left are runs of authentic packets.
@@ -125,21 +124,6 @@ void Esp::open_burst(std::span<OpenPacket> packets) noexcept {
         accept_run(packets, first, end);
         first = end;
     }
-}
-
-// Asks for what opening needs of each SA, step by step: the SA names its window and its selectors.
-void Esp::look_ahead(std::span<OpenPacket> packets) noexcept {
-    std::array<const InboundSa*, kBurst> sas;
-    std::size_t count = 0;
-    const InboundSa* before = nullptr;
-    for (const OpenPacket& packet : packets) {
-        if (packet.sa == before) continue;
-        before = packet.sa;
-        if (before == nullptr) continue;
-        before->prefetch_hot();
-        sas[count++] = before;
-    }
-    for (std::size_t i = 0; i < count; ++i) sas[i]->prefetch_behind();
 }
 
 // Everything that can be refused without the cipher is; the rest becomes jobs. Returns how many.

@@ -54,6 +54,12 @@ class ReplayWindow {
     // The highest number accepted so far, 0 at first.
     std::uint64_t top() const noexcept { return top_.load(std::memory_order_relaxed); }
 
+    // Asks for the words that look() and accept() read first; where a number lies, prefetch_slot() asks for.
+    void prefetch() const noexcept {
+        sekisho::prefetch(this);
+        sekisho::prefetch(&top_);
+    }
+
     // What accept() would say now; changes nothing. For packets whose ICV is not known to be good.
     Verdict look(std::uint64_t sequence) const noexcept {
         const std::uint64_t highest = top();
@@ -65,12 +71,10 @@ class ReplayWindow {
         return is_newer(lap_in(slot), lap) ? Verdict::stale : Verdict::fresh;
     }
 
-    // Asks for the words that look() and accept() need first; and, once they are there, for the slot of a number.
-    void prefetch_words() const noexcept {
-        prefetch(this);
-        prefetch(&top_);
+    // Asks for the slot of a number.
+    void prefetch_slot(std::uint64_t sequence) const noexcept {
+        sekisho::prefetch(&slots_[slot_of(sequence / kBits)]);
     }
-    void prefetch_slot(std::uint64_t sequence) const noexcept { prefetch(&slots_[slot_of(sequence / kBits)]); }
 
     // Takes these numbers, in this order; only what is fresh may go on. Call it after their ICVs are good, once a burst
     // (RFC 4303 §3.4.3: the window moves only then). As long as each other.

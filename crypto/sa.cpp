@@ -124,7 +124,7 @@ InboundSa::InboundSa(const InboundConfig& config, AeadKey key, Selectors selecto
     : prepared_(key.prepared()),
       esn_(config.esn),
       spi_(config.spi),
-      attachment_(config.attachment),
+      tunnel_(config.tunnel),
       key_(std::move(key)),
       window_(std::move(window)),
       selectors_(std::move(selectors)),

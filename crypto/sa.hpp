@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "crypto/aead.hpp"
+#include "crypto/failures.hpp"
 #include "crypto/lifetime.hpp"
 #include "crypto/marks.hpp"
 #include "crypto/replay_window.hpp"
@@ -41,7 +42,7 @@ struct InboundConfig {
     bool esn = true;
     std::uint32_t replay_window = kDefaultReplayWindow;
     std::vector<Selector> selectors = {};
-    AttachmentId attachment;  // where its packets come to; not looked at here
+    TunnelId tunnel;  // whose it is; not looked at here
     LifetimeLimits lifetime = {};
 };
 
@@ -58,11 +59,17 @@ class OutboundSa {
     bool esn() const noexcept { return hot_.esn; }
     SequenceWord& sequence() noexcept { return sequence_; }
     Lifetime& lifetime() noexcept { return lifetime_; }
+    OutboundFailures& failures() noexcept { return failures_; }
     std::uint64_t last_sequence() const noexcept { return hot_.esn ? kLastExtendedSequence : kLastSequence; }
     // Bytes that sealing puts before the inner packet, and the most that it puts behind it.
     std::size_t headroom() const noexcept { return hot_.outer_length + kEspHeader; }
     static constexpr std::size_t kTailroom = 3 + 2 + kIcvLength;
     static constexpr std::size_t kEspHeader = 8 + kIvLength;  // SPI, sequence number, IV
+    // Of the outer packet around an inner one of `inner` bytes.
+    static constexpr std::size_t sealed_length(std::size_t inner, Family outer) noexcept {
+        const std::size_t padded = (inner + 2 + kEspAlignment - 1) / kEspAlignment * kEspAlignment;
+        return (outer == Family::ipv4 ? 20 : 40) + kEspHeader + padded + kIcvLength;
+    }
 
     // What sealing reads, in one cache line. For seal.cpp.
     struct alignas(64) Hot {
@@ -80,11 +87,11 @@ class OutboundSa {
     };
     static_assert(sizeof(Hot) == 64);
     const Hot& hot() const noexcept { return hot_; }
-    // Asks for what sealing reads and writes of this SA.
-    void prefetch_hot() const noexcept {
-        prefetch(&hot_);
-        prefetch(&sequence_);
-        lifetime_.prefetch_words();
+    // Asks for what sealing reads and writes of it.
+    void prefetch() const noexcept {
+        sekisho::prefetch(&hot_);
+        sekisho::prefetch(&sequence_);
+        lifetime_.prefetch();
     }
     // The number whose use raises soft_sequence.
     std::uint64_t soft_sequence() const noexcept { return last_sequence() - last_sequence() / 8; }
@@ -97,6 +104,7 @@ class OutboundSa {
     Lifetime lifetime_;
     Spi spi_;
     AeadKey key_;
+    OutboundFailures failures_;
 };
 
 class InboundSa {
@@ -106,28 +114,29 @@ class InboundSa {
                                                      AeadEngine& engine, KeyStore& store);
 
     Spi spi() const noexcept { return spi_; }
-    AttachmentId attachment() const noexcept { return attachment_; }
+    TunnelId tunnel() const noexcept { return tunnel_; }
     Suite suite() const noexcept { return key_.suite(); }
     bool esn() const noexcept { return esn_; }
     ReplayWindow& window() noexcept { return *window_; }
     const ReplayWindow& window() const noexcept { return *window_; }
     Lifetime& lifetime() noexcept { return lifetime_; }
+    InboundFailures& failures() noexcept { return failures_; }
     const Selectors& selectors() const noexcept { return selectors_; }
+
+    // Asks for what opening reads and writes of it; once that is here, for what lies behind it, the key's first lines
+    // apart, which the engine asks for.
+    void prefetch() const noexcept {
+        sekisho::prefetch(this);
+        sekisho::prefetch(&selectors_);
+        lifetime_.prefetch();
+    }
+    void prefetch_behind() const noexcept {
+        window_->prefetch();
+        selectors_.prefetch();
+    }
 
     const std::uint8_t* key() const noexcept { return prepared_; }
     const std::array<std::uint8_t, kSaltLength>& salt() const noexcept { return salt_; }
-
-    // Asks for what opening reads and writes of this SA; and, once that is there, for what it names.
-    void prefetch_hot() const noexcept {
-        prefetch(this);
-        prefetch(&window_);
-        prefetch(&selectors_);
-        lifetime_.prefetch_words();
-    }
-    void prefetch_behind() const noexcept {
-        window_->prefetch_words();
-        selectors_.prefetch_rows();
-    }
 
   private:
     InboundSa(const InboundConfig& config, AeadKey key, Selectors selectors,
@@ -137,11 +146,12 @@ class InboundSa {
     std::array<std::uint8_t, kSaltLength> salt_{};
     bool esn_;
     Spi spi_;
-    AttachmentId attachment_;
+    TunnelId tunnel_;
     AeadKey key_;
     std::unique_ptr<ReplayWindow> window_;
     Selectors selectors_;
     Lifetime lifetime_;
+    InboundFailures failures_;
 };
 
 }  // namespace sekisho::crypto

@@ -92,21 +92,13 @@ void Esp::seal(std::span<SealPacket> packets) noexcept {
 }
 
 void Esp::seal_burst(std::span<SealPacket> packets) noexcept {
-    // 1. The runs of one SA, and what sealing needs of each SA asked for before the first is worked on.
-    std::array<std::uint8_t, kBurst> ends;
-    std::size_t runs = 0;
+    std::size_t jobs = 0;
     for (std::size_t first = 0; first < packets.size();) {
-        OutboundSa* const sa = packets[first].sa;
-        if (sa != nullptr) sa->prefetch_hot();
         std::size_t end = first + 1;
-        while (end < packets.size() && packets[end].sa == sa) ++end;
-        ends[runs++] = static_cast<std::uint8_t>(end);
+        while (end < packets.size() && packets[end].sa == packets[first].sa) ++end;
+        jobs = seal_run(packets, first, end, jobs);
         first = end;
     }
-    // 2. Each run's numbers and headers, and then the cipher over all.
-    std::size_t jobs = 0;
-    for (std::size_t run = 0, first = 0; run < runs; first = ends[run++])
-        jobs = seal_run(packets, first, ends[run], jobs);
     engine_->seal(std::span(jobs_).first(jobs));
     for (std::size_t i = 0; i < jobs; ++i)
         if (!jobs_[i].good) [[unlikely]]

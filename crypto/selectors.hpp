@@ -39,16 +39,16 @@ class Selectors {
     // ports of a protocol that has none.
     static Expected<Selectors> make(std::span<const Selector> selectors);
 
+    // Asks for the first rows.
+    void prefetch() const noexcept {
+        sekisho::prefetch(rows4_.data());
+        sekisho::prefetch(rows6_.data());
+    }
+
     // Whether a packet from the peer to us matches: all of it, with a valid header of its family (4 or 6 in its first
     // nibble, lengths within the span). A non-first fragment matches no selector that asks for ports, nor, in IPv6, one
     // that asks for a protocol and cannot see it.
     bool match_inbound(std::span<const std::uint8_t> packet) const noexcept;
-
-    // Asks for the first selectors of each family.
-    void prefetch_rows() const noexcept {
-        prefetch(rows4_.data());
-        prefetch(rows6_.data());
-    }
 
   private:
     template <class Word, std::size_t words>

@@ -16,8 +16,11 @@ namespace sekisho::crypto {
 
 class Tunnel {
   public:
-    // What workers may still hold goes to `retire`, as Sad's; the Sad outlives this, and keeps the inbound SAs.
-    Tunnel(Sad& sad, Retire retire) : sad_(sad), retire_(std::move(retire)) {}
+    // `current` is the word in which workers find the outbound SA; the caller's, so that it can lie in a table. What
+    // workers may still hold goes to `retire`, as Sad's. The word and the Sad, which keeps the inbound SAs, outlive
+    // this.
+    Tunnel(Sad& sad, std::atomic<OutboundSa*>& current, Retire retire)
+        : sad_(sad), retire_(std::move(retire)), current_(current) {}
     Tunnel(const Tunnel&) = delete;
     Tunnel& operator=(const Tunnel&) = delete;
     ~Tunnel() { close(); }
@@ -63,7 +66,7 @@ class Tunnel {
     Retire retire_;
     std::vector<Spi> inbound_;
     std::shared_ptr<OutboundSa> outbound_;
-    std::atomic<OutboundSa*> current_{nullptr};
+    std::atomic<OutboundSa*>& current_;
 };
 
 }  // namespace sekisho::crypto

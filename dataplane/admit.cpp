@@ -1,13 +1,15 @@
 // Stage 4, admit: who is asking, where to, and may they.
 //
 // Two batch lookups, `who` by source and `hub` by destination; then one matrix cell and two gate bits a packet. A
-// source that is not its operator's dies silently; a missing agreement gives 3/13 (IPv6 1/1), the same whether or not
-// the destination exists. Nothing is rewritten here: errors quote the packet as its sender sent it.
+// source that is not its operator's dies silently; what only a session could let pass is left to recall; a missing
+// agreement gives 3/13 (IPv6 1/1), the same whether or not the destination exists. Nothing is rewritten here: errors
+// quote the packet as its sender sent it.
 #include "dataplane/admit.hpp"
 
 #include <algorithm>
 
 #include "dataplane/icmp_error.hpp"
+#include "dataplane/recall.hpp"
 #include "dataplane/stages.hpp"
 
 namespace sekisho::dataplane {
@@ -111,7 +113,7 @@ bool may_have_been_sent(const Tables& tables, Permissions::Index permission, con
 }
 
 template <class Address>
-void admit(Walk& walk, const Lane& in, Lane& admitted) noexcept {
+void admit(Walk& walk, const Lane& in, AdmitOut out) noexcept {
     using Key = typename lpm::KeyOf<Address>::type;
     const Tables& tables = walk.tables;
     const FamilyTables<Address>& family = tables.family<Address>();
@@ -187,20 +189,27 @@ void admit(Walk& walk, const Lane& in, Lane& admitted) noexcept {
             refuse(walk, i, DropReason::institution_closed, IcmpError::admin_prohibited);
             continue;
         }
-        switch (judge(tables, cells[n], packet)) {
-            case Verdict::passes:
-                packet.who_row = who[n];
-                packet.hub_row = hub[n];
-                admitted.add(i);
-                break;
-            case Verdict::no_agreement: refuse(walk, i, DropReason::no_agreement, IcmpError::admin_prohibited); break;
-            case Verdict::not_a_reply: refuse(walk, i, DropReason::not_a_reply, IcmpError::admin_prohibited); break;
-            case Verdict::icmp_refused: walk.drop(i, DropReason::icmp_refused); break;
+        const Verdict verdict = judge(tables, cells[n], packet);
+        packet.who_row = who[n];
+        packet.hub_row = hub[n];
+        if (verdict == Verdict::passes) [[likely]] {
+            out.admitted.add(i);
+        } else if (verdict == Verdict::icmp_refused) {
+            walk.drop(i, DropReason::icmp_refused);
+        } else {
+            DropReason reason = verdict == Verdict::not_a_reply ? DropReason::not_a_reply : DropReason::no_agreement;
+            if (tables.tracks) {
+                if (may_open_session<Address>(tables, cells[n], packet)) reason = DropReason::no_session;
+                walk.reasons[i] = reason;
+                out.unsettled.add(i);
+            } else {
+                refuse(walk, i, reason, IcmpError::admin_prohibited);
+            }
         }
     }
 }
 
-template void admit<Ipv4Address>(Walk&, const Lane&, Lane&) noexcept;
-template void admit<Ipv6Address>(Walk&, const Lane&, Lane&) noexcept;
+template void admit<Ipv4Address>(Walk&, const Lane&, AdmitOut) noexcept;
+template void admit<Ipv6Address>(Walk&, const Lane&, AdmitOut) noexcept;
 
 }  // namespace sekisho::dataplane

@@ -8,6 +8,7 @@
 // destination.
 #include "dataplane/admit.hpp"
 #include "dataplane/quote.hpp"
+#include "dataplane/recall.hpp"
 #include "dataplane/stages.hpp"
 
 namespace sekisho::dataplane {
@@ -56,8 +57,14 @@ void admit_error(Walk& walk, std::size_t i, Lane& admitted) noexcept {
         return walk.drop(i, DropReason::institution_closed);
     const Permissions::Index permission =
         tables.matrices[packet.vrf.index()].cell(source.matrix_row, destination.group);
-    if (!may_have_been_sent(tables, permission, turned_round(quote->fields)))
-        return walk.drop(i, DropReason::icmp_error_unmatched);
+    if (!may_have_been_sent(tables, permission, turned_round(quote->fields))) {
+        if (!tables.tracks) return walk.drop(i, DropReason::icmp_error_unmatched);
+        // 4. Or it is about a packet of a session. It neither opens, ends nor renews one (RFC 5508 §4.2).
+        const auto flow = flow_of(quote->fields, sender, source.to_hub.apply(receiver));
+        if (const WorkerId owner = owner_of(walk, flow); owner != walk.worker.self)
+            return walk.hand_over(i, owner, Entry::parse);
+        if (!is_of_session(walk, flow)) return walk.drop(i, DropReason::icmp_error_unmatched);
+    }
 
     packet.who_row = packet.is(Packet::kRouterError) ? who : reporter;
     packet.hub_row = hub;

@@ -49,9 +49,16 @@ void finish(std::uint8_t* header_bytes, std::size_t header_length, std::size_t b
     header.checksum = checksum_of({header_bytes, header_length});
 }
 
-}  // namespace
+// What is cut off a packet, in order: frames that begin as the packet's does.
+struct Pieces {
+    std::size_t count = 0;
+    std::array<rte_mbuf*, kMaxFragments> mbufs;
+};
 
-std::optional<DropReason> send_in_fragments(Walk& walk, Packet& packet, PortId port, std::uint16_t mtu) noexcept {
+// Cuts the packet, whose frame begins with whatever link header it has, into itself and `pieces`, at most `room` of
+// them.
+std::optional<DropReason> cut(Walk& walk, Packet& packet, std::uint16_t mtu, std::size_t room,
+                              Pieces& pieces) noexcept {
     auto& header = *reinterpret_cast<Ipv4Header*>(packet.l3);
     const std::size_t first_header = header.header_length();
     std::array<std::uint8_t, kMaxHeader> others{};
@@ -66,15 +73,14 @@ std::optional<DropReason> send_in_fragments(Walk& walk, Packet& packet, PortId p
     const std::size_t rest = body - first_body;
     const std::size_t last_may_have = mtu - other_header;  // need not be whole units
     const std::size_t extra = rest <= last_may_have ? 1 : 1 + (rest - last_may_have + other_body - 1) / other_body;
-    Outbox& outbox = walk.worker.outbox[port.index()];
-    if (extra > kMaxFragments || outbox.room_for_fragments() < extra + 1) return DropReason::fragmentation_no_buffer;
-    std::array<rte_mbuf*, kMaxFragments> buffers;
-    if (rte_pktmbuf_alloc_bulk(walk.worker.pool, buffers.data(), static_cast<unsigned>(extra)) != 0)
+    if (extra > std::min(kMaxFragments, room)) return DropReason::fragmentation_no_buffer;
+    if (rte_pktmbuf_alloc_bulk(walk.worker.pool, pieces.mbufs.data(), static_cast<unsigned>(extra)) != 0)
         return DropReason::fragmentation_no_buffer;
-    if (rte_pktmbuf_tailroom(buffers[0]) < link + mtu) {
-        rte_pktmbuf_free_bulk(buffers.data(), static_cast<unsigned>(extra));
+    if (rte_pktmbuf_tailroom(pieces.mbufs[0]) < link + mtu) {
+        rte_pktmbuf_free_bulk(pieces.mbufs.data(), static_cast<unsigned>(extra));
         return DropReason::fragmentation_no_buffer;
     }
+    pieces.count = extra;
 
     // 2. The later ones, copied out of the packet; then what is left of it is the first.
     const std::uint16_t word = header.flags_offset.to_host();
@@ -84,9 +90,8 @@ std::optional<DropReason> send_in_fragments(Walk& walk, Packet& packet, PortId p
     };
     const bool more_behind = (word & kIpv4MoreFragments) != 0;
     std::size_t begin = first_body;
-    outbox.frames[outbox.count++] = packet.mbuf;
     for (std::size_t i = 0; i < extra; ++i) {
-        rte_mbuf* const mbuf = buffers[i];
+        rte_mbuf* const mbuf = pieces.mbufs[i];
         const bool last = i + 1 == extra;
         const std::size_t size = last ? body - begin : other_body;
         auto* const frame = rte_pktmbuf_mtod(mbuf, std::uint8_t*);
@@ -96,7 +101,6 @@ std::optional<DropReason> send_in_fragments(Walk& walk, Packet& packet, PortId p
         finish(frame + link, other_header, size, flags_offset(begin, !last || more_behind));
         mbuf->data_len = static_cast<std::uint16_t>(link + other_header + size);
         mbuf->pkt_len = mbuf->data_len;
-        outbox.frames[outbox.count++] = mbuf;
         begin += size;
     }
     finish(packet.l3, first_header, first_body, flags_offset(0, true));
@@ -104,6 +108,36 @@ std::optional<DropReason> send_in_fragments(Walk& walk, Packet& packet, PortId p
     packet.mbuf->data_len = static_cast<std::uint16_t>(link + packet.l3_length);
     packet.mbuf->pkt_len = packet.mbuf->data_len;
     walk.account.made += extra;
+    return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<DropReason> send_in_fragments(Walk& walk, Packet& packet, PortId port, std::uint16_t mtu) noexcept {
+    Outbox& outbox = walk.worker.outbox[port.index()];
+    const std::size_t room = outbox.room_for_fragments();
+    Pieces pieces;
+    if (const auto reason = cut(walk, packet, mtu, room == 0 ? 0 : room - 1, pieces)) return reason;
+    outbox.frames[outbox.count++] = packet.mbuf;
+    for (std::size_t i = 0; i < pieces.count; ++i) outbox.frames[outbox.count++] = pieces.mbufs[i];
+    return std::nullopt;
+}
+
+std::optional<DropReason> cut_to_be_sealed(Walk& walk, std::size_t i, std::uint16_t mtu, Lane& out) noexcept {
+    Packet& packet = walk.packets[i];
+    if (!packet.frame_from(0)) return DropReason::no_room;
+    Pieces pieces;
+    if (const auto reason = cut(walk, packet, mtu, kPlaces - walk.count, pieces)) return reason;
+    out.add(i);
+    for (std::size_t p = 0; p < pieces.count; ++p) {
+        Packet& piece = walk.packets[walk.count];
+        piece = packet;
+        piece.mbuf = pieces.mbufs[p];
+        piece.l3 = rte_pktmbuf_mtod(piece.mbuf, std::uint8_t*);
+        piece.l3_length = piece.mbuf->data_len;
+        piece.mark(Packet::kLaterFragment);
+        out.add(walk.count++);
+    }
     return std::nullopt;
 }
 

@@ -78,13 +78,15 @@ void hold(Walk& walk, std::size_t i) noexcept {
 }
 
 // Marks of packets that did not come here by fit, in this walk.
-constexpr std::uint16_t kNotFromFit = Packet::kLinkReady | Packet::kResolved | Packet::kOwn | Packet::kWaited;
+constexpr std::uint32_t kNotFromFit = Packet::kLinkReady | Packet::kResolved | Packet::kOwn | Packet::kWaited;
 
 // A packet that waited is of an earlier generation: its attachment may be closed or gone by now, or its agreement.
 std::optional<DropReason> reason_not_to_leave(const Walk& walk, const Packet& packet) noexcept {
     const Tables& tables = walk.tables;
     if (packet.egress.index() >= tables.attachments.size() || !tables.attachments[packet.egress.index()].open)
         return DropReason::egress_closed;
+    // By name the same attachment, and a tunnel by now.
+    if (tables.attachments[packet.egress.index()].tunnel != TunnelId()) return DropReason::sa_missing;
     if (!packet.is(Packet::kWaited)) return std::nullopt;
     // It names a nexthop of tables that may not be these, or a neighbour that may have been forgotten.
     const std::uint32_t names_of = packet.is(Packet::kResolved) ? walk.worker.neighbours.version(packet.neighbour)
@@ -119,13 +121,18 @@ lpm::Row way_back(const Walk& walk, const Packet& packet) noexcept {
 
 }  // namespace
 
-void route_back(Walk& walk, const Lane& in, Lane& routed) noexcept {
+void route_back(Walk& walk, const Lane& in, Lane& routed, Lane& tunnelled) noexcept {
     for (const std::size_t i : in) {
         Packet& packet = walk.packets[i];
         packet.egress = packet.attachment;
         packet.unmark(Packet::kReturn);
         packet.mark(Packet::kOwn);
-        if (packet.is(Packet::kIpv6)) {
+        if (packet.egress.index() >= walk.tables.attachments.size()) {
+            walk.drop(i, DropReason::egress_closed);
+            continue;
+        }
+        const bool is_tunnel = walk.tables.attachments[packet.egress.index()].tunnel != TunnelId();
+        if (packet.is(Packet::kIpv6) && !is_tunnel) {
             const Ipv6Address destination = header_of<Ipv6Address>(packet).destination.address();
             if (destination.is_link_local()) {  // never routed: a neighbour on the link it came by
                 packet.neighbour = number_of(walk, packet.egress, destination);
@@ -147,7 +154,7 @@ void route_back(Walk& walk, const Lane& in, Lane& routed) noexcept {
             continue;
         }
         packet.nexthop = NexthopId(row);
-        routed.add(i);
+        (is_tunnel ? tunnelled : routed).add(i);
     }
 }
 
@@ -208,7 +215,9 @@ void depart_in_fragments(Walk& walk, const Lane& in) noexcept {
 void retry_neighbours(Walk& walk) noexcept {
     Neighbours& neighbours = walk.worker.neighbours;
     const auto may_ask = [&](AttachmentId attachment) {
-        return attachment.index() < walk.tables.attachments.size() && walk.tables.attachments[attachment.index()].open;
+        const auto& attachments = walk.tables.attachments;
+        return attachment.index() < attachments.size() && attachments[attachment.index()].open &&
+               attachments[attachment.index()].tunnel == TunnelId();
     };
     for (std::size_t a = 0; a < walk.tables.attachments.size(); ++a)
         neighbours.set_reachable_time(AttachmentId(static_cast<AttachmentId::Value>(a)),

@@ -25,7 +25,9 @@ constexpr unsigned kLinkBytes = 18;    // Ethernet and one tag
 Expected<Mempool> make_pool(const EngineConfig& config) {
     std::uint16_t mtu = 1500;
     for (const PortSpec& port : config.ports) mtu = std::max(mtu, port.mtu);
-    const unsigned room = std::max<unsigned>(RTE_MBUF_DEFAULT_DATAROOM, mtu + kLinkBytes) + RTE_PKTMBUF_HEADROOM;
+    // Behind the longest packet, what sealing puts there; before it there is more room than an outer header takes.
+    const unsigned longest = mtu + kLinkBytes + static_cast<unsigned>(crypto::OutboundSa::kTailroom);
+    const unsigned room = std::max<unsigned>(RTE_MBUF_DEFAULT_DATAROOM, longest) + RTE_PKTMBUF_HEADROOM;
     Mempool pool(rte_pktmbuf_pool_create("packets", config.buffers, kPoolCache, kPrivateRoom,
                                          static_cast<std::uint16_t>(room), SOCKET_ID_ANY));
     if (pool) return pool;
@@ -99,6 +101,11 @@ Expected<std::unique_ptr<Engine>> Engine::start(const EngineConfig& config) {
     if (!engine->readers_ || rte_rcu_qsbr_init(engine->readers_.get(), static_cast<std::uint32_t>(readers)) != 0)
         return Error{ErrorCode::unavailable, "no memory for the workers' quiescent state"};
 
+    auto associations = Associations::make(config.esp_engine, readers,
+                                           [self = engine.get()](auto gone) { self->retire(std::move(gone)); });
+    if (!associations) return associations.error();
+    engine->associations_ = std::move(*associations);
+
     // Until a generation is published, every frame is a counted drop.
     auto nothing = std::make_unique<Tables>();
     nothing->seal();
@@ -109,11 +116,13 @@ Expected<std::unique_ptr<Engine>> Engine::start(const EngineConfig& config) {
 
 Expected<void> Engine::start_workers() {
     team_ = std::make_unique<Team>(spread_weights(ports_, infos_.size()), rte_get_tsc_hz());
+    team_->associations = associations_.get();
     taps_ = std::make_unique<Taps>(team_->kernel);
     stalls_ = StallWatch(infos_.size());
     for (const WorkerInfo& info : infos_)
         workers_.push_back(
             std::make_unique<Worker>(ports_, current_, readers_.get(), *team_, info.worker, pool_.get(), config_.idle));
+    for (const auto& worker : workers_) worker->keep_sessions(config_.sessions);
     workers_[Team::kKeeper.index()]->let_announce();
     for (const WorkerInfo& info : infos_)
         if (rte_eal_remote_launch(run_worker, workers_[info.worker.index()].get(), info.lcore) != 0)
@@ -126,16 +135,18 @@ Engine::~Engine() {
 }
 
 void Engine::publish(std::unique_ptr<const Tables> tables) {
-    std::unique_ptr<const Tables> old(current_.exchange(tables.release(), std::memory_order_acq_rel));
-    retired_.push_back({rte_rcu_qsbr_start(readers_.get()), std::move(old)});
+    retire(std::shared_ptr<const Tables>(current_.exchange(tables.release(), std::memory_order_acq_rel)));
     taps_->want(this->tables().taps);
     reclaim();
 }
 
+void Engine::retire(std::shared_ptr<const void> gone) {
+    retired_.push_back({rte_rcu_qsbr_start(readers_.get()), std::move(gone)});
+}
+
 std::size_t Engine::reclaim() {
-    std::erase_if(retired_, [this](const Retired& retired) {
-        return rte_rcu_qsbr_check(readers_.get(), retired.token, false) == 1;
-    });
+    while (!retired_.empty() && rte_rcu_qsbr_check(readers_.get(), retired_.front().token, false) == 1)
+        retired_.pop_front();
     return retired_.size();
 }
 
@@ -266,7 +277,7 @@ std::vector<Neighbours::Entry> Engine::neighbours() const {
 }
 
 Expected<Explanation> Engine::explain(const ImaginedPacket& packet, const Explanation::Names& names) const {
-    return dataplane::explain(tables(), packet, names, pool_.get());
+    return dataplane::explain(tables(), associations_.get(), packet, names, pool_.get());
 }
 
 Counters Engine::stop() {
@@ -283,6 +294,7 @@ Counters Engine::stop() {
     team_.reset();
     ports_.clear();
     retired_.clear();
+    associations_.reset();
     delete current_.exchange(nullptr, std::memory_order_acq_rel);
     pool_.reset();
     stop_environment(config_.file_prefix);

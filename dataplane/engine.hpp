@@ -5,11 +5,13 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "dataplane/associations.hpp"
 #include "dataplane/explain.hpp"
 #include "dataplane/kernel/taps.hpp"
 #include "dataplane/link_watch.hpp"
@@ -18,6 +20,7 @@
 #include "dataplane/stall_watch.hpp"
 #include "dataplane/stats.hpp"
 #include "dataplane/tables.hpp"
+#include "dataplane/tracker.hpp"
 #include "dataplane/worker.hpp"
 #include "net/expected.hpp"
 
@@ -30,8 +33,10 @@ struct EngineConfig {
     std::optional<bool> hugepages;    // nullopt: if there are enough
     unsigned memory_megabytes = 512;  // of DPDK's memory
     unsigned buffers = 32768;         // packet buffers in all
+    SessionCapacity sessions;         // of each worker
     std::string file_prefix = "sekisho";
     Idle idle = Idle::sleep;
+    crypto::EngineKind esp_engine = crypto::EngineKind::ipsec_mb;
     std::string eal_log_level = "warning";
 };
 
@@ -57,14 +62,18 @@ struct ConflictInfo {  // another station claims an address of the hub
 
 class Engine {
   public:
-    // The error names the step: memory, a port. Once a process: DPDK does not start twice.
+    // The error names the step: memory, a port, a cipher engine that gives a wrong answer. Once a process: DPDK does
+    // not start twice.
     static Expected<std::unique_ptr<Engine>> start(const EngineConfig& config);
     ~Engine();  // stop()
 
     // Makes `tables` what the next walks read. The old ones are freed by a later reclaim(), when no worker reads them.
     void publish(std::unique_ptr<const Tables> tables);
-    // Frees what is no longer read; never waits. Call now and then. How many snapshots still wait.
+    // Frees what is no longer read, SAs too; never waits. Call now and then. How many things still wait.
     std::size_t reclaim();
+    // The SAs of the node; theirs are freed by reclaim() too.
+    Associations& associations() noexcept { return *associations_; }
+    const Associations& associations() const noexcept { return *associations_; }
 
     const Tables& tables() const noexcept { return *current_.load(std::memory_order_relaxed); }
     // A consistent sum over the workers; nullopt if one did not answer in time (it is stuck, or starved).
@@ -97,9 +106,10 @@ class Engine {
     struct FreeAligned {
         void operator()(void* memory) const noexcept { std::free(memory); }
     };
+    void retire(std::shared_ptr<const void> gone);
     struct Retired {
-        std::uint64_t token;
-        std::unique_ptr<const Tables> tables;
+        std::uint64_t token;  // grows from one to the next
+        std::shared_ptr<const void> gone;
     };
 
     EngineConfig config_;
@@ -110,7 +120,8 @@ class Engine {
     std::vector<std::unique_ptr<Port>> ports_;
     std::unique_ptr<rte_rcu_qsbr, FreeAligned> readers_;
     std::atomic<const Tables*> current_{nullptr};
-    std::vector<Retired> retired_;
+    std::unique_ptr<Associations> associations_;
+    std::deque<Retired> retired_;
     std::unique_ptr<Team> team_;
     std::unique_ptr<Taps> taps_;
     std::vector<std::unique_ptr<Worker>> workers_;  // by WorkerId

@@ -87,11 +87,28 @@ std::size_t write_frame(const ImaginedPacket& imagined, const Attachment& attach
     return static_cast<std::size_t>(l3 - frame) + length;
 }
 
+std::string words_of(const SaInfo& sa) {
+    return fmt::format("SPI 0x{:08x}, {}{}{}", sa.spi.value(), crypto::name_of(sa.suite), sa.esn ? ", ESN" : "",
+                       sa.over ? ", its lifetime is over" : "");
+}
+std::string words_of(const crypto::Selector& selector) {
+    std::string words = fmt::format("{} -> {}", selector.remote.text(), selector.local.text());
+    if (selector.protocol) words += fmt::format(" protocol {}", *selector.protocol);
+    const auto ports = [&](const char* whose, const crypto::PortRange& range) {
+        if (!range.is_any()) words += fmt::format(" {} {}-{}", whose, range.first, range.last);
+    };
+    ports("from port", selector.remote_ports);
+    ports("to port", selector.local_ports);
+    return words;
+}
+
 // One imagined packet on its way.
 class Journey {
   public:
-    Journey(const Tables& tables, const Explanation::Names& names, rte_mempool* pool, PortId port)
+    Journey(const Tables& tables, const Associations* associations, const Explanation::Names& names, rte_mempool* pool,
+            PortId port)
         : tables_(tables),
+          associations_(associations),
           names_(names),
           state_(port.index() + 1, pool, rte_get_tsc_hz()),
           walk_(tables, state_, port, rte_rdtsc()) {}
@@ -101,9 +118,20 @@ class Journey {
 
     Walk& walk() noexcept { return walk_; }
 
-    Explanation run() {
-        Lane to_hub, ipv4, ipv6, errors4, errors6, fragments;  // none is imagined: that lane stays empty
-        parse(walk_, {to_hub, ipv4, ipv6, errors4, errors6, fragments, fragments});
+    // `attachment`: that it comes by.
+    Explanation run(AttachmentId came_by) {
+        Lane esp, to_hub, ipv4, ipv6, errors4, errors6, fragments;  // no fragment is imagined: that lane stays empty
+        const ParseOut parsed{esp, to_hub, ipv4, ipv6, errors4, errors6, fragments, fragments};
+        if (tables_.attachments[came_by.index()].tunnel == TunnelId())
+            parse(walk_, parsed);
+        else
+            come_through(came_by, parsed);
+        if (!esp.empty()) {
+            say("parse",
+                "ESP for the hub itself: what is in it cannot be imagined; explain it by its tunnel's attachment");
+            walk_.consume(0);
+            return finish();
+        }
         if (!to_hub.empty()) {
             say("parse", "for the hub itself");
             local(walk_, to_hub);
@@ -127,6 +155,64 @@ class Journey {
     void say(const char* stage, std::string words) { result_.steps.push_back({stage, std::move(words)}); }
     bool ended() const noexcept { return walk_.account.total_dropped() != 0; }
 
+    // By a tunnel: what the packet would have been inside of.
+    void come_through(AttachmentId came_by, ParseOut out) {
+        const TunnelId id = tables_.attachments[came_by.index()].tunnel;
+        Packet& packet = walk_.packets[0];
+        packet.l3 = rte_pktmbuf_mtod(packet.mbuf, std::uint8_t*);
+        packet.l3_length = packet.mbuf->data_len;
+        if (id.index() >= tables_.tunnels.size() || !tables_.tunnels[id.index()].exists || associations_ == nullptr)
+            return walk_.drop(0, DropReason::sa_unknown);
+        const Tunnel& tunnel = tables_.tunnels[id.index()];
+        say("parse", fmt::format("inside ESP from {} to {}, by attachment {}", tunnel.peer.text(), tunnel.local.text(),
+                                 names_.attachment(tunnel.underlay)));
+        bool any = false, matches = false;
+        for (const SaInfo& sa : associations_->list(id)) {
+            if (sa.outbound) continue;
+            const auto found = associations_->sad().at(sa.spi);
+            const bool takes = found != nullptr && !sa.over && found->selectors().match_inbound(packet.ip());
+            any = true;
+            matches = matches || takes;
+            std::string selectors;
+            for (const crypto::Selector& selector : sa.selectors)
+                selectors += (selectors.empty() ? "" : ", ") + words_of(selector);
+            say("open", fmt::format("SA with {}; selectors {}: {}", words_of(sa), selectors,
+                                    takes ? "may carry it" : "may not carry it"));
+        }
+        if (!any) return walk_.drop(0, DropReason::sa_unknown);
+        if (!matches) return walk_.drop(0, DropReason::selector_mismatch);
+        parse_inner(walk_, 0, came_by, packet.ip(), (*packet.l3 >> 4) == 6 ? Family::ipv6 : Family::ipv4, out);
+    }
+
+    // Into a tunnel: what would be put around the packet. Nothing is sealed.
+    void leave_sealed(AttachmentId egress) {
+        const TunnelId id = tables_.attachments[egress.index()].tunnel;
+        const bool exists = id.index() < tables_.tunnels.size() && tables_.tunnels[id.index()].exists;
+        if (!exists || associations_ == nullptr) return walk_.drop(0, DropReason::sa_missing);
+        const Tunnel& tunnel = tables_.tunnels[id.index()];
+        for (const SaInfo& sa : associations_->list(id)) {
+            if (!sa.outbound) continue;
+            say("seal", fmt::format("ESP from {} to {}, by attachment {}, MTU {}; SA with {}", tunnel.local.text(),
+                                    tunnel.peer.text(), names_.attachment(tunnel.underlay),
+                                    tables_.attachments[tunnel.underlay.index()].mtu, words_of(sa)));
+            if (sa.over) return walk_.drop(0, DropReason::sa_expired);
+            const std::size_t inner = std::min(walk_.packets[0].l3_length, tables_.attachments[egress.index()].mtu);
+            if (const auto reason = take_tunnel_way(tables_, walk_.packets[0], id)) return walk_.drop(0, *reason);
+            if (crypto::OutboundSa::sealed_length(inner, tunnel.local.family()) >
+                tables_.attachments[walk_.packets[0].egress.index()].mtu)
+                return walk_.drop(0, DropReason::packet_too_big);
+            const Nexthop& way = tables_.nexthops[walk_.packets[0].nexthop.index()];
+            result_.egress = egress;
+            result_.next_hop = way.kind != Nexthop::Kind::gateway ? tunnel.peer.text()
+                               : way.family == Family::ipv4       ? way.gateway4.text()
+                                                                  : way.gateway6.text();
+            say("depart",
+                fmt::format("next hop {} on attachment {}", result_.next_hop, names_.attachment(way.attachment)));
+            return;
+        }
+        walk_.drop(0, DropReason::sa_missing);
+    }
+
     template <class Address>
     void forward(const Lane& in, const Lane& errors) {
         const FamilyTables<Address>& family = tables_.family<Address>();
@@ -134,27 +220,36 @@ class Journey {
         const Address source = address_of(header_of<Address>(packet).source);
         const Address destination = address_of(header_of<Address>(packet).destination);
         say_rows(family, packet, source, destination);
-        Lane admitted;
-        admit<Address>(walk_, in, admitted);
+        Lane admitted, unsettled;
+        admit<Address>(walk_, in, {admitted, unsettled});
+        if (!unsettled.empty()) {
+            say("recall", walk_.reasons[0] == DropReason::no_session
+                              ? "of a tracked agreement: passes if it opens a session, or is of one that there is"
+                              : "passes if it is of a session that there is; none is imagined");
+            recall<Address>(walk_, unsettled, admitted);
+        }
         admit_errors<Address>(walk_, errors, admitted);
         if (admitted.empty()) return;
         say("admit", "an agreement lets it pass");
-        Lane fitting, too_long;
-        fit<Address>(walk_, admitted, {fitting, too_long});
-        if (fitting.empty() && too_long.empty()) return;
+        Lane fitting, too_long, tunnelled;
+        fit<Address>(walk_, admitted, {fitting, too_long, tunnelled});
+        if (fitting.empty() && too_long.empty() && tunnelled.empty()) return;
         const Nexthop& nexthop = tables_.nexthops[packet.nexthop.index()];
         const Attachment& egress = tables_.attachments[packet.egress.index()];
-        say("fit",
-            fmt::format("TTL {} is enough; leaves by attachment {}, MTU {}, {}", ttl_, names_.attachment(packet.egress),
-                        egress.mtu, nexthop.kind == Nexthop::Kind::gateway ? "by a gateway" : "to a neighbour"));
+        say("fit", fmt::format("TTL {} is enough; leaves by attachment {}, MTU {}, {}", ttl_,
+                               names_.attachment(packet.egress), egress.mtu,
+                               !tunnelled.empty()                       ? "through its tunnel"
+                               : nexthop.kind == Nexthop::Kind::gateway ? "by a gateway"
+                                                                        : "to a neighbour"));
         say_group<Address>(family, packet, destination);
-        if (!too_long.empty()) say("fit", "longer than that: leaves in fragments");
-        translate<Address>(walk_, fitting.empty() ? too_long : fitting);
+        if (packet.l3_length > egress.mtu) say("fit", "longer than that: leaves in fragments");
+        translate<Address>(walk_, !fitting.empty() ? fitting : !too_long.empty() ? too_long : tunnelled);
         result_.source = address_of(header_of<Address>(packet).source).text();
         result_.destination = address_of(header_of<Address>(packet).destination).text();
-        result_.egress = packet.egress;
         say("translate", fmt::format("{} -> {} becomes {} -> {}", source.text(), destination.text(), result_.source,
                                      result_.destination));
+        if (!tunnelled.empty()) return leave_sealed(packet.egress);
+        result_.egress = packet.egress;
         if (nexthop.kind == Nexthop::Kind::connected)
             result_.next_hop = result_.destination;
         else
@@ -177,6 +272,7 @@ class Journey {
         for (std::size_t m = 0; m < group.size(); ++m) {
             const Nexthop& member = tables_.nexthops[group.member(m).nexthop.index()];
             const std::string by = member.kind == Nexthop::Kind::connected ? "connected"
+                                   : member.kind == Nexthop::Kind::tunnel  ? "a tunnel"
                                    : member.family == Family::ipv4         ? member.gateway4.text()
                                                                            : member.gateway6.text();
             words += fmt::format("{}{} on {} ({}{}{})", m == 0 ? "" : ", ", by, names_.attachment(member.attachment),
@@ -246,6 +342,7 @@ class Journey {
     }
 
     const Tables& tables_;
+    const Associations* associations_;
     const Explanation::Names& names_;
     WorkerState state_;
     Walk walk_;
@@ -255,8 +352,8 @@ class Journey {
 
 }  // namespace
 
-Expected<Explanation> explain(const Tables& tables, const ImaginedPacket& imagined, const Explanation::Names& names,
-                              rte_mempool* pool) {
+Expected<Explanation> explain(const Tables& tables, const Associations* associations, const ImaginedPacket& imagined,
+                              const Explanation::Names& names, rte_mempool* pool) {
     if (imagined.source.family() != imagined.destination.family())
         return Error{ErrorCode::invalid, "source " + imagined.source.text() + " and destination " +
                                              imagined.destination.text() + " are not of one family"};
@@ -265,14 +362,17 @@ Expected<Explanation> explain(const Tables& tables, const ImaginedPacket& imagin
     const Attachment& attachment = tables.attachments[imagined.attachment.index()];
     rte_mbuf* const mbuf = rte_pktmbuf_alloc(pool);
     if (mbuf == nullptr) return Error{ErrorCode::unavailable, "no packet buffer is free"};
+    const bool tunnelled = attachment.tunnel != TunnelId();
     const std::size_t length =
         write_frame(imagined, attachment, rte_pktmbuf_mtod(mbuf, std::uint8_t*), rte_pktmbuf_tailroom(mbuf));
-    mbuf->data_len = static_cast<std::uint16_t>(length);
+    const std::size_t link = tunnelled ? sizeof(EthernetHeader) : 0;  // there is none inside a tunnel
+    mbuf->data_off = static_cast<std::uint16_t>(mbuf->data_off + link);
+    mbuf->data_len = static_cast<std::uint16_t>(length - link);
     mbuf->pkt_len = mbuf->data_len;
-    const auto journey = std::make_unique<Journey>(tables, names, pool, attachment.port);
+    const auto journey = std::make_unique<Journey>(tables, associations, names, pool, attachment.port);
     journey->walk().packets[0].mbuf = mbuf;
     journey->walk().received = journey->walk().count = 1;
-    return journey->run();
+    return journey->run(imagined.attachment);
 }
 
 }  // namespace sekisho::dataplane

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/associations.hpp"
 #include "dataplane/tables.hpp"
 #include "net/drop_reason.hpp"
 #include "net/expected.hpp"
@@ -50,14 +51,15 @@ struct Explanation {
     std::optional<DropReason> dropped;  // nullopt: it leaves
     std::string error;                  // the ICMP error that its sender gets, or empty
     // When it leaves: by which attachment, with which addresses, to which next hop.
-    std::optional<AttachmentId> egress;
+    std::optional<AttachmentId> egress;  // of a sealed packet: the tunnel's
     std::string source;
     std::string destination;
     std::string next_hop;
 };
 
-// `pool` is the node's pool of packet buffers. The error: mixed families, no such attachment, no buffer.
-Expected<Explanation> explain(const Tables& tables, const ImaginedPacket& packet, const Explanation::Names& names,
-                              rte_mempool* pool);
+// `associations`: the node's, if it has any; no sequence number is taken. `pool` is the node's pool of packet buffers.
+// The error: mixed families, no such attachment, no buffer.
+Expected<Explanation> explain(const Tables& tables, const Associations* associations, const ImaginedPacket& packet,
+                              const Explanation::Names& names, rte_mempool* pool);
 
 }  // namespace sekisho::dataplane

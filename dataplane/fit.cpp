@@ -62,6 +62,11 @@ template <class Address>
     return true;
 }
 
+// An attachment decides whether its packets are sealed, not the nexthop: whatever a route says, none leaves plain.
+Lane& lane_of(const Attachment& egress, FitOut out) noexcept {
+    return egress.tunnel == TunnelId() ? out.fitting : out.tunnelled;
+}
+
 // The packet's nexthop is known: may it leave by it?
 template <class Address>
 [[gnu::noinline]] void judge_way_out(Walk& walk, std::size_t i, FitOut out) noexcept {
@@ -77,6 +82,7 @@ template <class Address>
     packet.egress = nexthop.attachment;
     const Attachment& egress = tables.attachments[packet.egress.index()];
     if (!egress.open) return refuse(walk, i, DropReason::egress_closed, IcmpError::admin_prohibited);
+    if (egress.underlay) return refuse(walk, i, DropReason::underlay_plain, IcmpError::admin_prohibited);
     if (!serves(egress, Address())) return refuse(walk, i, DropReason::egress_family, IcmpError::admin_prohibited);
     if (nexthop.kind == Nexthop::Kind::connected) {
         const HubRow<Address>& row = tables.family<Address>().hub_rows[packet.hub_row];
@@ -85,27 +91,29 @@ template <class Address>
         if (is_own(egress, target)) return walk.drop(i, DropReason::no_kernel_port);
     }
     if (packet.l3_length > egress.mtu) {
-        if (may_fragment(header_of<Address>(packet))) {
+        if (!may_fragment(header_of<Address>(packet)))
+            return refuse(walk, i, DropReason::packet_too_big, IcmpError::too_big, egress.mtu);
+        if (egress.tunnel == TunnelId()) {
             packet.mark(Packet::kTooLong);
             return out.too_long.add(i);
         }
-        return refuse(walk, i, DropReason::packet_too_big, IcmpError::too_big, egress.mtu);
     }
-    out.fitting.add(i);
+    lane_of(egress, out).add(i);
 }
 
-// The same, quick for what nearly every packet is: short enough for an open attachment, and sent to a gateway.
+// The same, quick for what nearly every packet is: short enough for an open attachment, and sent to a gateway or into a
+// tunnel.
 template <class Address>
 [[gnu::always_inline]] inline void check_way_out(Walk& walk, std::size_t i, FitOut out) noexcept {
     Packet& packet = walk.packets[i];
     const Nexthop& nexthop = walk.tables.nexthops[packet.nexthop.index()];
     const Attachment& egress = walk.tables.attachments[nexthop.attachment.index()];
-    const bool usual = nexthop.kind == Nexthop::Kind::gateway && egress.open && serves(egress, Address()) &&
-                       packet.l3_length <= egress.mtu;
+    const bool usual = nexthop.kind <= Nexthop::Kind::tunnel && egress.open && serves(egress, Address()) &&
+                       !egress.underlay && packet.l3_length <= egress.mtu;
     if (!usual) [[unlikely]]
         return judge_way_out<Address>(walk, i, out);
     packet.egress = nexthop.attachment;
-    out.fitting.add(i);
+    lane_of(egress, out).add(i);
 }
 
 }  // namespace

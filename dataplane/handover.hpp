@@ -22,6 +22,7 @@ namespace sekisho::dataplane {
 // Where a packet enters the path of the worker that takes it.
 enum class Entry : std::uint8_t {
     parse,     // as a frame that came by the port `origin`: nothing of it was changed
+    opened,    // as an inner packet that came out of ESP: where, and by which attachment, its Packet says, likewise
     depart,    // with what its Packet says, in the buffer's private room; like what waited for this walk
     transmit,  // as a whole frame, to be sent by the port `egress`
 };

@@ -35,6 +35,9 @@ void take_ipv6(Walk& walk, std::size_t i) noexcept {
     }
     if (packet.l4_type < kNdRouterSolicitation || packet.l4_type > kNdRedirect)
         return punt(walk, i, DropReason::no_kernel_port);
+    // A tunnel has no neighbours.
+    if (walk.tables.attachments[packet.attachment.index()].tunnel != TunnelId())
+        return walk.drop(i, DropReason::nd_not_ours);
     if (!walk.worker.neighbour_tokens[packet.attachment.index()].take(walk.worker.budgets.neighbours, walk.now))
         return walk.drop(i, DropReason::local_rate);
     if (reinterpret_cast<const Ipv6Header*>(packet.l3)->hop_limit != kNdHopLimit)

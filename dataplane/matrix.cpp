@@ -18,10 +18,10 @@ void PortClassMap::assign(const std::vector<PortClass>& class_of_port) {
     }
 }
 
-Permissions::Index Permissions::add(const std::vector<std::uint64_t>& forward_then_reverse) {
-    assert(forward_then_reverse.size() == 2 * words_);
+Permissions::Index Permissions::add(const std::vector<std::uint64_t>& sets) {
+    assert(sets.size() == kSets * words_);
     const auto index = static_cast<Index>(count());
-    bits_.insert(bits_.end(), forward_then_reverse.begin(), forward_then_reverse.end());
+    bits_.insert(bits_.end(), sets.begin(), sets.end());
     return index;
 }
 

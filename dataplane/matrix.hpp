@@ -3,7 +3,8 @@
 // Agreements compile to cells. A `who` row carries its matrix row, a `hub` row its node-wide group; one map per source
 // VRF turns the group into a column. A cell is the index of an interned permission: which port classes pass in the
 // agreement's direction (forward, by destination port) and against it (reverse, by source port; TCP with ACK or RST,
-// ICMP replies only). Filled by control/, read by workers, immutable once published.
+// ICMP replies only), and which may open a session in its direction (tracked, by destination port), whose answers then
+// come back by the session alone. Filled by control/, read by workers, immutable once published.
 #pragma once
 
 #include <array>
@@ -36,24 +37,28 @@ class PortClassMap {
     std::vector<Page> pages_;
 };
 
-// Interned sets of port classes, two (forward and reverse) for each permission. Permission 0 lets nothing pass.
+// Interned sets of port classes, three (forward, reverse, tracked) for each permission. Permission 0 lets nothing pass.
 class Permissions {
   public:
     using Index = std::uint16_t;
     static constexpr Index kNothing = 0;
+    static constexpr std::size_t kSets = 3;
 
-    explicit Permissions(std::size_t classes = 2) : words_((classes + 63) / 64), bits_(2 * words_, 0) {}
+    explicit Permissions(std::size_t classes = 2) : words_((classes + 63) / 64), bits_(kSets * words_, 0) {}
 
-    bool forward(Index permission, PortClass port_class) const noexcept { return test(2 * permission, port_class); }
+    bool forward(Index permission, PortClass port_class) const noexcept { return test(kSets * permission, port_class); }
     bool reverse(Index permission, PortClass port_class) const noexcept {
-        return test(2 * permission + 1U, port_class);
+        return test(kSets * permission + 1, port_class);
+    }
+    bool tracked(Index permission, PortClass port_class) const noexcept {
+        return test(kSets * permission + 2, port_class);
     }
 
-    std::size_t count() const noexcept { return bits_.size() / (2 * words_); }
+    std::size_t count() const noexcept { return bits_.size() / (kSets * words_); }
     std::size_t words() const noexcept { return words_; }
-    // Adds a permission of two sets of words() words each (forward, then reverse); returns its index. No interning
-    // here.
-    Index add(const std::vector<std::uint64_t>& forward_then_reverse);
+    // Adds a permission of three sets of words() words each (forward, reverse, tracked); returns its index. No
+    // interning here.
+    Index add(const std::vector<std::uint64_t>& sets);
 
   private:
     bool test(std::size_t set, PortClass port_class) const noexcept {

@@ -21,6 +21,8 @@ namespace sekisho::dataplane {
 inline constexpr std::size_t kBurst = 64;    // packets taken from a port at once
 inline constexpr std::size_t kResumed = 32;  // packets of our own or released by a neighbour that join a walk
 inline constexpr std::size_t kWalkPackets = kBurst + kResumed;
+inline constexpr std::size_t kCut = 160;  // fragments that a walk may make to seal them
+inline constexpr std::size_t kPlaces = kWalkPackets + kCut;
 
 // Everything that the path knows of one packet: one cache line.
 struct alignas(64) Packet {
@@ -32,44 +34,48 @@ struct alignas(64) Packet {
 
     std::uint16_t l3_length = 0;  // from the IP header: total length, or 40 and the payload length
     std::uint16_t l4_offset = 0;  // from l3
-    L4Port source_port;           // TCP and UDP; zero otherwise
+    L4Port source_port;           // TCP and UDP; of an ICMP echo both are its identifier; zero otherwise
     L4Port destination_port;
+    std::uint32_t marks = 0;
     std::uint8_t protocol = 0;  // of L4, after IPv6's extension headers
     std::uint8_t l4_type = 0;   // TCP: the flags; ICMP: the type
-    std::uint16_t marks = 0;
 
     AttachmentId attachment;  // came by; of a packet of our own: belongs to
     VrfId vrf;                // the operator space of that attachment
 
+    AttachmentId egress;        // fit; seal: by which the sealed packet leaves
     std::uint32_t who_row = 0;  // admit
     std::uint32_t hub_row = 0;
-    NexthopId nexthop;             // fit
-    AttachmentId egress;           // fit
+    NexthopId nexthop;             // fit; seal
     std::uint32_t neighbour = 0;   // depart, of a packet that was held
     VrfId egress_vrf;              // depart, of a packet that was held: whose the egress was then
+    AttachmentId tunnelled;        // seal: the egress before, whose path is a tunnel
     std::uint32_t generation = 0;  // depart, of a packet that goes to the keeper: whose nexthop it names, low bits
+    std::uint32_t sealed_in = 0;   // seal: the generation then, low bits
 
     // Marks.
-    static constexpr std::uint16_t kIpv6 = 1;       // the family; otherwise IPv4
-    static constexpr std::uint16_t kL4Known = 2;    // protocol, ports and l4_type are of a header that was found whole
-    static constexpr std::uint16_t kIcmpError = 4;  // an ICMP error: admitted by what it quotes
-    static constexpr std::uint16_t kLinkReady = 8;  // has its Ethernet header: only to be sent
-    static constexpr std::uint16_t kGroupFrame = 16;   // came to a multicast or broadcast MAC address
-    static constexpr std::uint16_t kRouterError = 32;  // an ICMP error from a router that no map covers
-    static constexpr std::uint16_t kReturn = 64;       // our own reply: way back still to be looked up
-    static constexpr std::uint16_t kResolved = 128;    // `neighbour` is known
-    static constexpr std::uint16_t kArp = 256;
-    static constexpr std::uint16_t kOwn = 512;               // our own reply, whose way back is known
-    static constexpr std::uint16_t kWaited = 1024;           // was held for a neighbour, maybe in an earlier generation
-    static constexpr std::uint16_t kLaterFragment = 2048;    // not a datagram's first: it has no L4 header of its own
-    static constexpr std::uint16_t kTooLong = 8192;          // IPv4, and leaves in fragments
-    static constexpr std::uint16_t kSyn = 16384;             // TCP's, with or without ACK
-    static constexpr std::uint16_t kFollowing = 4096;        // was held for its first fragment: still to be admitted
-    static constexpr std::uint16_t kKernelFragment = 32768;  // a fragment for the hub itself: only a kernel takes it
+    static constexpr std::uint32_t kIpv6 = 1;       // the family; otherwise IPv4
+    static constexpr std::uint32_t kL4Known = 2;    // protocol, ports and l4_type are of a header that was found whole
+    static constexpr std::uint32_t kIcmpError = 4;  // an ICMP error: admitted by what it quotes
+    static constexpr std::uint32_t kLinkReady = 8;  // has its Ethernet header: only to be sent
+    static constexpr std::uint32_t kGroupFrame = 16;   // came to a multicast or broadcast MAC address
+    static constexpr std::uint32_t kRouterError = 32;  // an ICMP error from a router that no map covers
+    static constexpr std::uint32_t kReturn = 64;       // our own reply: way back still to be looked up
+    static constexpr std::uint32_t kResolved = 128;    // `neighbour` is known
+    static constexpr std::uint32_t kArp = 256;
+    static constexpr std::uint32_t kOwn = 512;               // our own reply, whose way back is known
+    static constexpr std::uint32_t kWaited = 1024;           // was held for a neighbour, maybe in an earlier generation
+    static constexpr std::uint32_t kLaterFragment = 2048;    // not a datagram's first: it has no L4 header of its own
+    static constexpr std::uint32_t kTooLong = 8192;          // IPv4, and leaves in fragments
+    static constexpr std::uint32_t kSyn = 16384;             // TCP's, with or without ACK
+    static constexpr std::uint32_t kFollowing = 4096;        // was held for its first fragment: still to be admitted
+    static constexpr std::uint32_t kKernelFragment = 32768;  // a fragment for the hub itself: only a kernel takes it
+    static constexpr std::uint32_t kSealed = 65536;          // ESP: `l3` is the outer header, kIpv6 its family
+    static constexpr std::uint32_t kSealedIpv6 = 131072;     // and what is in it is IPv6
 
-    bool is(std::uint16_t mark) const noexcept { return (marks & mark) != 0; }
-    void mark(std::uint16_t which) noexcept { marks = static_cast<std::uint16_t>(marks | which); }
-    void unmark(std::uint16_t which) noexcept { marks = static_cast<std::uint16_t>(marks & ~which); }
+    bool is(std::uint32_t mark) const noexcept { return (marks & mark) != 0; }
+    void mark(std::uint32_t which) noexcept { marks |= which; }
+    void unmark(std::uint32_t which) noexcept { marks &= ~which; }
 
     std::span<std::uint8_t> frame() noexcept {
         return {rte_pktmbuf_mtod(mbuf, std::uint8_t*), rte_pktmbuf_data_len(mbuf)};
@@ -106,7 +112,7 @@ class Lane {
 
   private:
     std::size_t count_ = 0;
-    std::array<Index, kWalkPackets> index_;
+    std::array<Index, kPlaces> index_;
 };
 
 // A pool of packet buffers; closed when the last owner lets go.

@@ -23,7 +23,7 @@ constexpr std::size_t kMaxExtensionBytes = 512;
 constexpr std::size_t kUsualLength = sizeof(EthernetHeader) + sizeof(VlanTag) + sizeof(Ipv4Header) + sizeof(TcpHeader);
 constexpr std::uint8_t kUsualIpv4 = 0x45;  // version and header length of IPv4 without options
 
-enum class Way : std::uint8_t { local, ipv4, ipv6, errors4, errors6, fragments4, fragments6, dropped, unusual };
+enum class Way : std::uint8_t { local, esp, ipv4, ipv6, errors4, errors6, fragments4, fragments6, dropped, unusual };
 
 constexpr Be16 wire(EtherType type) noexcept {
     return Be16::from_host(static_cast<std::uint16_t>(type));
@@ -44,7 +44,8 @@ std::uint64_t header_sum(const Ipv4Header& header) noexcept {
     return sum + again;
 }
 
-// Nearly every frame: whole and right, to the hub's MAC, TCP or UDP, without options, not a fragment, to be forwarded.
+// Nearly every frame: whole and right, to the hub's MAC, TCP or UDP, without options, not a fragment, to be forwarded;
+// on an underlay, ESP to the hub's own address, and the same inside it.
 // Whatever is not like that is `unusual`, and Parser says what it is. It lives in registers only.
 class UsualParser {
   public:
@@ -71,12 +72,50 @@ class UsualParser {
         packet_.vrf = attachment_->vrf;
         packet_.l3 = bytes.data() + l3_offset;
         const std::size_t room = bytes.size() - l3_offset;
-        if (ether_type == wire(EtherType::ipv4) && attachment_->serves_ipv4) return ipv4(room);
-        if (ether_type == wire(EtherType::ipv6) && attachment_->serves_ipv6) return ipv6(room);
+        if (ether_type == wire(EtherType::ipv4) && attachment_->serves_ipv4)
+            return attachment_->underlay ? esp4(room) : ipv4(room);
+        if (ether_type == wire(EtherType::ipv6) && attachment_->serves_ipv6)
+            return attachment_->underlay ? esp6(room) : ipv6(room);
         return Way::unusual;
     }
 
+    // What was opened: see parse_inner().
+    Way run_inner(AttachmentId attachment, std::span<std::uint8_t> bytes, Family family) noexcept {
+        attachment_ = &walk_.tables.attachments[attachment.index()];
+        if (!attachment_->open) return Way::unusual;
+        packet_.attachment = attachment;
+        packet_.vrf = attachment_->vrf;
+        packet_.l3 = bytes.data();
+        if (family == Family::ipv4) return attachment_->serves_ipv4 ? ipv4(bytes.size()) : Way::unusual;
+        return attachment_->serves_ipv6 ? ipv6(bytes.size()) : Way::unusual;
+    }
+
   private:
+    Way esp4(std::size_t room) noexcept {
+        const auto& header = *reinterpret_cast<const Ipv4Header*>(packet_.l3);
+        const std::size_t length = header.total_length.to_host();
+        if (header.version_ihl != kUsualIpv4 || length > room || length < sizeof header ||
+            header.protocol != kProtocolEsp ||
+            (header.flags_offset.to_host() & (kIpv4MoreFragments | kIpv4OffsetMask)) != 0 ||
+            !checksum_is_good(header_sum(header)) || Ipv4Address(header.destination) != attachment_->ipv4)
+            return Way::unusual;
+        return esp(sizeof header, length, 0);
+    }
+    Way esp6(std::size_t room) noexcept {
+        const auto& header = *reinterpret_cast<const Ipv6Header*>(packet_.l3);
+        const std::size_t length = sizeof header + header.payload_length.to_host();
+        if (room < sizeof header || header.version() != 6 || length > room || header.next_header != kProtocolEsp ||
+            header.destination.address() != attachment_->ipv6)
+            return Way::unusual;
+        return esp(sizeof header, length, Packet::kIpv6);
+    }
+    Way esp(std::size_t offset, std::size_t length, std::uint32_t family) noexcept {
+        packet_.l3_length = static_cast<std::uint16_t>(length);
+        packet_.l4_offset = static_cast<std::uint16_t>(offset);
+        packet_.marks = family;
+        return Way::esp;
+    }
+
     Way ipv4(std::size_t room) noexcept {
         const auto& header = *reinterpret_cast<const Ipv4Header*>(packet_.l3);
         const std::size_t length = header.total_length.to_host();
@@ -96,16 +135,16 @@ class UsualParser {
         return l4(header.next_header, sizeof header, length, Packet::kIpv6) ? Way::ipv6 : Way::unusual;
     }
     // Fills in the packet if its L4 header is TCP's or UDP's, and whole.
-    bool l4(std::uint8_t protocol, std::size_t offset, std::size_t length, std::uint16_t family) noexcept {
+    bool l4(std::uint8_t protocol, std::size_t offset, std::size_t length, std::uint32_t family) noexcept {
         const auto& tcp = *reinterpret_cast<const TcpHeader*>(packet_.l3 + offset);
         std::uint8_t type = 0;
-        std::uint16_t syn = 0;
+        std::uint32_t syn = 0;
         if (protocol == kProtocolTcp) {
             if (length < offset + sizeof(TcpHeader)) return false;
             const std::size_t bytes = std::size_t{4} * (tcp.data_offset >> 4U);
             if (bytes < sizeof(TcpHeader) || bytes > length - offset) return false;
             type = tcp.flags;
-            syn = static_cast<std::uint16_t>((tcp.flags & kTcpSyn) * (Packet::kSyn / kTcpSyn));
+            syn = (tcp.flags & kTcpSyn) * (Packet::kSyn / kTcpSyn);
         } else if (protocol != kProtocolUdp || length < offset + sizeof(UdpHeader)) {
             return false;
         }
@@ -115,7 +154,7 @@ class UsualParser {
         packet_.destination_port = L4Port(tcp.destination_port.to_host());
         packet_.protocol = protocol;
         packet_.l4_type = type;
-        packet_.marks = static_cast<std::uint16_t>(family | Packet::kL4Known | syn);
+        packet_.marks = family | Packet::kL4Known | syn;
         return true;
     }
 
@@ -124,7 +163,11 @@ class UsualParser {
     const Attachment* attachment_ = nullptr;
 };
 
-// Any frame.
+constexpr bool is_for_others(Way way) noexcept {
+    return way != Way::local && way != Way::esp && way != Way::dropped;
+}
+
+// Any frame, and anything that was opened.
 class Parser {
   public:
     Parser(Walk& walk, std::size_t index) noexcept : walk_(walk), index_(index), packet_(walk.packets[index]) {}
@@ -158,8 +201,8 @@ class Parser {
         packet_.l3 = bytes.data() + l3_offset;
         const std::span<std::uint8_t> rest = bytes.subspan(l3_offset);
         switch (static_cast<EtherType>(ether_type)) {
-            case EtherType::ipv4: return attachment_->serves_ipv4 ? ipv4(rest) : drop(DropReason::family_not_served);
-            case EtherType::ipv6: return attachment_->serves_ipv6 ? ipv6(rest) : drop(DropReason::family_not_served);
+            case EtherType::ipv4: return ip(Family::ipv4, rest);
+            case EtherType::ipv6: return ip(Family::ipv6, rest);
             case EtherType::arp:
                 packet_.l3_length = static_cast<std::uint16_t>(rest.size());
                 packet_.mark(Packet::kArp);
@@ -168,10 +211,32 @@ class Parser {
         }
     }
 
+    [[gnu::noinline]] Way run_inner(AttachmentId attachment, std::span<std::uint8_t> bytes, Family family) noexcept {
+        packet_ = Packet(packet_.mbuf);
+        packet_.attachment = attachment;
+        attachment_ = &walk_.tables.attachments[attachment.index()];
+        if (!attachment_->open) return drop(DropReason::attachment_closed);
+        packet_.vrf = attachment_->vrf;
+        packet_.l3 = bytes.data();
+        return ip(family, bytes);
+    }
+
   private:
     Way drop(DropReason reason) noexcept {
         walk_.drop(index_, reason);
         return Way::dropped;
+    }
+
+    Way ip(Family family, std::span<std::uint8_t> bytes) noexcept {
+        const bool is_ipv4 = family == Family::ipv4;
+        if (!(is_ipv4 ? attachment_->serves_ipv4 : attachment_->serves_ipv6))
+            return drop(DropReason::family_not_served);
+        const Way way = is_ipv4 ? ipv4(bytes) : ipv6(bytes);
+        if (attachment_->underlay && is_for_others(way)) return drop(DropReason::underlay_plain);
+        return way;
+    }
+    Way to_hub() const noexcept {
+        return attachment_->underlay && packet_.protocol == kProtocolEsp ? Way::esp : Way::local;
     }
 
     Way ipv4(std::span<std::uint8_t> bytes) noexcept {
@@ -193,7 +258,7 @@ class Parser {
         }
         if ((header->flags_offset.to_host() & (kIpv4MoreFragments | kIpv4OffsetMask)) != 0) return fragment4(*header);
         if (!l4(kProtocolIcmp)) return drop(DropReason::l4_truncated);
-        if (Ipv4Address(header->destination) == attachment_->ipv4) return Way::local;
+        if (Ipv4Address(header->destination) == attachment_->ipv4) return to_hub();
         if (packet_.is(Packet::kGroupFrame)) return drop(reason_of_group(Ipv4Address(header->destination)));
         return packet_.is(Packet::kIcmpError) ? Way::errors4 : Way::ipv4;
     }
@@ -208,9 +273,9 @@ class Parser {
         return fragment(part, packet_.l4_offset, kProtocolIcmp, Way::fragments4);
     }
 
-    // The hub reassembles none; a kernel does.
+    // The hub reassembles none; a kernel does, but not what would have to be opened.
     Way fragment_to_hub() noexcept {
-        if (attachment_->tap == TapId()) return drop(DropReason::fragment_to_hub);
+        if (attachment_->tap == TapId() || to_hub() == Way::esp) return drop(DropReason::fragment_to_hub);
         packet_.mark(Packet::kKernelFragment);
         return Way::local;
     }
@@ -261,17 +326,17 @@ class Parser {
         packet_.l4_offset = sizeof(Ipv6Header);
         packet_.protocol = header->next_header;
         const Ipv6Address destination = header->destination.address();
-        const bool to_hub = destination == attachment_->ipv6 || is_local(destination);
+        const bool for_hub = destination == attachment_->ipv6 || is_local(destination);
         std::optional<Part> part;
         if (is_extension(packet_.protocol)) {
             const Way way = extensions(bytes.first(length), part);
             if (way == Way::dropped) return way;
-            if (part && to_hub)
+            if (part && for_hub)
                 return destination.is_multicast() ? drop(DropReason::fragment_to_hub) : fragment_to_hub();
         }
         const bool fragmented = part && !(part->begin == 0 && part->last);
         if (!fragmented && !l4(kProtocolIcmpv6)) return drop(DropReason::l4_truncated);
-        if (to_hub) return Way::local;
+        if (for_hub) return destination.is_multicast() ? Way::local : to_hub();
         if (packet_.is(Packet::kGroupFrame))
             return drop(destination.is_multicast() ? DropReason::multicast : DropReason::mac_not_ours);
         if (fragmented)
@@ -350,6 +415,8 @@ class Parser {
             if (header == nullptr) return false;
             packet_.l4_type = header->type;
             packet_.mark(Packet::kL4Known);
+            if (is_icmp_echo(icmp, header->type))
+                packet_.source_port = packet_.destination_port = L4Port(header->identifier.to_host());
             if (is_icmp_error(icmp, header->type)) packet_.mark(Packet::kIcmpError);
         }
         return true;
@@ -363,23 +430,52 @@ class Parser {
 
 }  // namespace
 
+namespace {
+
+void sort(Way way, std::size_t i, ParseOut out) noexcept {
+    switch (way) {
+        case Way::ipv4: return out.ipv4.add(i);
+        case Way::ipv6: return out.ipv6.add(i);
+        case Way::local: return out.local.add(i);
+        case Way::esp: return out.esp.add(i);
+        case Way::errors4: return out.errors4.add(i);
+        case Way::errors6: return out.errors6.add(i);
+        case Way::fragments4: return out.fragments4.add(i);
+        case Way::fragments6: return out.fragments6.add(i);
+        case Way::dropped:
+        case Way::unusual: return;
+    }
+}
+
+}  // namespace
+
 void parse(Walk& walk, ParseOut out) noexcept {
     constexpr std::size_t kAhead = 4;
     for (std::size_t i = 0; i < walk.received; ++i) {
         if (i + kAhead < walk.received) prefetch(rte_pktmbuf_mtod(walk.packets[i + kAhead].mbuf, const void*));
         Way way = UsualParser(walk, i).run();
         if (way == Way::unusual) way = Parser(walk, i).run();
-        switch (way) {
-            case Way::ipv4: out.ipv4.add(i); break;
-            case Way::ipv6: out.ipv6.add(i); break;
-            case Way::local: out.local.add(i); break;
-            case Way::errors4: out.errors4.add(i); break;
-            case Way::errors6: out.errors6.add(i); break;
-            case Way::fragments4: out.fragments4.add(i); break;
-            case Way::fragments6: out.fragments6.add(i); break;
-            case Way::dropped:
-            case Way::unusual: break;
-        }
+        sort(way, i, out);
+    }
+}
+
+void parse_inner(Walk& walk, std::size_t i, AttachmentId attachment, std::span<std::uint8_t> bytes, Family family,
+                 ParseOut out) noexcept {
+    Way way = UsualParser(walk, i).run_inner(attachment, bytes, family);
+    if (way == Way::unusual) way = Parser(walk, i).run_inner(attachment, bytes, family);
+    sort(way, i, out);
+}
+
+void parse_opened(Walk& walk, ParseOut out) noexcept {
+    const std::vector<Attachment>& attachments = walk.tables.attachments;
+    for (std::size_t i = 0; i < walk.received; ++i) {
+        const Packet& packet = walk.packets[i];
+        const AttachmentId attachment = packet.attachment;
+        if (attachment.index() >= attachments.size() || attachments[attachment.index()].tunnel == TunnelId())
+            walk.drop(i, DropReason::handover_stale);
+        else
+            parse_inner(walk, i, attachment, walk.packets[i].ip(),
+                        packet.is(Packet::kIpv6) ? Family::ipv6 : Family::ipv4, out);
     }
 }
 

@@ -2,17 +2,19 @@
 // walk.
 //
 //   received ─▶ (spread) ─┐
-//   handed in: parse ─────┴─▶ parse ─┬─▶ local ─▶ (answers wait for the next walk)
+//   handed in: parse ─────┴─▶ parse ─┬─▶ open ─▶ (ESP: what was in it is parsed, and goes on beside the others)
+//   handed in: opened ───────────────┼─▶ local ─▶ (answers wait for the next walk)
 //                                    ├─▶ follow ─┐ (later fragments wait for their first)
-//                                    ├───────────┴─▶ admit ──┬─▶ fit ─▶ translate ─┬─▶ depart ─┬─▶ transmit
-//                                    └─▶ admit_errors ───────┘                     │           │
-//   resumed ─▶ (fragments: admit) ────────────────────────────────▶ route_back ────┤           │
-//   handed in: depart ─────────────────────────────────────────────────────────────┘           │
-//   handed in: transmit ───────────────────────────────────────────────────────────────────────┘
+//                                    ├───────────┴─▶ admit ──┬─▶ fit ─▶ translate ─┬─▶ seal ─┐ (by a tunnel)
+//                                    │               └▶ recall ┤ (of a session)    │         │
+//                                    └─▶ admit_errors ───────┘                     ├─────────┴─▶ depart ─▶ transmit
+//   resumed ─▶ (fragments: admit) ────────────────────────────────▶ route_back ────┤                       │
+//   handed in: depart ─────────────────────────────────────────────────────────────┘                       │
+//   handed in: transmit ───────────────────────────────────────────────────────────────────────────────────┘
 //
 // A packet that leaves this drawing was counted: dropped by its reason, consumed, held for a neighbour, or handed over
-// to another worker (spread; local and depart, what is the keeper's; transmit, where the port has too few queues).
-// Spreading and transmitting, and what is handed in, are the worker's: worker.cpp.
+// to another worker (spread; recall, what is of another's session; local and depart, what is the keeper's; transmit,
+// where the port has too few queues). Spreading and transmitting, and what is handed in, are the worker's: worker.cpp.
 #include "dataplane/path.hpp"
 
 #include "dataplane/run.hpp"
@@ -24,22 +26,26 @@ namespace {
 struct Leaving {
     Lane& whole;
     Lane& in_fragments;
+    Lane& tunnelled;  // whole or not
 };
 
 // Stages 4 to 6, the same for both families.
 template <class Address>
 void forward(Walk& walk, const Lane& packets, const Lane& errors, Leaving leaving) noexcept {
-    Lane admitted;
-    run<Stage::admit>(walk, packets, [&] { admit<Address>(walk, packets, admitted); });
+    Lane admitted, unsettled;
+    run<Stage::admit>(walk, packets, [&] { admit<Address>(walk, packets, {admitted, unsettled}); });
+    run<Stage::recall>(walk, unsettled, [&] { recall<Address>(walk, unsettled, admitted); });
     run<Stage::admit_errors>(walk, errors, [&] { admit_errors<Address>(walk, errors, admitted); });
-    Lane behind, too_long;
+    Lane behind, too_long, tunnelled;
     const bool is_first = leaving.whole.empty();  // nothing to be put behind of: the usual, a walk of one family
     Lane& fitting = is_first ? leaving.whole : behind;
-    run<Stage::fit>(walk, admitted, [&] { fit<Address>(walk, admitted, {fitting, too_long}); });
+    run<Stage::fit>(walk, admitted, [&] { fit<Address>(walk, admitted, {fitting, too_long, tunnelled}); });
     run<Stage::translate>(walk, fitting, [&] { translate<Address>(walk, fitting); });
     run<Stage::translate>(walk, too_long, [&] { translate<Address>(walk, too_long); });
+    run<Stage::translate>(walk, tunnelled, [&] { translate<Address>(walk, tunnelled); });
     for (const std::size_t i : behind) leaving.whole.add(i);
     for (const std::size_t i : too_long) leaving.in_fragments.add(i);
+    for (const std::size_t i : tunnelled) leaving.tunnelled.add(i);
 }
 
 // A fragment that has its first one now is still to be admitted, by an attachment that another generation may have
@@ -69,7 +75,7 @@ void resume(Walk& walk, Lane& ipv4, Lane& ipv6, Leaving leaving) noexcept {
             leaving.in_fragments.add(i);
         else
             leaving.whole.add(i);
-    if (!returning.empty()) route_back(walk, returning, leaving.whole);
+    if (!returning.empty()) route_back(walk, returning, leaving.whole, leaving.tunnelled);
 }
 
 }  // namespace
@@ -85,17 +91,18 @@ void take_resumed(Walk& walk) noexcept {
 
 void walk_path(Walk& walk) noexcept {
     ++walk.worker.walk_number;
-    Lane to_hub, ipv4, ipv6, errors4, errors6, fragments4, fragments6, whole, in_fragments;
-    const Leaving leaving{whole, in_fragments};
-    run<Stage::parse>(walk, walk.received, [&] {
-        parse(walk, {to_hub, ipv4, ipv6, errors4, errors6, fragments4, fragments6});
-    });
+    Lane esp, to_hub, ipv4, ipv6, errors4, errors6, fragments4, fragments6, whole, in_fragments, tunnelled;
+    const ParseOut parsed{esp, to_hub, ipv4, ipv6, errors4, errors6, fragments4, fragments6};
+    const Leaving leaving{whole, in_fragments, tunnelled};
+    run<Stage::parse>(walk, walk.received, [&] { walk.opened ? parse_opened(walk, parsed) : parse(walk, parsed); });
+    run<Stage::open>(walk, esp, [&] { open(walk, esp, parsed); });
     run<Stage::local>(walk, to_hub, [&] { local(walk, to_hub); });
     resume(walk, ipv4, ipv6, leaving);  // first: what waited for a neighbour came before what was received now
     run<Stage::fragments>(walk, fragments4, [&] { follow<Ipv4Address>(walk, fragments4, ipv4); });
     run<Stage::fragments>(walk, fragments6, [&] { follow<Ipv6Address>(walk, fragments6, ipv6); });
     forward<Ipv4Address>(walk, ipv4, errors4, leaving);
     forward<Ipv6Address>(walk, ipv6, errors6, leaving);
+    run<Stage::seal>(walk, tunnelled, [&] { seal(walk, tunnelled, whole); });
     run<Stage::depart>(walk, whole, [&] { depart(walk, whole); });
     run<Stage::depart>(walk, in_fragments, [&] { depart_in_fragments(walk, in_fragments); });
     walk.free_dropped();

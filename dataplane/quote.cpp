@@ -20,7 +20,10 @@ bool read_l4(Quote<Header>& quote, std::uint8_t icmp) noexcept {
         quote.fields.destination_port = L4Port(ports.destination_port.to_host());
         quote.fields.mark(Packet::kL4Known);
     } else {
-        quote.fields.l4_type = header_at<IcmpHeader>(quote.l4, 0)->type;
+        const auto& header = *header_at<IcmpHeader>(quote.l4, 0);
+        quote.fields.l4_type = header.type;
+        if (is_icmp_echo(icmp, header.type))
+            quote.fields.source_port = quote.fields.destination_port = L4Port(header.identifier.to_host());
         quote.is_icmp_error = is_icmp_error(icmp, quote.fields.l4_type);
         quote.fields.mark(Packet::kL4Known);
     }

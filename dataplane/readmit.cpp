@@ -2,8 +2,10 @@
 //
 // By then it is translated, so it is looked up as the answer to it would be: its destination in `who` of the VRF that
 // it leaves to, its source in `hub`, the cell turned round, as for the quote of an ICMP error. Only packets that waited
-// come here. No error is made: the sender's packet is no longer there to be quoted.
+// come here. No error is made: the sender's packet is no longer there to be quoted. One that is sealed cannot be looked
+// up any more, and does not outlive the generation that it was sealed in.
 #include "dataplane/admit.hpp"
+#include "dataplane/recall.hpp"
 
 namespace sekisho::dataplane {
 namespace {
@@ -23,15 +25,41 @@ std::optional<DropReason> reason_to_stay(const Tables& tables, const Packet& pac
     if (packet.is(Packet::kIcmpError)) return std::nullopt;  // it was admitted by its quote, not by a cell of its own
     const Permissions::Index permission =
         tables.matrices[packet.egress_vrf.index()].cell(receiver.matrix_row, sender.group);
-    if (!may_have_been_sent(tables, permission, turned_round(packet))) return DropReason::no_agreement;
+    if (may_have_been_sent(tables, permission, turned_round(packet))) return std::nullopt;
+    // It was of a session a moment ago, which another worker may have: what can have changed is the agreement.
+    const Address to = receiver.to_hub.apply(address_of(header.destination));
+    const Address from = address_of(header.source);
+    if (tables.tracks && (is_tracked(tables, flow_of(packet, from, to).key, nat::Direction::forward) ||
+                          is_tracked(tables, flow_of(packet, from, to).key, nat::Direction::reverse)))
+        return std::nullopt;
+    return DropReason::no_agreement;
+}
+
+// Of a packet that is sealed only its rows tell who is in it, and only in the generation that it was sealed in.
+template <class Address>
+bool is_closed(const Tables& tables, const Packet& packet) noexcept {
+    const FamilyTables<Address>& family = tables.family<Address>();
+    return tables.is_closed(family.hub_rows[packet.hub_row].institution) ||
+           tables.is_closed(family.who_rows[packet.who_row].institution);
+}
+std::optional<DropReason> reason_for_sealed_to_stay(const Tables& tables, const Packet& packet) noexcept {
+    if (packet.sealed_in != static_cast<std::uint32_t>(tables.generation)) return DropReason::handover_stale;
+    if (!tables.attachments[packet.tunnelled.index()].open) return DropReason::egress_closed;
+    if (packet.is(Packet::kOwn)) return std::nullopt;
+    if (packet.is(Packet::kSealedIpv6) ? is_closed<Ipv6Address>(tables, packet)
+                                       : is_closed<Ipv4Address>(tables, packet))
+        return DropReason::institution_closed;
     return std::nullopt;
 }
 
 }  // namespace
 
 std::optional<DropReason> reason_to_stay(const Tables& tables, const Packet& packet) noexcept {
-    if (tables.attachments[packet.egress.index()].vrf != packet.egress_vrf) return DropReason::egress_closed;
+    const Attachment& egress = tables.attachments[packet.egress.index()];
+    if (egress.vrf != packet.egress_vrf) return DropReason::egress_closed;
+    if (packet.is(Packet::kSealed)) return reason_for_sealed_to_stay(tables, packet);
     if (packet.is(Packet::kOwn)) return std::nullopt;
+    if (egress.underlay) return DropReason::underlay_plain;
     return packet.is(Packet::kIpv6) ? reason_to_stay<Ipv6Address>(tables, packet)
                                     : reason_to_stay<Ipv4Address>(tables, packet);
 }

@@ -36,7 +36,9 @@ constexpr std::uint16_t kFragmentBits =
     std::bit_cast<std::uint16_t>(Be16::from_host(static_cast<std::uint16_t>(kIpv4MoreFragments | kIpv4OffsetMask)));
 
 std::uint64_t ports_of(std::uint8_t protocol, const std::uint8_t* l4, std::size_t room) noexcept {
-    if ((protocol != kProtocolTcp && protocol != kProtocolUdp) || room < 4) return 0;
+    if (room < 4) return 0;
+    if (protocol == kProtocolEsp) return load(l4, 4);  // the SPI: one SA is one worker's
+    if (protocol != kProtocolTcp && protocol != kProtocolUdp) return 0;
     return of_both(static_cast<std::uint32_t>(load(l4, 2)), static_cast<std::uint32_t>(load(l4 + 2, 2)));
 }
 

@@ -1,8 +1,9 @@
 // The software spreader: which worker a received frame is for, where the port's device cannot say.
 //
 // By a hash of the flow that is the same for both directions (addresses and, of whole TCP and UDP packets, ports), and
-// a node-wide list of buckets. Fragments and other protocols go by their addresses alone, as they do with a NIC's RSS:
-// a flow that is fragmented now and then is on two workers. Both directions as they are on one side of the hub:
+// a node-wide list of buckets. ESP goes by its addresses and SPI: an SA is one worker's, as long as others have theirs.
+// Fragments and other protocols go by their addresses alone, as they do with a NIC's RSS: a flow that is fragmented now
+// and then is on two workers. Both directions as they are on one side of the hub:
 // translation gives them other addresses on the other. Reads what it needs itself, bounded by the frame: parse comes
 // later, on the worker that the frame is for.
 #pragma once

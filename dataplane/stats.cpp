@@ -42,6 +42,8 @@ Counters& Counters::operator+=(const Counters& other) {
     busy_cycles += other.busy_cycles;
     handed_over += other.handed_over;
     handed_in += other.handed_in;
+    sessions += other.sessions;
+    sessions_opened += other.sessions_opened;
     tsc_hz = std::max(tsc_hz, other.tsc_hz);
     return *this;
 }

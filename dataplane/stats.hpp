@@ -22,12 +22,15 @@ namespace sekisho::dataplane {
     X(hand_in, "taken from another worker")                                   \
     X(kernel_in, "frames that the kernel sends by its TAPs")                  \
     X(parse, "Ethernet, VLAN, IP and L4 headers; which attachment")           \
+    X(open, "ESP: authentic, no replay, and what its SA may carry")           \
     X(local, "ARP, neighbour discovery and echo for the hub's own addresses") \
     X(fragments, "later fragments follow their first, or wait for it")        \
     X(admit, "who is asking, where to, and may they")                         \
+    X(recall, "of which session: found, decided again, or opened")            \
     X(admit_errors, "ICMP errors, admitted by what they quote")               \
     X(fit, "TTL, way out, MTU")                                               \
     X(translate, "addresses, TTL and checksums rewritten")                    \
+    X(seal, "ESP: number, cipher, outer header; cut first if too long")       \
     X(depart, "next hop's Ethernet header; hold and ask when it is unknown")  \
     X(transmit, "handed to the ports")
 
@@ -91,10 +94,12 @@ struct Counters {
     std::uint64_t walks = 0;
     std::uint64_t polls = 0;  // of a port's queue
     std::uint64_t empty_polls = 0;
-    std::uint64_t busy_cycles = 0;  // TSC cycles in loops that found work
-    std::uint64_t handed_over = 0;  // to other workers
-    std::uint64_t handed_in = 0;    // by other workers
-    std::uint64_t tsc_hz = 0;       // what a cycle is here
+    std::uint64_t busy_cycles = 0;      // TSC cycles in loops that found work
+    std::uint64_t handed_over = 0;      // to other workers
+    std::uint64_t handed_in = 0;        // by other workers
+    std::uint64_t sessions = 0;         // records that there are now
+    std::uint64_t sessions_opened = 0;  // since the start
+    std::uint64_t tsc_hz = 0;           // what a cycle is here
 
     explicit Counters(std::size_t port_count = 0) : ports(port_count) {}
     PortCounters node() const noexcept;  // all ports together

@@ -25,7 +25,9 @@
 
 namespace sekisho::dataplane {
 
-// Where an operator's line meets the hub: a port and a VLAN, with the hub's own MAC and addresses there.
+inline constexpr NexthopId kNoNexthop{std::numeric_limits<std::uint32_t>::max()};
+
+// Where an operator's line meets the hub: a port and a VLAN, or a tunnel, with the hub's own MAC and addresses there.
 struct Attachment {
     static constexpr std::uint16_t kUntagged = 0;
 
@@ -45,6 +47,20 @@ struct Attachment {
     Prefix6 subnet6;
     Ipv6Address link_local;  // always there when it serves IPv6
     TapId tap;               // the kernel's share of it; none unless it asks for one
+    TunnelId tunnel;         // its path, in place of a port and VLAN: what goes by it is sealed; its MAC means nothing
+    bool underlay = false;   // carries tunnels: plain packets for others neither come nor leave by it
+};
+
+// A tunnel: the path of one attachment, by another one, its underlay. MTU, families and the hub's own addresses inside
+// are the first one's: its MTU is what fits when sealed, the worst padding included.
+struct Tunnel {
+    bool exists = false;              // false: a hole in the numbering
+    AttachmentId attachment;          // whose path it is
+    AttachmentId underlay;            // by which sealed packets come
+    IpAddress local = Ipv4Address();  // outer addresses, of one family: ours on the underlay, and the peer's
+    IpAddress peer = Ipv4Address();
+    // `where` of the underlay's VRF for the peer; kNoNexthop: there is no route. By underlays only.
+    NexthopId way = kNoNexthop;
 };
 
 // A TAP that an attachment asks for: an Ethernet interface of the kernel's, with the attachment's MAC address and MTU.
@@ -76,12 +92,13 @@ struct HubRow {
     NexthopId nexthop;        // kResolve: look the translated destination up in `where` of the egress VRF
     nat::PrefixMap<Address> to_operator;
 };
-inline constexpr NexthopId kResolve{std::numeric_limits<std::uint32_t>::max()};
+inline constexpr NexthopId kResolve = kNoNexthop;
 
 // A row of `where`, and what a hub row names when the whole prefix goes one way.
 struct Nexthop {
     enum class Kind : std::uint8_t {
         gateway,    // to `gateway4` or `gateway6`, a neighbour on the attachment
+        tunnel,     // into the attachment's tunnel: no neighbour there
         connected,  // the destination itself is a neighbour on the attachment
         blackhole,  // discard in silence
         group,      // one of several nexthops, by the flow: `group`
@@ -109,6 +126,7 @@ struct Tables {
     std::uint64_t generation = 0;
 
     std::vector<Attachment> attachments;  // by AttachmentId
+    std::vector<Tunnel> tunnels;          // by TunnelId, the first of which is none
     std::vector<TapSpec> taps;
     // By PortId, then VLAN id (kUntagged for frames without a tag): the attachment, or kNoAttachment.
     static constexpr std::uint16_t kNoAttachment = 0xffff;
@@ -136,6 +154,7 @@ struct Tables {
     PortClassMap udp_classes;
     Permissions permissions;
     std::vector<Matrix> matrices;  // by source VRF
+    bool tracks = false;           // some permission is tracked: sessions are looked for
 
     std::vector<GateWord<std::uint64_t>> closed_institutions;  // one bit an InstitutionId: its effective gate
     GateWord<bool> any_institution_closed = false;             // false: there is no need to look
@@ -156,6 +175,8 @@ struct Tables {
         return (attachment_sets[set * attachment_set_words + attachment.index() / 64] >> (attachment.index() % 64) &
                 1) != 0;
     }
+    // What a session was decided under: with another one it is decided again, at its next packet.
+    std::uint32_t epoch() const noexcept { return static_cast<std::uint32_t>(generation); }
     bool is_closed(InstitutionId institution) const noexcept {
         return (closed_institutions[institution.index() / 64] >> (institution.index() % 64) & 1) != 0;
     }

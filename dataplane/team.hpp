@@ -19,6 +19,8 @@
 
 namespace sekisho::dataplane {
 
+class Associations;
+
 class Team {
   public:
     static constexpr WorkerId kKeeper{0};
@@ -40,6 +42,8 @@ class Team {
         return port.index() < kPorts && down_ports[port.index()].load(std::memory_order_relaxed);
     }
     const Spread spread;
+    // Set before the workers are made, and outlives them. Null: nothing is opened or sealed, all of it is dropped.
+    const Associations* associations = nullptr;
     KernelShare kernel;
     // How often control has asked for counters; see CounterMailbox. Control writes, workers read.
     std::atomic<std::uint64_t> counter_call{0};

@@ -109,7 +109,7 @@ std::uint16_t largest_segment(const Tables& tables, const Packet& packet) noexce
     return mtu > kHeaders ? static_cast<std::uint16_t>(mtu - kHeaders) : 0;
 }
 
-constexpr std::uint16_t kUnusual = Packet::kIcmpError | Packet::kLaterFragment | Packet::kSyn;
+constexpr std::uint32_t kUnusual = Packet::kIcmpError | Packet::kLaterFragment | Packet::kSyn;
 
 template <class Address>
 [[gnu::noinline]] void translate_unusual(const Tables& tables, Packet& packet) noexcept {

@@ -1,7 +1,8 @@
 // Which nexthops may be used, and what the hub says of its own addresses: the keeper's work between walks.
 //
 // A member of a group is usable while its attachment is open, its port is not known to be down, and its gateway, which
-// is asked again and again whether something is sent to it or not, answers or was not asked yet. RFC 5227 §2.3 and §3
+// is asked again and again whether something is sent to it or not, answers or was not asked yet; a tunnel, while it has
+// an SA and its underlay such a nexthop. RFC 5227 §2.3 and §3
 // and RFC 4861 §7.2.6 for announcements: when an attachment comes up, or its MAC or addresses change, twice.
 #include "dataplane/local.hpp"
 #include "dataplane/stages.hpp"
@@ -16,7 +17,7 @@ constexpr std::uint64_t kPrime = 0x0000'0100'0000'01b3ULL;  // of FNV
 
 // What an attachment's neighbours must be told of, in a word; 0 when there is nobody to tell.
 std::uint64_t fingerprint(const Walk& walk, const Attachment& attachment) noexcept {
-    if (!attachment.open || walk.worker.team.is_down(attachment.port)) return 0;
+    if (!attachment.open || attachment.tunnel != TunnelId() || walk.worker.team.is_down(attachment.port)) return 0;
     std::uint64_t hash = 0xcbf2'9ce4'8422'2325ULL;
     for (const std::uint64_t word :
          {attachment.mac.bits(), std::uint64_t{attachment.ipv4.value()}, attachment.ipv6.high(), attachment.ipv6.low(),
@@ -26,9 +27,25 @@ std::uint64_t fingerprint(const Walk& walk, const Attachment& attachment) noexce
     return hash | 1;
 }
 
+bool is_usable(Walk& walk, const Nexthop& nexthop) noexcept;
+
+// A tunnel is, while it has an SA to seal with and its peer is reached.
+bool is_usable(Walk& walk, TunnelId id) noexcept {
+    const Tables& tables = walk.tables;
+    if (id.index() >= tables.tunnels.size() || !tables.tunnels[id.index()].exists) return false;
+    const Tunnel& tunnel = tables.tunnels[id.index()];
+    const Associations* const associations = walk.worker.associations;
+    if (associations == nullptr || associations->outbound(id) == nullptr) return false;
+    if (!tables.attachments[tunnel.underlay.index()].open || tunnel.way == kNoNexthop) return false;
+    const Nexthop& way = tables.nexthops[tunnel.way.index()];
+    if (way.kind != Nexthop::Kind::group) return way.kind != Nexthop::Kind::tunnel && is_usable(walk, way);
+    return tables.groups[way.group].in_use(tables.usable_members[way.group].load(std::memory_order_relaxed)) != 0;
+}
+
 bool is_usable(Walk& walk, const Nexthop& nexthop) noexcept {
     if (nexthop.kind == Nexthop::Kind::blackhole) return false;
     const Attachment& attachment = walk.tables.attachments[nexthop.attachment.index()];
+    if (attachment.tunnel != TunnelId()) return attachment.open && is_usable(walk, attachment.tunnel);
     const bool reaches = attachment.open && !walk.worker.team.is_down(attachment.port);
     if (nexthop.kind == Nexthop::Kind::connected || !attachment.open) return reaches;
     Neighbours& neighbours = walk.worker.neighbours;

@@ -16,6 +16,8 @@ WorkerState::WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t 
       handover(team_of.rings_from(number), counters),
       neighbours(team_of.neighbours),
       fragments(tsc_hz_now),
+      associations(team_of.associations),
+      esp(associations == nullptr ? nullptr : std::make_unique<crypto::Esp>(associations->engine_of(number))),
       resume(ports),
       outbox(ports),
       pool(buffers),

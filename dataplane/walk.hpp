@@ -12,6 +12,7 @@
 #include <memory>
 #include <vector>
 
+#include "dataplane/associations.hpp"
 #include "dataplane/fragments.hpp"
 #include "dataplane/handover.hpp"
 #include "dataplane/packet.hpp"
@@ -19,6 +20,7 @@
 #include "dataplane/stats.hpp"
 #include "dataplane/tables.hpp"
 #include "dataplane/team.hpp"
+#include "dataplane/tracker.hpp"
 
 namespace sekisho::dataplane {
 
@@ -51,11 +53,9 @@ struct Outbox {
     static constexpr std::size_t kFragments = 1024;
 
     std::size_t count = 0;
-    std::array<rte_mbuf*, kWalkPackets + kFragments> frames;
+    std::array<rte_mbuf*, kPlaces + kFragments> frames;
     // How many fragments may still be put here.
-    std::size_t room_for_fragments() const noexcept {
-        return frames.size() - kWalkPackets - std::min(count, kFragments);
-    }
+    std::size_t room_for_fragments() const noexcept { return frames.size() - kPlaces - std::min(count, kFragments); }
 };
 
 // What goes to an attachment's TAP, by what would be lost with it.
@@ -110,12 +110,15 @@ struct WorkerState {
     Team& team;
     const WorkerId self;
 
-    std::array<Packet, kWalkPackets> packets;        // of the walk that goes on; parse makes each anew from its buffer
+    std::array<Packet, kPlaces> packets;             // of the walk that goes on; parse makes each anew from its buffer
     std::array<FragmentPlace, kWalkPackets> places;  // by packet, of those that parse found to be fragments
     Counters counters;
     Handover handover;
     Neighbours& neighbours;  // the team's; the keeper writes
     Fragments fragments;
+    const Associations* const associations;  // the team's; null: there are none
+    const std::unique_ptr<crypto::Esp> esp;  // there is one if there are associations
+    Tracker tracker;
     std::vector<ResumeQueue> resume;  // by PortId
     std::vector<Outbox> outbox;       // by PortId
     rte_mempool* pool;
@@ -149,9 +152,10 @@ class Walk {
     const std::uint64_t now;  // TSC
     PortCounters& account;    // of the origin port
 
-    std::array<Packet, kWalkPackets>& packets;  // the worker's
-    std::size_t received = 0;                   // the first ones: from the port
-    std::size_t count = 0;                      // and those that resumed behind them
+    std::array<Packet, kPlaces>& packets;  // the worker's
+    std::size_t received = 0;              // the first ones: from the port
+    std::size_t count = 0;                 // and those that resumed behind them, or were cut from others
+    bool opened = false;                   // what was received is inner packets, which another worker has opened
 
     // Ends a packet: counted by reason, its buffer freed when the walk ends.
     void drop(std::size_t packet, DropReason reason) noexcept {
@@ -169,10 +173,12 @@ class Walk {
         ++account.punted;
         dropped_[dropped_count_++] = packets[packet].mbuf;
     }
-    // Ends a packet here: `to` takes it on, entering at `entry` (parse: its frame must be as it came).
+    // Ends a packet here: `to` takes it on, entering at `entry`; parse: as it came, or as it was opened.
     void hand_over(std::size_t packet, WorkerId to, Entry entry) noexcept {
         const Packet& given = packets[packet];
-        if (entry == Entry::depart) stow(given);
+        if (entry == Entry::parse && tables.attachments[given.attachment.index()].tunnel != TunnelId())
+            entry = Entry::opened;
+        if (entry != Entry::parse) stow(given);
         worker.handover.give(to, {given.mbuf, origin, PortId(), entry});
     }
     // Puts a packet of our own into the origin port's next walk. It is freed and not made when the queue is full.
@@ -182,13 +188,13 @@ class Walk {
     rte_mbuf* new_buffer() noexcept;
 
     // Why the packet was dropped; for explain and tests, of packets that were.
-    std::array<DropReason, kWalkPackets> reasons;
+    std::array<DropReason, kPlaces> reasons;
 
     void free_dropped() noexcept;
 
   private:
     std::size_t dropped_count_ = 0;
-    std::array<rte_mbuf*, kWalkPackets> dropped_;
+    std::array<rte_mbuf*, kPlaces> dropped_;
 };
 
 }  // namespace sekisho::dataplane

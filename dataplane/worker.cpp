@@ -134,6 +134,12 @@ void Worker::walk_handed(std::span<const Handed> run, const Tables& tables) noex
             walk.received = run.size();
             take_resumed(walk);
             break;
+        case Entry::opened:
+            for (std::size_t i = 0; i < run.size(); ++i) walk.packets[i] = stowed(run[i].mbuf);
+            walk.received = run.size();
+            walk.opened = true;
+            take_resumed(walk);
+            break;
         case Entry::depart:
             for (const Handed& handed : run) walk.packets[walk.count++] = stowed(handed.mbuf);
             break;
@@ -209,6 +215,7 @@ void Worker::tend(const Tables& tables, std::uint64_t now) noexcept {
         let_numbers_go(tables);
     }
     expire_fragments(walk);
+    expire_sessions(walk);
 }
 
 void Worker::let_numbers_go(const Tables& tables) noexcept {

@@ -15,6 +15,11 @@ constexpr std::size_t kLinesOfHugePage = kHugePage / kLineBytes;
 // Small blocks are cut from free runs up to this long; longer ones are kept for roots, until nothing else is left.
 constexpr std::size_t kShortRun = 64;
 
+// The longest free run that a block of so many lines is cut from without need.
+std::size_t about(std::size_t lines) {
+    return std::max(lines + lines / 4, kShortRun);
+}
+
 std::uint32_t units_of(std::size_t bytes) {
     return static_cast<std::uint32_t>((bytes + kUnitBytes - 1) / kUnitBytes);
 }
@@ -90,15 +95,30 @@ Unit Arena::allocate_small(std::uint32_t units) {
 }
 
 Unit Arena::allocate_lines(Lines lines) {
-    if (const Unit unit = cut_run(lines, std::max(lines + lines / 4, kShortRun)); unit != 0) return unit;
-    if (lines <= limit_ - std::min(limit_, next_) && commit(next_ + lines)) {
-        const auto unit = static_cast<Unit>(next_ * kUnitsOfLine);
-        next_ += lines;
-        mark(unit, static_cast<std::uint32_t>(lines * kUnitsOfLine), true);
-        return unit;
+    if (const Unit unit = cut_run(lines, about(lines)); unit != 0) return unit;
+    if (next_ + lines <= std::min(committed_, limit_)) return first_given(lines);
+    // While a quarter or more is free, the arena grows only when nothing else helps.
+    if (free_units_ > next_) {
+        // Neighbours that were freed one after the other become one run: once for each eighth of the arena that was.
+        if (freed_since_gathering_ > next_ / 2) {
+            hint_again();
+            return allocate_lines(lines);
+        }
+        if (const Unit unit = cut_run(lines, limit_); unit != 0) return unit;
     }
+    if (next_ + lines <= limit_ && commit(next_ + lines)) return first_given(lines);
+    if (freed_since_gathering_ == 0) return cut_run(lines, limit_);
     hint_again();
-    return cut_run(lines, limit_);
+    return allocate_lines(lines);
+}
+
+// Lines that nobody has; they are committed.
+Unit Arena::first_given(Lines lines) {
+    const auto unit = static_cast<Unit>(next_ * kUnitsOfLine);
+    next_ += lines;
+    free_units_ += lines * kUnitsOfLine;
+    mark(unit, static_cast<std::uint32_t>(lines * kUnitsOfLine), true);
+    return unit;
 }
 
 // Takes `lines` lines from a free run of at most `longest`; 0 if there is none.
@@ -138,6 +158,7 @@ bool Arena::take(Unit unit, std::uint32_t units) {
 }
 
 void Arena::mark(Unit unit, std::uint32_t units, bool used) {
+    free_units_ = used ? free_units_ - units : free_units_ + units;
     for (Unit at = unit; at < unit + units; ++at) {
         const auto bit = static_cast<std::uint8_t>(1U << (at % kUnitsOfLine));
         std::uint8_t& line = used_[at / kUnitsOfLine];
@@ -183,11 +204,14 @@ void Arena::hint_run(Lines line, Lines lines) {
     ++hints_;
 }
 
-// Forgets all hints and looks for free space afresh: outdated hints go, neighbours become one run.
+// Forgets all hints and looks for free space afresh: outdated hints go, neighbours become one run, and what is free at
+// the end was never given.
 void Arena::hint_again() {
+    for (; next_ > 1 && used_[next_ - 1] == 0; --next_) free_units_ -= kUnitsOfLine;
     for (auto& units : parts_) units.clear();
     runs_.clear();
     hints_ = 0;
+    freed_since_gathering_ = 0;
     for (Lines line = 1; line < next_;) {
         Lines after = line;
         while (after < next_ && used_[after] == 0) ++after;
@@ -208,6 +232,7 @@ void Arena::hint_again() {
 }
 
 void Arena::free(Block block) {
+    freed_since_gathering_ += units_of(block.bytes);
     offer(block.unit, units_of(block.bytes));
 }
 

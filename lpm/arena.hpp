@@ -52,12 +52,15 @@ class Arena {
     void give_back(std::vector<Block>&& blocks);
 
     std::uint32_t birth(Unit unit) const noexcept { return births_[unit]; }
+    // What it takes of the machine's memory, at most: it never becomes less.
+    std::size_t committed_bytes() const noexcept { return committed_ * kLineBytes; }
 
   private:
     using Lines = std::size_t;
 
     Unit allocate_small(std::uint32_t units);
     Unit allocate_lines(Lines lines);
+    Unit first_given(Lines lines);
     Unit cut_run(Lines lines, Lines longest);
     bool take(Unit unit, std::uint32_t units);
     void mark(Unit unit, std::uint32_t units, bool used);
@@ -74,12 +77,14 @@ class Arena {
     std::size_t reserved_bytes_ = 0;
     Lines limit_ = 0;
     Lines committed_ = 0;
-    Lines next_ = 1;                  // the first line never given; line 0 is nobody's
+    Lines next_ = 1;                  // from here on nobody has any; line 0 is nobody's
     std::vector<std::uint8_t> used_;  // for each line: bit n is its unit n
     std::vector<std::uint32_t> births_;
     std::array<std::vector<Unit>, 5> parts_;   // hints: 1 to 4 free units in one line
     std::map<Lines, std::vector<Unit>> runs_;  // hints: two and more free lines
     std::size_t hints_ = 0;
+    std::size_t free_units_ = 0;             // of the lines that were given before
+    std::size_t freed_since_gathering_ = 0;  // units
     std::mutex returned_mutex_;
     std::vector<Block> returned_;
     std::atomic<bool> any_returned_ = false;

@@ -183,6 +183,12 @@ constexpr bool is_icmp_error(std::uint8_t protocol, std::uint8_t type) noexcept 
            type == kIcmpParameterProblem;                                                      // RFC 1122 §3.2.2
 }
 
+// Whether an ICMP (1) or ICMPv6 (58) message of this type is an echo request or reply.
+constexpr bool is_icmp_echo(std::uint8_t protocol, std::uint8_t type) noexcept {
+    if (protocol == kProtocolIcmpv6) return type == kIcmpv6EchoRequest || type == kIcmpv6EchoReply;
+    return type == kIcmpEchoRequest || type == kIcmpEchoReply;
+}
+
 // ---- Neighbour discovery (RFC 4861): the messages begin as ICMPv6 does, with a target behind
 inline constexpr std::uint8_t kNdRouterSolicitation = 133;
 inline constexpr std::uint8_t kNdRouterAdvertisement = 134;

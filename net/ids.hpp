@@ -39,7 +39,8 @@ using NexthopId = StrongId<struct NexthopTag, std::uint32_t>;
 using NeighbourId = StrongId<struct NeighbourTag, std::uint32_t>;
 using SaIndex = StrongId<struct SaTag, std::uint32_t>;
 using Spi = StrongId<struct SpiTag, std::uint32_t>;
-using TapId = StrongId<struct TapTag, std::uint32_t>;  // 0: none
+using TunnelId = StrongId<struct TunnelTag, std::uint32_t>;  // 0: none
+using TapId = StrongId<struct TapTag, std::uint32_t>;        // 0: none
 using VlanId = StrongId<struct VlanIdTag, std::uint16_t>;
 using L4Port = StrongId<struct L4PortTag, std::uint16_t>;
 

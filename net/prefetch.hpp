@@ -12,4 +12,13 @@ inline void prefetch(const void* address) noexcept {
 #endif
 }
 
+// The same for a line that will be written: other cores are asked to give it up at once.
+inline void prefetch_to_write(const void* address) noexcept {
+#if defined(__x86_64__)
+    asm volatile("prefetchw %[line]" : : [line] "m"(*static_cast<const char*>(address)));
+#else
+    __builtin_prefetch(address, 1, 3);
+#endif
+}
+
 }  // namespace sekisho

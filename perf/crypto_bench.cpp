@@ -106,6 +106,7 @@ void seal_burst(Node& node, Packets& packets, std::size_t first, const std::vect
         burst[i].headroom = kHead;
         burst[i].tailroom = 64;
         burst[i].sa = node.out[which[first + i]].get();
+        if (i == 0 || burst[i].sa != burst[i - 1].sa) burst[i].sa->prefetch();  // as the path does
     }
     node.esp.seal(burst);
     expect(burst[0].outcome == EspOutcome::done && burst[kBurst - 1].outcome == EspOutcome::done, "sealed");
@@ -117,7 +118,10 @@ void open_burst(Node& node, Packets& packets, std::size_t first, const std::vect
         burst[i].esp = packets.inner(first + i) - sizeof(EspHeader);
         burst[i].length = static_cast<std::uint32_t>(sizeof(EspHeader) + packets.cipher_length() + kIcvLength);
         burst[i].sa = node.in[which[first + i]].get();
+        if (i == 0 || burst[i].sa != burst[i - 1].sa) burst[i].sa->prefetch();
     }
+    for (std::size_t i = 0; i < kBurst; ++i)
+        if (i == 0 || burst[i].sa != burst[i - 1].sa) burst[i].sa->prefetch_behind();
     node.esp.open(burst);
     expect(burst[0].outcome == EspOutcome::done && burst[kBurst - 1].outcome == EspOutcome::done, "opened");
 }

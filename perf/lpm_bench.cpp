@@ -6,8 +6,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "lpm/simd.hpp"
+#include "net/simd.hpp"
 #include "perf/lpm_cases.hpp"
+#include "perf/start_dpdk.hpp"
 
 using namespace sekisho;
 using namespace sekisho::perf;
@@ -42,7 +43,7 @@ int main(int count, char** words) {
         return 1;
     }
     fmt::print("{} IPv4 and {} IPv6 routes; lookups by {}; batch {}; medians of {} runs; TSC cycles a lookup\n\n",
-               full4->size(), full6->size(), lpm::name_of(lpm::simd()), kBatch, options.runs);
+               full4->size(), full6->size(), name_of(simd()), kBatch, options.runs);
     Report report("lpm");
     if (only.empty() || only == "full") full_tables(report, options, *full4, *full6);
     if (only.empty() || only == "many") many_tables(report, options, *full4);

@@ -5,7 +5,6 @@
 #include <array>
 #include <cstdio>
 
-#include <rte_eal.h>
 #include <rte_fib.h>
 #include <rte_fib6.h>
 #include <rte_lpm.h>
@@ -43,29 +42,6 @@ bool are_small(const Routes<Address>& routes) {
 }
 
 }  // namespace
-
-bool start_dpdk(const char* program) {
-    std::FILE* const file = std::fopen("/proc/sys/vm/nr_hugepages", "r");
-    int pages = 0;
-    if (file != nullptr) {
-        if (std::fscanf(file, "%d", &pages) != 1) pages = 0;
-        std::fclose(file);
-    }
-    std::vector<std::string> words = {program,          "--in-memory",   "--no-pci",
-                                      "--no-telemetry", "--log-level=3", "--force-max-simd-bitwidth=512"};
-    if (pages < 1000) {
-        std::fprintf(stderr,
-                     "fewer than 1,000 huge pages of 2 MiB: the peers' tables lie in small pages, and are slower\n");
-        words.insert(words.end(), {"--no-huge", "-m", "2000"});
-    }
-    std::vector<char*> arguments;
-    for (std::string& word : words) arguments.push_back(word.data());
-    if (rte_eal_init(static_cast<int>(arguments.size()), arguments.data()) < 0) {
-        std::fprintf(stderr, "DPDK does not start\n");
-        return false;
-    }
-    return true;
-}
 
 template <>
 struct Peers<Ipv4Address>::Members {

@@ -12,10 +12,6 @@
 
 namespace sekisho::perf {
 
-// Starts DPDK without devices; false, with a line on stderr, where it cannot. Without huge pages the peers run slower
-// than they could: said on stderr too.
-bool start_dpdk(const char* program);
-
 // One filled peer with its lookups as subjects over a stream that must outlive it.
 template <class Address>
 class Peers {

@@ -75,7 +75,8 @@ bool is_from_us(const Attachment& attachment, std::span<const std::uint8_t> fram
 void punt(Walk& walk, std::size_t i, DropReason otherwise) noexcept {
     const Packet& packet = walk.packets[i];
     const Attachment& attachment = walk.tables.attachments[packet.attachment.index()];
-    if (attachment.tap == TapId()) return walk.drop(i, otherwise);
+    // What came by a tunnel has no Ethernet header to be shown with.
+    if (attachment.tap == TapId() || attachment.tunnel != TunnelId()) return walk.drop(i, otherwise);
     const auto kind = static_cast<std::size_t>(class_of(packet));
     if (!walk.worker.punt_tokens[packet.attachment.index()][kind].take(walk.worker.budgets.punts[kind], walk.now))
         return walk.drop(i, DropReason::local_rate);
@@ -97,7 +98,8 @@ void take_from_kernel(Walk& walk, const FrameRing::Frame& frame) noexcept {
     const Attachment& attachment = attachments[frame.attachment.index()];
     if (attachment.tap != frame.tap) return drop(DropReason::handover_stale);
     if (!attachment.open) return drop(DropReason::egress_closed);
-    if (!is_from_us(attachment, frame.bytes)) return drop(DropReason::kernel_frame_refused);
+    if (attachment.tunnel != TunnelId() || !is_from_us(attachment, frame.bytes))
+        return drop(DropReason::kernel_frame_refused);
     if (frame.bytes.size() > sizeof(EthernetHeader) + attachment.mtu) return drop(DropReason::packet_too_big);
 
     const bool tagged = attachment.vlan.value() != Attachment::kUntagged;

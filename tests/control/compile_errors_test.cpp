@@ -126,8 +126,6 @@ TEST_CASE("compile: overlaps and contradictions are refused, and both sides name
 
 TEST_CASE("compile: what this version cannot do is refused by name", "[compile]") {
     const auto unsupported = ErrorCode::unsupported;
-    check(refusal([](Policy& p) { p.agreements["records"].state = AgreementState::tracked; }), unsupported,
-          R"(agreements "records": only stateless agreements work in this version)");
     check(refusal([](Policy& p) { p.translations["kita-4"].kind = TranslationKind::port_block; }), unsupported,
           R"(translations "kita-4": only prefix maps work in this version)");
     check(refusal([](Policy& p) { p.attachments["kita-line"].protection = Protection::esp; }), unsupported,
@@ -147,8 +145,8 @@ TEST_CASE("compile: limits are refused with what they are", "[compile]") {
     CHECK(refusal(nothing, {.attachments = 1}).words == "2 attachments: this node has numbers for 1");
     CHECK(refusal(nothing, {.institutions = 1}).words == "2 institutions: this node has numbers for 1");
     CHECK(refusal(nothing, {.institutions = 1}).code == ErrorCode::limit);
-    CHECK(refusal(nothing, {.matrix_bytes = 60}).words ==
-          R"(the matrix would have more than 60 bytes; most is due to agreements "records")");
+    CHECK(refusal(nothing, {.matrix_bytes = 84}).words ==
+          R"(the matrix would have more than 84 bytes; most is due to agreements "records")");
 }
 
 TEST_CASE("compile: an empty policy compiles, and everything is unknown to it", "[compile]") {

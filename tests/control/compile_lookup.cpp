@@ -35,6 +35,7 @@ void judge(const Tables& tables, dataplane::Permissions::Index cell, const Quest
     }
     answer.forward = tables.permissions.forward(cell, to);
     answer.reverse = tables.permissions.reverse(cell, from);
+    answer.tracked = tables.tracks && tables.permissions.tracked(cell, to);
 }
 
 template <class Address>

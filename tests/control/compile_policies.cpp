@@ -134,7 +134,7 @@ std::ostream& operator<<(std::ostream& out, const Answer& answer) {
                << answer.source_in_hub << " to \"" << answer.destination_institution << "\" closed "
                << answer.destination_closed << " as " << answer.destination_inside << " of \""
                << answer.destination_operator << "\" by \"" << answer.way << "\" forward " << answer.forward
-               << " reverse " << answer.reverse << " passes " << answer.passes;
+               << " reverse " << answer.reverse << " tracked " << answer.tracked << " passes " << answer.passes;
 }
 
 }  // namespace sekisho::control::test

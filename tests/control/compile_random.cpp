@@ -139,6 +139,7 @@ void RandomPolicies::add_random_agreement(Policy& policy) {
             const std::uint16_t b = one_in(2) ? a : kPorts[below(10)];
             added.ports.push_back({std::min(a, b), std::max(a, b)});
         }
+    if (one_in(3)) added.state = AgreementState::tracked;
     for (std::uint32_t count = 1 + below(3); count > 0; --count) switch (below(3)) {
             case 0: added.client_operators.push_back(any_of(policy.operators)); break;
             case 1: added.client_institutions.push_back(any_of(policy.institutions)); break;

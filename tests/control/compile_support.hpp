@@ -67,6 +67,7 @@ struct Answer {
     std::string way;       // "gateway <attachment> <address>", "connected <attachment>", "blackhole", "none"
     bool forward = false;  // the agreement's direction
     bool reverse = false;  // against it
+    bool tracked = false;  // may open a session
     bool passes = false;
 
     friend bool operator==(const Answer&, const Answer&) = default;

@@ -41,7 +41,7 @@ TEST_CASE("completion: nothing is offered for what is no command, and no command
 TEST_CASE("completion: commands, what can be shown, and options are those of the program", "[control][sekishoctl]") {
     CHECK(offered({"ex"}) == Words{"explain"});
     CHECK(offered({"show", "n"}) == Words{"neighbours"});
-    CHECK(offered({"--json", "show", "g"}) == Words{"gates", "generation"});
+    CHECK(offered({"--json", "show", "g"}) == Words{"gates", "generation", "generations"});
     CHECK(offered({"--socket", "show", "gat"}) == Words{"gate"});  // "show" is the socket's name here
     CHECK(offered({"apply", "--d"}) == Words{"--dry-run"});
     CHECK(offered({"explain", "--ic"}) == Words{"--icmp-type"});

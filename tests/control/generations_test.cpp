@@ -10,25 +10,6 @@ using namespace sekisho::control;
 using namespace sekisho::control::test;
 using nlohmann::json;
 
-namespace {
-
-// Begins, puts the operators (and the hub) and gives the transaction's number.
-json staged(Asker& asker, const std::vector<std::string>& operators, bool replace = false) {
-    const json begun = asker.result("begin", {{"replace", replace}});
-    json put = a_document(operators);
-    asker.result("batch", {{"transaction", begun["transaction"]}, {"put", put}});
-    return begun["transaction"];
-}
-
-std::vector<std::string> running_operators(Asker& asker) {
-    std::vector<std::string> ids;
-    const json result = asker.result("show.operators");
-    for (const json& item : result["items"]) ids.push_back(item["id"]);
-    return ids;
-}
-
-}  // namespace
-
 TEST_CASE("generations: a node that was never told anything runs generation 0, which is empty", "[control]") {
     TestHub hub;
     REQUIRE(hub.started);
@@ -72,7 +53,7 @@ TEST_CASE("generations: a commit that does not compile changes nothing and is au
     CHECK(asker.result("show.generation")["generation"] == 1);
     CHECK(running_operators(asker) == std::vector<std::string>{"kita"});
     CHECK(hub.node.generations() == std::vector<std::uint64_t>{1});
-    CHECK((*hub.state->load())->generation == 1);
+    CHECK((*hub.state->load())->record.number == 1);
     const json last = hub.audit_lines().back();
     CHECK(last["what"] == "refused");
     CHECK(last["uid"] == ::getuid());
@@ -100,7 +81,7 @@ TEST_CASE("generations: a commit publishes, counts what changed, saves and audit
     CHECK(result["dry_run"] == false);
     CHECK(result["counts"]["operators"] == json({{"added", 2}, {"removed", 0}, {"changed", 0}}));
     CHECK(hub.node.generations() == std::vector<std::uint64_t>{0, 1});
-    CHECK((*hub.state->load())->generation == 1);
+    CHECK((*hub.state->load())->record.number == 1);
     const json line = hub.audit_lines().back();
     CHECK(line["what"] == "commit");
     CHECK(line["generation"] == 1);
@@ -319,7 +300,7 @@ TEST_CASE("generations: a damaged state file is refused in words, never half use
     }
     TestHub again(kept / "state", as_document(a_document({"minami"})), true);
     REQUIRE(again.started);
-    CHECK((*again.state->load())->generation == 1);
+    CHECK((*again.state->load())->record.number == 1);
 }
 
 TEST_CASE("generations: a state directory has one daemon", "[control]") {

@@ -14,6 +14,7 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include "control/calendar.hpp"
 #include "control/log.hpp"
 #include "control/service.hpp"
 #include "tests/control/socket_support.hpp"
@@ -137,6 +138,7 @@ class FakeCompiler {
         {
             const std::lock_guard guard(closed_mutex);
             closed_agreements = closed;
+            last_now = now;
         }
         Compiled compiled;
         if (real) {
@@ -172,6 +174,7 @@ class FakeCompiler {
     std::unique_ptr<Compiler> real;  // if it is set, its tables are what is published
     std::mutex closed_mutex;
     NamesByHand closed_agreements;
+    WallTime last_now;  // of the last compilation; a test reads it after its answer
     std::atomic<int> calls{0};
     std::optional<WallTime> next_change;  // of the next compilation only
     std::mutex mutex;
@@ -182,7 +185,8 @@ class FakeCompiler {
 class TestHub {
   public:
     explicit TestHub(const std::string& state_directory = {}, std::optional<Document> initial = {},
-                     bool replace = false, const Roles& roles = {}, std::unique_ptr<Compiler> real = {}) {
+                     bool replace = false, const Roles& roles = {}, std::unique_ptr<Compiler> real = {},
+                     const SigningKeys& keys = {}, const std::string& signature = {}) {
         compiler.real = std::move(real);
         set_log_level(LogLevel::error);
         directory_of_state = state_directory.empty() ? directory / "state" : state_directory;
@@ -197,8 +201,8 @@ class TestHub {
                  return compiler.compile(policy, number, now, closed);
              },
              [this](std::unique_ptr<dataplane::Tables> tables) { node.publish(std::move(tables)); }, *state, *audit,
-             events}));
-        started = generations->start(std::move(initial), replace);
+             events, keys, [this] { return std::chrono::system_clock::now() + std::chrono::seconds(ahead.load()); }}));
+        started = generations->start(std::move(initial), replace, signature);
         auto served = Service::start(*loop, {socket(), {}, roles, {}}, *generations, node, events, "test");
         REQUIRE(served);
         service = std::move(*served);
@@ -230,6 +234,19 @@ class TestHub {
         return lines;
     }
 
+    // Puts the hub's clock forward.
+    void advance(std::chrono::seconds by) {
+        ahead += by.count();
+        on_loop([this] {
+            generations->look_at_clock();
+            return true;
+        });
+    }
+    std::string in(std::chrono::seconds time) const {  // Japan time by the hub's clock, of the future
+        return time_text(std::chrono::system_clock::now() + std::chrono::seconds(ahead.load()) + time);
+    }
+
+    std::atomic<std::int64_t> ahead{0};  // of the system's clock, in seconds
     TemporaryDirectory directory;
     std::string directory_of_state;
     FakeNode node;
@@ -297,6 +314,18 @@ inline nlohmann::json a_document(const std::vector<std::string>& operators) {
     nlohmann::json document = {{"hub", a_hub()}, {"operators", nlohmann::json::array()}};
     for (const std::string& id : operators) document["operators"].push_back(an_operator(id));
     return document;
+}
+// Begins a transaction, puts the operators (and the hub) and gives its number.
+inline nlohmann::json staged(Asker& asker, const std::vector<std::string>& operators, bool replace = false) {
+    const nlohmann::json begun = asker.result("begin", {{"replace", replace}});
+    asker.result("batch", {{"transaction", begun["transaction"]}, {"put", a_document(operators)}});
+    return begun["transaction"];
+}
+inline std::vector<std::string> running_operators(Asker& asker) {
+    std::vector<std::string> ids;
+    const nlohmann::json result = asker.result("show.operators");
+    for (const nlohmann::json& item : result["items"]) ids.push_back(item["id"]);
+    return ids;
 }
 inline Document as_document(const nlohmann::json& document) {
     auto parsed = Document::parse(document.dump());

@@ -152,7 +152,8 @@ TEST_CASE("rekey: the SAs of a tunnel change again and again under traffic, and 
         retired.push_back(std::move(held));
     };
     Sad sad(retire);
-    Tunnel tunnel(sad, retire);
+    std::atomic<OutboundSa*> word{nullptr};
+    Tunnel tunnel(sad, word, retire);
     std::uint32_t spi = 1000;
     const auto install = [&](bool outbound) {
         const Secret material(Bytes(20, static_cast<std::uint8_t>(spi)));

@@ -1,4 +1,4 @@
-// Mutated packets by the hundred million, in full bursts through the whole path.
+// Mutated packets by the hundred million, in full bursts through the whole path, in tunnels and out of them.
 //
 // After every walk each account balances and exactly what is held has a buffer; what leaves is whole: its length is the
 // frame's, its IPv4 header checksum right. What may leave at all is hostile_test.cpp's, which asks an oracle about each
@@ -20,7 +20,7 @@
 #include "dataplane/walk.hpp"
 #include "tests/dataplane/support/eal.hpp"
 #include "tests/dataplane/support/mutation.hpp"
-#include "tests/dataplane/support/test_hub.hpp"
+#include "tests/dataplane/support/protected.hpp"
 
 using namespace sekisho;
 using namespace sekisho::test;
@@ -32,6 +32,8 @@ constexpr std::uint64_t kPackets = 100'000;
 #else
 constexpr std::uint64_t kPackets = 1'000'000;
 #endif
+constexpr unsigned kUnderlay = 3;  // higashi's port
+constexpr std::size_t kLink = sizeof(EthernetHeader);
 constexpr unsigned kBuffers = 8191;
 constexpr unsigned kWalksOfOneHub = 4096;  // as packets teach it neighbours that are none
 constexpr unsigned kWalksBetweenTimers = 50;
@@ -75,7 +77,7 @@ class Flood {
             if (walks % kWalksOfOneHub == 0) renew();
             const std::size_t count = std::min<std::uint64_t>(1 + random_.below(dataplane::kBurst), packets - done_);
             const unsigned port = static_cast<unsigned>(random_.below(by_port_.size()));
-            for (std::size_t i = 0; i < count; ++i) burst_[i] = make(by_port_[port]);
+            for (std::size_t i = 0; i < count; ++i) burst_[i] = port == kUnderlay ? make_esp() : make(by_port_[port]);
             now_ += kTicksOfWalk;
             walk(port, count, walks % kWalksBetweenTimers == 0);
             done_ += count;
@@ -83,6 +85,8 @@ class Flood {
         renew();
     }
     const dataplane::PortCounters& total() const { return total_; }
+    std::uint64_t opened() const { return opened_; }
+    std::uint64_t sealed() const { return sealed_; }
     unsigned in_use() const { return rte_mempool_in_use_count(pool_.get()); }
 
   private:
@@ -97,6 +101,27 @@ class Flood {
         mbuf->data_len = static_cast<std::uint16_t>(length);
         mbuf->pkt_len = mbuf->data_len;
         if (length > 1 && random_.one_in(64)) split(*mbuf, random_.below(length));
+        return mbuf;
+    }
+    // A mutated packet of kita's, whose addresses higashi has too, inside ESP that is mutated now and then.
+    rte_mbuf* make_esp() {
+        rte_mbuf* const mbuf = make(by_port_[0]);
+        const std::span inner(rte_pktmbuf_mtod(mbuf, const std::uint8_t*), mbuf->data_len);
+        Bytes bytes;
+        if (inner.size() > kLink) bytes.assign(inner.begin() + kLink, inner.end());
+        EspOptions options;
+        options.damage = random_.one_in(32);
+        options.tfc = random_.one_in(8) ? random_.below(64) : 0;
+        if (random_.one_in(16)) options.next_header = static_cast<unsigned>(random_.below(256));
+        const Line& line = hub_->policy().line("higashi-line");
+        const Bytes frame = hub_->from_peer(bytes, options).to(line.mac_address).vlan(line.vlan_id).bytes();
+        if (mbuf->next != nullptr) rte_pktmbuf_free(std::exchange(mbuf->next, nullptr));
+        rte_pktmbuf_reset(mbuf);
+        const std::span room(rte_pktmbuf_mtod(mbuf, std::uint8_t*), std::size_t{mbuf->buf_len} - mbuf->data_off);
+        const std::size_t copied = std::min(frame.size(), room.size());
+        std::copy_n(frame.begin(), copied, room.begin());
+        mbuf->data_len = static_cast<std::uint16_t>(random_.one_in(8) ? mutator_.mutate(room, copied) : copied);
+        mbuf->pkt_len = mbuf->data_len;
         return mbuf;
     }
     void split(rte_mbuf& mbuf, std::size_t at) {
@@ -151,13 +176,25 @@ class Flood {
     }
     // The next hub; the account of the one before joins the total.
     void renew() {
-        if (hub_ != nullptr) total_ += hub_->worker().counters.node();
+        if (hub_ != nullptr) {
+            const dataplane::Counters& counters = hub_->worker().counters;
+            total_ += counters.node();
+            opened_ += counters.stages[static_cast<std::size_t>(dataplane::Stage::open)].packets;
+            sealed_ += counters.stages[static_cast<std::size_t>(dataplane::Stage::seal)].packets;
+        }
         hub_.reset();
         REQUIRE(in_use() == 0);
-        hub_ = std::make_unique<StandardHub>();
+        hub_ = std::make_unique<ProtectedHub>();
         if (!by_port_.empty()) return;
         const Policy& policy = hub_->policy();
-        for (Specimen& specimen : specimens_of(policy)) {
+        std::vector<Specimen> all = specimens_of(policy);
+        const std::size_t kita = policy.line_index("kita");
+        for (Frame frame : {udp("10.0.0.7:4000", std::string(kHigashiHub4) + ":9").payload(40),
+                            tcp("[fd00:0:0:1::7]:4000", "[2001:db8:4000:401::7]:9").syn().payload(40),
+                            udp("10.0.0.7:4000", std::string(kHigashiHub4) + ":9").dont_fragment(false).payload(1450)})
+            all.push_back({kita, frame.to(policy.lines[kita].mac_address).bytes()});
+        by_port_.resize(kUnderlay + 1);
+        for (Specimen& specimen : all) {
             const unsigned port = policy.lines[specimen.line].port;
             if (by_port_.size() <= port) by_port_.resize(port + 1);
             specimens_.push_back(specimen);
@@ -170,9 +207,10 @@ class Flood {
     std::vector<Specimen> specimens_;
     std::vector<std::vector<Specimen>> by_port_;
     FrameMutator mutator_{specimens_, random_};
-    std::unique_ptr<StandardHub> hub_;
+    std::unique_ptr<ProtectedHub> hub_;
     std::array<rte_mbuf*, dataplane::kBurst> burst_{};
     std::uint64_t now_ = 1000 * TestHub::kHz, done_ = 0;
+    std::uint64_t opened_ = 0, sealed_ = 0;
     dataplane::PortCounters total_;
 };
 
@@ -196,6 +234,8 @@ TEST_CASE("flood: mutated packets in full bursts crash nothing, and every one is
     CHECK(all.received == packets);
     CHECK(all.unaccounted() == 0);
     CHECK(all.sent > packets / 10);
+    CHECK(flood.opened() > packets / 10);
+    CHECK(flood.sealed() > packets / 1000);
     CHECK(all.consumed > packets / 1000);
     CHECK(reasons > 30);
 }

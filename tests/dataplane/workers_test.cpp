@@ -192,6 +192,59 @@ TEST_CASE("workers: spread over two and three, every packet is accounted for and
     check_buffers();
 }
 
+TEST_CASE("workers: a tracked flow is one worker's, whoever receives its packets and its answers",
+          "[worker][session]") {
+    const std::size_t count = GENERATE(2U, 3U);
+    constexpr unsigned kFlows = 60;
+    Policy policy = two_ports();
+    for (Agreement& agreement : policy.agreements) agreement.tracked();
+    const auto tables = policy.tables();
+    {
+        RingPort access("flows0" + std::to_string(count), 4096, count, 1);
+        RingPort center("flows1" + std::to_string(count), 4096, count, 1);
+        std::atomic<unsigned> questions{0}, answers{0};
+        const auto counts_udp = [](std::atomic<unsigned>& counter) {
+            return [&counter](std::span<const std::uint8_t> frame) {
+                if (frame.size() > 34 && frame[12] == 0x08 && frame[13] == 0 && frame[23] == kProtocolUdp) ++counter;
+            };
+        };
+        center.seen = counts_udp(questions);
+        access.seen = counts_udp(answers);
+        const Ports ports({&access, &center});
+        RunningWorkers workers(ports.list(), *tables, std::vector<unsigned>(count, 1));
+        center.receive({portal_asks()});
+        access.receive({arp(1, {.sender_mac = kKitaGateway, .sender = "10.255.0.2", .target = "10.255.0.1"}).bytes()});
+        REQUIRE(workers.reaches([](const auto& counters) {
+            return dropped(counters.ports[0], DropReason::mac_not_ours) == 1 &&
+                   dropped(counters.ports[1], DropReason::mac_not_ours) == 1;
+        }));
+        std::vector<Bytes> asked, answered, unasked;
+        for (unsigned flow = 0; flow < kFlows; ++flow) {
+            asked.push_back(numbered(policy, flow, 0));
+            const auto back = [&](unsigned port) {
+                return udp("192.168.9.9:53", "100.64.0.7:" + std::to_string(port))
+                    .to(policy.line("center").mac_address)
+                    .bytes();
+            };
+            answered.push_back(back(1024 + flow));
+            unasked.push_back(back(5000 + flow));
+        }
+        center.receive(unasked);
+        REQUIRE(workers.reaches(
+            [&](const auto& counters) { return dropped(counters.ports[1], DropReason::no_agreement) == kFlows; }));
+        access.receive(asked);
+        REQUIRE(workers.reaches([&](const auto&) { return questions == kFlows; }));
+        center.receive(answered);
+        REQUIRE(workers.reaches([&](const auto&) { return answers == kFlows; }));
+        check_cut(workers.each());
+        const dataplane::Counters last = workers.stop();
+        check_end(last);
+        CHECK(dropped(last.ports[1], DropReason::no_agreement) == kFlows);
+        CHECK(last.handed_over > kFlows / 4);
+    }
+    check_buffers();
+}
+
 TEST_CASE("workers: one that hangs is noticed, its ring fills with a count, and the others go on", "[worker]") {
     constexpr unsigned kRing = 32, kFrames = 600;
     const Policy policy = two_ports();

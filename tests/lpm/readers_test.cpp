@@ -9,7 +9,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "lpm/simd.hpp"
+#include "net/simd.hpp"
 #include "tests/lpm/oracle.hpp"
 
 using namespace sekisho;

@@ -1,5 +1,5 @@
 // Every version of the lookups that this processor has gives the oracle's answers, on every kind of node.
-#include "lpm/simd.hpp"
+#include "net/simd.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -59,6 +59,8 @@ Attachment attachment_of(const Line& line) {
     attachment.owner = OperatorId(static_cast<std::uint16_t>(line.vrf));
     attachment.open = line.is_open;
     attachment.tap = line.kernel_port;
+    attachment.tunnel = line.tunnel_number;
+    attachment.underlay = line.is_underlay;
     attachment.mtu = static_cast<std::uint16_t>(line.mtu_bytes);
     attachment.mac = line.mac_address;
     attachment.serves_ipv4 = !line.address4.empty();
@@ -179,6 +181,24 @@ class Classes {
     std::vector<PortClass> tcp_, udp_;
 };
 
+// The tunnel of a line, and the way to its peer: a row of `where`.
+void fill_tunnel(const Policy& policy, std::size_t line, Tables& tables) {
+    const Line& inside = policy.lines[line];
+    if (inside.tunnel_number == TunnelId()) return;
+    if (tables.tunnels.size() <= inside.tunnel_number.index()) tables.tunnels.resize(inside.tunnel_number.index() + 1);
+    dataplane::Tunnel& tunnel = tables.tunnels[inside.tunnel_number.index()];
+    tunnel.exists = true;
+    tunnel.attachment = AttachmentId(static_cast<std::uint16_t>(line));
+    const std::size_t below = policy.line_index(inside.below);
+    tunnel.underlay = AttachmentId(static_cast<std::uint16_t>(below));
+    tunnel.local = IpAddress::parse(inside.local).value();
+    tunnel.peer = IpAddress::parse(inside.peer).value();
+    const auto vrf = static_cast<lpm::TableId>(policy.lines[below].vrf);
+    const lpm::Row row = tunnel.peer.is_ipv4() ? tables.ipv4.where.find(vrf, tunnel.peer.ipv4())
+                                               : tables.ipv6.where.find(vrf, tunnel.peer.ipv6());
+    if (row != lpm::kNoRow) tunnel.way = NexthopId(row);
+}
+
 void fill_matrices(const Policy& policy, Tables& tables) {
     const Classes classes(policy);
     tables.tcp_classes.assign(classes.tcp());
@@ -194,17 +214,19 @@ void fill_matrices(const Policy& policy, Tables& tables) {
     const std::size_t words = tables.permissions.words();
     for (std::size_t from = 0; from < count; ++from)
         for (std::size_t to = 0; to < count; ++to) {
-            std::vector<std::uint64_t> sets(2 * words);
+            std::vector<std::uint64_t> sets(3 * words);
             for (std::size_t i = 0; i < policy.agreements.size(); ++i) {
                 const auto client = policy.house_index(policy.agreements[i].client);
                 const auto service = policy.house_index(policy.agreements[i].service);
                 const std::vector<std::uint64_t> set = classes.set_of(i);
+                const bool tracked = policy.agreements[i].is_tracked;
+                tables.tracks |= tracked;
                 for (std::size_t word = 0; word < words; ++word) {
-                    if (client == from && service == to) sets[word] |= set[word];
-                    if (client == to && service == from) sets[words + word] |= set[word];
+                    if (client == from && service == to) sets[(tracked ? 2 * words : 0) + word] |= set[word];
+                    if (client == to && service == from && !tracked) sets[words + word] |= set[word];
                 }
             }
-            if (sets == std::vector<std::uint64_t>(2 * words)) continue;
+            if (sets == std::vector<std::uint64_t>(3 * words)) continue;
             matrix.cells[from * (count + 1) + to + 1] = tables.permissions.add(sets);
         }
     tables.matrices.assign(policy.vrfs.size(), matrix);
@@ -225,6 +247,11 @@ Way& Way::by(std::string_view attachment, std::string_view neighbour) {
 }
 Way& Way::or_by(std::string_view attachment, std::string_view neighbour, bool backup) {
     others.emplace_back(attachment, neighbour, backup);
+    return *this;
+}
+Way& Way::into(std::string_view attachment) {
+    kind = Nexthop::Kind::tunnel;
+    line = attachment;
     return *this;
 }
 Way& Way::connected(std::string_view attachment) {
@@ -276,6 +303,7 @@ std::unique_ptr<Tables> Policy::tables() const {
     for (std::size_t i = 0; i < lines.size(); ++i) {
         tables->attachments.push_back(attachment_of(lines[i]));
         auto& on = tables->attachment_of;
+        if (lines[i].tunnel_number != TunnelId()) continue;
         while (on.size() <= lines[i].port) on.emplace_back().fill(Tables::kNoAttachment);
         on[lines[i].port][lines[i].vlan_id] = static_cast<std::uint16_t>(i);
     }
@@ -302,6 +330,7 @@ std::unique_ptr<Tables> Policy::tables() const {
         add(Nexthop(tables->nexthops[i]), false);
         for (const auto& [line, gateway, backup] : ways[i].others) {
             Nexthop nexthop = tables->nexthops[i];
+            nexthop.kind = Nexthop::Kind::gateway;
             nexthop.attachment = AttachmentId(static_cast<std::uint16_t>(line_index(line)));
             if (ways[i].prefix.is_ipv4())
                 nexthop.gateway4 = Ipv4Address::parse(gateway).value();
@@ -327,6 +356,7 @@ std::unique_ptr<Tables> Policy::tables() const {
     tables->close_institutions(closed);
     fill_family(*this, direct_, tables->ipv4);
     fill_family(*this, direct_, tables->ipv6);
+    for (std::size_t i = 0; i < lines.size(); ++i) fill_tunnel(*this, i, *tables);
     fill_matrices(*this, *tables);
     tables->seal();
     return tables;

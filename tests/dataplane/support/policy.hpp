@@ -25,7 +25,15 @@ struct Line {  // an attachment
     std::string address4, address6;  // "10.255.0.1/29": the hub's own and its subnet
     bool is_open = true;
     TapId kernel_port;
+    bool is_underlay = false;
+    TunnelId tunnel_number;  // its path, in place of the port
+    std::string below, local, peer;
 
+    Line& underlay() { return is_underlay = true, *this; }
+    // Its path is a tunnel by the line `underlay`, between the outer addresses.
+    Line& through(unsigned number, std::string_view underlay, std::string_view ours, std::string_view theirs) {
+        return tunnel_number = TunnelId(number), below = underlay, local = ours, peer = theirs, *this;
+    }
     Line& vlan(unsigned id) { return vlan_id = id, *this; }
     Line& mtu(unsigned bytes) { return mtu_bytes = bytes, *this; }
     Line& ipv4(std::string_view text) { return address4 = text, *this; }
@@ -51,6 +59,7 @@ struct Agreement {
     std::string client, service;
     What what = What::any;
     unsigned low = 0, high = 65535;
+    bool is_tracked = false;
 
     Agreement& tcp(unsigned from, unsigned to) { return what = What::tcp, low = from, high = to, *this; }
     Agreement& tcp(unsigned port) { return tcp(port, port); }
@@ -58,6 +67,7 @@ struct Agreement {
     Agreement& udp(unsigned port) { return udp(port, port); }
     Agreement& echo() { return what = What::echo, *this; }
     Agreement& any() { return what = What::any, *this; }
+    Agreement& tracked() { return is_tracked = true, *this; }
 };
 
 struct Way {  // a route
@@ -68,6 +78,7 @@ struct Way {  // a route
 
     Way& by(std::string_view attachment, std::string_view neighbour);
     Way& connected(std::string_view attachment);
+    Way& into(std::string_view attachment);  // whose path is a tunnel
     Way& or_by(std::string_view attachment, std::string_view neighbour, bool backup = false);
     std::vector<std::tuple<std::string, std::string, bool>> others;  // attachment, gateway, backup
 };

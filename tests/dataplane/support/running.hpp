@@ -54,6 +54,7 @@ class RingPort {
     RingPort(const RingPort&) = delete;
     RingPort& operator=(const RingPort&) = delete;
 
+    std::size_t tailroom = 0;  // behind received frames, for what is to be sealed
     // Called with every frame that leaves, on the thread of the worker that sends it. Set before the workers run.
     std::function<void(std::span<const std::uint8_t>)> seen;
     // While it lives, or until let_go(), the worker that polls the queue stays in DPDK's receive function. Made when it
@@ -75,7 +76,7 @@ class RingPort {
     void receive(const std::vector<Bytes>& frames, std::size_t queue = 0) {
         std::vector<void*> mbufs;
         for (const Bytes& frame : frames) {
-            mbufs.push_back(exact_buffer(Eal::frames(), frame));
+            mbufs.push_back(exact_buffer(Eal::frames(), frame, kHeadroom, tailroom));
             REQUIRE(mbufs.back() != nullptr);
         }
         ++order_;
@@ -151,8 +152,10 @@ class Ports {
 class RunningWorkers {
   public:
     RunningWorkers(std::span<const std::unique_ptr<dataplane::Port>> ports, const dataplane::Tables& tables,
-                   std::vector<unsigned> weights = {1}, std::size_t ring_capacity = dataplane::HandoverRing::kCapacity)
+                   std::vector<unsigned> weights = {1}, std::size_t ring_capacity = dataplane::HandoverRing::kCapacity,
+                   const dataplane::Associations* associations = nullptr)
         : tables_(&tables), team_(weights, rte_get_tsc_hz(), ring_capacity), answers_(weights.size()) {
+        team_.associations = associations;
         const auto count = static_cast<std::uint32_t>(weights.size());
         const std::size_t size = (rte_rcu_qsbr_get_memsize(count) + 63) / 64 * 64;
         readers_.reset(static_cast<rte_rcu_qsbr*>(std::aligned_alloc(64, size)));

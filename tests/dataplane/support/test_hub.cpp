@@ -32,10 +32,26 @@ std::size_t ports_of(const Policy& policy) {
 PortId port_id(std::size_t port) {
     return PortId(static_cast<std::uint16_t>(port));
 }
+std::unique_ptr<dataplane::Associations> associations_for(const Policy& policy) {
+    const auto is_tunnel = [](const Line& line) { return line.tunnel_number != TunnelId(); };
+    if (std::none_of(policy.lines.begin(), policy.lines.end(), is_tunnel)) return nullptr;
+    auto made = dataplane::Associations::make(crypto::EngineKind::ipsec_mb, 1, [](auto) {});
+    REQUIRE(made);
+    return std::move(*made);
+}
+std::unique_ptr<dataplane::Team> team_of_one(const dataplane::Associations* associations) {
+    constexpr unsigned kWeight = 1;
+    auto team = std::make_unique<dataplane::Team>(std::span(&kWeight, 1), TestHub::kHz);
+    team->associations = associations;
+    return team;
+}
 }  // namespace
 
 TestHub::TestHub(const Policy& policy)
-    : policy_(policy), state_(std::make_unique<dataplane::WorkerState>(ports_of(policy), Eal::made(), kHz)) {
+    : policy_(policy),
+      associations_(associations_for(policy)),
+      team_(team_of_one(associations_.get())),
+      state_(std::make_unique<dataplane::WorkerState>(ports_of(policy), Eal::made(), kHz, *team_, WorkerId(0))) {
     REQUIRE(buffers_in_use() == 0);
     commit(policy);
     begin();
@@ -87,6 +103,7 @@ void TestHub::wait(double seconds) {
             if (announces_) dataplane::announce_attachments(timers);
             state_->neighbours.grace_passed(std::span(tables().neighbour_hints.get(), tables().nexthops.size()));
             dataplane::expire_fragments(timers);
+            dataplane::expire_sessions(timers);
         }
         settle();
     }
@@ -120,7 +137,7 @@ void TestHub::send_bytes(unsigned port, const std::vector<Bytes>& frames, std::s
     for (std::size_t sent = 0; sent < frames.size();) {
         std::vector<rte_mbuf*> burst;
         for (; sent < frames.size() && burst.size() < dataplane::kBurst; ++sent) {
-            burst.push_back(exact_buffer(Eal::frames(), frames[sent], headroom));
+            burst.push_back(exact_buffer(Eal::frames(), frames[sent], headroom, tailroom_));
             REQUIRE(burst.back() != nullptr);
         }
         walk(port, burst);

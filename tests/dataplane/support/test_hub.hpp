@@ -80,6 +80,10 @@ class TestHub {
     const dataplane::Tables& tables() const { return *generations_.back(); }
     dataplane::WorkerState& worker() { return *state_; }
     const Policy& policy() const { return policy_; }
+    // There are some if the first policy has a tunnel; what they give up is freed at once, for nothing walks then.
+    dataplane::Associations* associations() const { return associations_.get(); }
+    // Room behind received frames, for what is to be sealed; none unless said, so that any access there is seen.
+    void tailroom(std::size_t bytes) { tailroom_ = bytes; }
 
   private:
     void begin();
@@ -92,6 +96,9 @@ class TestHub {
 
     Policy policy_;
     std::vector<std::unique_ptr<dataplane::Tables>> generations_;
+    std::unique_ptr<dataplane::Associations> associations_;
+    std::unique_ptr<dataplane::Team> team_;
+    std::size_t tailroom_ = 0;
     std::unique_ptr<dataplane::WorkerState> state_;
     std::uint64_t now_ = 1000 * kHz;
     bool paused_ = false;

@@ -1,0 +1,60 @@
+// What the files of control/generations share and nobody else sees: a transaction, and a commit on its way.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "control/generations.hpp"
+
+namespace sekisho::control {
+
+struct Generations::Transaction {
+    TransactionId id = 0;
+    ClientId client = 0;
+    Peer peer;
+    std::shared_ptr<const Generation> base;
+    bool committing = false;  // control thread's, as is the next
+    bool abandoned = false;   // its client has gone
+    Document document;        // compiler thread's, once begun
+};
+
+// From whatever asks for one: a transaction, a rollback, a scheduled change whose time has come.
+struct Generations::Commit {
+    struct Source {
+        Document document;
+        std::string signature;
+    };
+
+    // On the compiler thread: the document to become the next, given the one that runs.
+    std::function<Expected<Source>(const Generation& running)> source;
+    CommitOptions options;
+    GenerationRecord about;  // who, what, of
+    Peer peer;
+    Answer<Committed> answer;
+    std::shared_ptr<Transaction> transaction = nullptr;    // whose it is, if it is one's
+    std::shared_ptr<const Scheduled> scheduled = nullptr;  // likewise
+    std::string reason = {};                               // of a rollback that goes on whatever the disk says
+
+    bool must_happen() const noexcept { return !reason.empty(); }
+
+    // Set on its way: by the control thread, then by the compiler thread.
+    std::shared_ptr<const Generation> base = nullptr;
+    std::shared_ptr<const Scheduled> waits = nullptr;  // what it became, if it is for later
+    std::vector<GenerationRecord> kept = {};           // what the state directory has afterwards
+};
+
+inline Refused refused(Error error) {
+    return {std::move(error), {}, {}};
+}
+
+// Who asked, as a generation remembers it.
+inline GenerationRecord made_by(const Peer& peer, std::string what) {
+    GenerationRecord record;
+    record.what = std::move(what);
+    record.uid = peer.uid;
+    record.gid = peer.gid;
+    return record;
+}
+
+}  // namespace sekisho::control

@@ -1,0 +1,140 @@
+#include "control/schedule.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "control/calendar.hpp"
+#include "control/document_hash.hpp"
+#include "control/json.hpp"
+#include "control/place.hpp"
+
+namespace sekisho::control {
+
+namespace {
+
+using nlohmann::json;
+
+// An object as a document would read it.
+Expected<ObjectPtr> object_of(Kind kind, const json& value) {
+    Document document;
+    if (auto put = document.put(name_of(kind), value); !put) return put.error();
+    ObjectPtr object;
+    document.for_each(kind, [&](const ObjectPtr& each) { object = each; });
+    return object;
+}
+
+json text_or_null(const std::string& text) {
+    return text.empty() ? json() : json(text);
+}
+
+std::string text_of(const json& value) {
+    return value.is_string() ? value.get<std::string>() : std::string();
+}
+
+}  // namespace
+
+std::vector<Scheduled::Change> changes_between(const Document& before, const Document& after) {
+    std::vector<Scheduled::Change> changes;
+    for (const Kind kind : kKinds)
+        ObjectMap<Object>::differences(
+            before.objects(kind), after.objects(kind), [&](const ObjectPtr& was, const ObjectPtr& is) {
+                if (was != nullptr && is != nullptr && was->text == is->text) return;
+                changes.push_back({kind, (is != nullptr ? is : was)->id, was ? sha256_text(was->text) : "", is});
+            });
+    return changes;
+}
+
+std::array<DocumentDiff::Counts, kKinds.size()> Scheduled::counts() const {
+    std::array<DocumentDiff::Counts, kKinds.size()> counts{};
+    for (const Change& change : changes) {
+        DocumentDiff::Counts& of_kind = counts[static_cast<std::size_t>(change.kind)];
+        ++(change.after == nullptr ? of_kind.removed : change.before.empty() ? of_kind.added : of_kind.changed);
+    }
+    return counts;
+}
+
+Expected<Document> Scheduled::applied_to(const Document& document) const {
+    Document result = document;
+    for (const Change& change : changes) {
+        const ObjectPtr present = document.find(change.kind, change.id);
+        const bool done =
+            change.after == nullptr ? present == nullptr : present != nullptr && present->text == change.after->text;
+        if (done) continue;
+        if ((present == nullptr) != change.before.empty() ||
+            (present != nullptr && sha256_text(present->text) != change.before))
+            return Error{ErrorCode::exists,
+                         fmt::format("{}: it was changed by another commit since generation {}, on which scheduled "
+                                     "change {} was staged",
+                                     place_of(name_of(change.kind), change.id), base, this->id)};
+        const auto applied = change.after == nullptr
+                                 ? result.erase(name_of(change.kind), change.id)
+                                 : result.put(name_of(change.kind), json::parse(change.after->text));
+        if (!applied) return applied.error();
+    }
+    return result;
+}
+
+std::string Scheduled::text() const {
+    std::string text = json{{"id", id},
+                            {"effective_at", time_text(at)},
+                            {"staged", staged},
+                            {"uid", uid},
+                            {"gid", gid},
+                            {"pid", pid},
+                            {"base", base},
+                            {"hash", hash},
+                            {"signature", text_or_null(signature)}}
+                           .dump() +
+                       "\n";
+    for (const Change& change : changes) {
+        const json line = {{"kind", name_of(change.kind)},
+                           {"id", change.id},
+                           {"before", text_or_null(change.before)},
+                           {"after", change.after == nullptr ? json() : json::parse(change.after->text)}};
+        text += line.dump() + "\n";
+    }
+    return text;
+}
+
+Expected<Scheduled> Scheduled::parse(const std::string& text) {
+    const Error other{ErrorCode::invalid, "it does not describe a scheduled change"};
+    Scheduled scheduled;
+    bool first = true;
+    for (std::size_t begin = 0; begin < text.size();) {
+        const std::size_t end = std::min(text.find('\n', begin), text.size());
+        const auto line = parse_json(text.substr(begin, end - begin));
+        begin = end + 1;
+        if (!line || !line->is_object()) return other;
+        try {
+            if (std::exchange(first, false)) {
+                scheduled.id = line->at("id").get<std::uint64_t>();
+                const auto at = parse_time(line->at("effective_at").get<std::string>());
+                if (!at) return other;
+                scheduled.at = *at;
+                scheduled.staged = line->at("staged").get<std::string>();
+                scheduled.uid = line->at("uid").get<uid_t>();
+                scheduled.gid = line->at("gid").get<gid_t>();
+                scheduled.pid = line->at("pid").get<pid_t>();
+                scheduled.base = line->at("base").get<std::uint64_t>();
+                scheduled.hash = line->at("hash").get<std::string>();
+                scheduled.signature = text_of(line->at("signature"));
+                continue;
+            }
+            const auto kind = kind_named(line->at("kind").get<std::string>());
+            if (!kind) return other;
+            Change change{*kind, line->at("id").get<std::string>(), text_of(line->at("before")), nullptr};
+            if (const json& after = line->at("after"); !after.is_null()) {
+                auto object = object_of(*kind, after);
+                if (!object) return object.error();
+                change.after = std::move(*object);
+            }
+            scheduled.changes.push_back(std::move(change));
+        } catch (const json::exception&) {
+            return other;
+        }
+    }
+    if (first) return other;
+    return scheduled;
+}
+
+}  // namespace sekisho::control

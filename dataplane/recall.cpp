@@ -1,0 +1,241 @@
+// Stage 4 for what agreements track, recall: of which session is the packet, and may it be.
+//
+// It comes behind admit's who, hub, gates and cells: spoofs have died, both ends are in hub space, and what a stateless
+// agreement lets pass never gets here. A session is opened in its agreement's direction only, TCP's by a SYN; only
+// answers come back. One that was decided under other tables is decided again, and ended if no agreement covers it any
+// more. Sessions are their owner's, a worker that both directions of a flow name; others hand it the packet as it came.
+#include "dataplane/recall.hpp"
+
+#include <optional>
+
+#include <rte_hash_crc.h>
+
+#include "dataplane/admit.hpp"
+#include "dataplane/icmp_error.hpp"
+#include "dataplane/stages.hpp"
+
+namespace sekisho::dataplane {
+namespace {
+
+using nat::Direction;
+using nat::kNoSlot;
+using nat::SessionMarks;
+using nat::SessionRefusal;
+using nat::Slot;
+
+template <class Address>
+constexpr std::uint8_t kIcmpOf = Address::kFamily == Family::ipv4 ? kProtocolIcmp : kProtocolIcmpv6;
+
+template <class Address>
+PortClass class_of(const Tables& tables, std::uint8_t protocol, std::uint16_t service_port) noexcept {
+    switch (protocol) {
+        case kProtocolTcp: return tables.tcp_classes.of(service_port);
+        case kProtocolUdp: return tables.udp_classes.of(service_port);
+        default: return protocol == kIcmpOf<Address> ? kEchoClass : kOtherClass;
+    }
+}
+
+template <class Key>
+bool is_tracked_between(const Tables& tables, const Key& from_client) noexcept {
+    using Address = typename Key::Address;
+    const FamilyTables<Address>& family = tables.family<Address>();
+    const lpm::Row client = family.hub.find(lpm::TableId{0}, from_client.source);
+    const lpm::Row service = family.hub.find(lpm::TableId{0}, from_client.destination);
+    if (client == lpm::kNoRow || service == lpm::kNoRow) return false;
+    const HubRow<Address>& home = family.hub_rows[client];
+    const lpm::Row who = family.who.find(home.vrf.value(), home.to_operator.apply(from_client.source));
+    if (who == lpm::kNoRow) return false;
+    const Permissions::Index permission =
+        tables.matrices[home.vrf.index()].cell(family.who_rows[who].matrix_row, family.hub_rows[service].group);
+    return tables.permissions.tracked(permission,
+                                      class_of<Address>(tables, from_client.protocol, from_client.destination_port));
+}
+
+template <class Key>
+WorkerId owner(const Walk& walk, const Key& key) noexcept {
+    const Team& team = walk.worker.team;
+    return team.size() == 1 ? walk.worker.self : team.spread.worker_of(rte_hash_crc(&key, sizeof key, 0));
+}
+
+std::uint32_t second_of(const Walk& walk) noexcept {
+    return static_cast<std::uint32_t>(walk.now / walk.worker.tsc_hz);
+}
+
+// The client of a session is its key's source unless it is marked.
+Direction client_is_source(const nat::SessionCore& core) noexcept {
+    return core.is(SessionMarks::kTurned) ? Direction::reverse : Direction::forward;
+}
+
+// False, and the session has ended, when no agreement covers it any more.
+template <class Address>
+bool still_agreed(Walk& walk, Slot slot) noexcept {
+    auto& sessions = walk.worker.tracker.of<Address>();
+    auto& session = sessions[slot];
+    if (session.core.epoch == walk.tables.epoch()) [[likely]]
+        return true;
+    if (!is_tracked(walk.tables, session.key, client_is_source(session.core))) {
+        sessions.close(slot);
+        return false;
+    }
+    session.core.epoch = walk.tables.epoch();
+    return true;
+}
+
+// Why a packet of a session's flow is not of the session; nullopt: it is.
+template <class Address>
+std::optional<DropReason> reason_to_refuse(const nat::SessionCore& core, const Packet& packet,
+                                           Direction direction) noexcept {
+    const bool forward = direction == Direction::forward;
+    if (packet.protocol == kProtocolTcp) {
+        // A SYN from the service opens nothing, but for simultaneous open (RFC 5382 REQ-2).
+        const bool opens = (packet.l4_type & (kTcpSyn | kTcpAck)) == kTcpSyn;
+        if (opens && !forward && core.state != nat::TcpState::opening && core.state != nat::TcpState::answered)
+            return DropReason::not_a_reply;
+    } else if (packet.protocol == kIcmpOf<Address>) {
+        constexpr bool kV4 = Address::kFamily == Family::ipv4;
+        const bool request = packet.l4_type == (kV4 ? kIcmpEchoRequest : kIcmpv6EchoRequest);
+        if (request != forward) return request ? DropReason::not_a_reply : DropReason::no_agreement;
+    }
+    return std::nullopt;
+}
+
+template <class Address>
+void take_as_of_session(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Slot slot, Lane& admitted) noexcept {
+    auto& sessions = walk.worker.tracker.of<Address>();
+    const nat::SessionCore& core = sessions[slot].core;
+    const Packet& packet = walk.packets[i];
+    const Direction direction = flow.turned == core.is(SessionMarks::kTurned) ? Direction::forward : Direction::reverse;
+    if (const auto reason = reason_to_refuse<Address>(core, packet, direction))
+        return refuse(walk, i, *reason, IcmpError::admin_prohibited);
+    sessions.touch(slot, direction, packet.l4_type, packet.l3_length, second_of(walk));
+    admitted.add(i);
+}
+
+DropReason reason_of(SessionRefusal refusal) noexcept {
+    switch (refusal) {
+        case SessionRefusal::institution_full: return DropReason::institution_sessions_full;
+        case SessionRefusal::operator_full: return DropReason::operator_sessions_full;
+        default: return DropReason::session_table_full;
+    }
+}
+
+// Whether this packet is one that begins a flow.
+template <class Address>
+bool opens(const Packet& packet) noexcept {
+    if (packet.protocol == kProtocolTcp) return (packet.l4_type & (kTcpSyn | kTcpAck | kTcpRst | kTcpFin)) == kTcpSyn;
+    if (packet.protocol != kIcmpOf<Address>) return true;
+    return packet.l4_type == (Address::kFamily == Family::ipv4 ? kIcmpEchoRequest : kIcmpv6EchoRequest);
+}
+
+template <class Address>
+void open_or_refuse(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Lane& admitted) noexcept {
+    auto& sessions = walk.worker.tracker.of<Address>();
+    // A packet before it in this burst may have opened it.
+    Slot slot = sessions.find(flow.key);
+    if (slot != kNoSlot && still_agreed<Address>(walk, slot))
+        return take_as_of_session<Address>(walk, i, flow, slot, admitted);
+    const Packet& packet = walk.packets[i];
+    if (walk.reasons[i] != DropReason::no_session || !opens<Address>(packet))
+        return refuse(walk, i, walk.reasons[i], IcmpError::admin_prohibited);
+    const nat::SessionOwner client{walk.tables.family<Address>().who_rows[packet.who_row].institution,
+                                   OperatorId(packet.vrf.value())};
+    const auto opened = sessions.open(flow, client, nat::TcpState::none, walk.tables.epoch(), second_of(walk));
+    if (opened.refusal != SessionRefusal::none)
+        return refuse(walk, i, reason_of(opened.refusal), IcmpError::admin_prohibited);
+    ++walk.worker.counters.sessions_opened;
+    take_as_of_session<Address>(walk, i, flow, opened.slot, admitted);
+}
+
+template <class Address>
+bool find_session(Walk& walk, const FlowOf<Address>& flow) noexcept {
+    const Slot slot = walk.worker.tracker.of<Address>().find(flow.key);
+    return slot != kNoSlot && still_agreed<Address>(walk, slot);
+}
+
+}  // namespace
+
+bool is_tracked(const Tables& tables, const nat::SessionKey4& key, Direction direction) noexcept {
+    return is_tracked_between(tables, direction == Direction::forward ? key : nat::turned_round(key));
+}
+bool is_tracked(const Tables& tables, const nat::SessionKey6& key, Direction direction) noexcept {
+    return is_tracked_between(tables, direction == Direction::forward ? key : nat::turned_round(key));
+}
+
+template <class Address>
+bool may_open_session(const Tables& tables, Permissions::Index permission, const Packet& packet) noexcept {
+    return tables.permissions.tracked(permission,
+                                      class_of<Address>(tables, packet.protocol, packet.destination_port.value()));
+}
+
+WorkerId owner_of(const Walk& walk, const FlowOf<Ipv4Address>& flow) noexcept {
+    return owner(walk, flow.key);
+}
+WorkerId owner_of(const Walk& walk, const FlowOf<Ipv6Address>& flow) noexcept {
+    return owner(walk, flow.key);
+}
+
+bool is_of_session(Walk& walk, const FlowOf<Ipv4Address>& flow) noexcept {
+    return find_session<Ipv4Address>(walk, flow);
+}
+bool is_of_session(Walk& walk, const FlowOf<Ipv6Address>& flow) noexcept {
+    return find_session<Ipv6Address>(walk, flow);
+}
+
+template <class Address>
+void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept {
+    const FamilyTables<Address>& family = walk.tables.family<Address>();
+    // 1. The flows, and whose they are.
+    std::array<std::size_t, kWalkPackets> own;
+    std::array<FlowOf<Address>, kWalkPackets> flows;
+    std::array<SessionKeyOf<Address>, kWalkPackets> keys;
+    std::size_t count = 0;
+    for (const std::size_t i : in) {
+        const Packet& packet = walk.packets[i];
+        const auto& header = header_of<Address>(packet);
+        const Address source = family.who_rows[packet.who_row].to_hub.apply(address_of(header.source));
+        flows[count] = flow_of(packet, source, address_of(header.destination));
+        if (const WorkerId other = owner_of(walk, flows[count]); other != walk.worker.self) {
+            walk.hand_over(i, other, Entry::parse);
+            continue;
+        }
+        keys[count] = flows[count].key;
+        own[count++] = i;
+    }
+    // 2. Their sessions: those that are there first, for opening one may move others.
+    std::array<Slot, kWalkPackets> slots;
+    walk.worker.tracker.of<Address>().find(keys.data(), slots.data(), count);
+    Lane missing;
+    std::array<std::size_t, kWalkPackets> flow_of_packet;
+    for (std::size_t n = 0; n < count; ++n) {
+        const std::size_t i = own[n];
+        // What the tables changed for one packet may have ended for the next one of its flow.
+        if (slots[n] != kNoSlot && walk.worker.tracker.of<Address>().table().holds(slots[n]) &&
+            still_agreed<Address>(walk, slots[n])) {
+            take_as_of_session<Address>(walk, i, flows[n], slots[n], admitted);
+        } else {
+            flow_of_packet[i] = n;
+            missing.add(i);
+        }
+    }
+    // 3. One by one, the others: opened, or refused for the reason that admit gave.
+    for (const std::size_t i : missing) open_or_refuse<Address>(walk, i, flows[flow_of_packet[i]], admitted);
+    walk.worker.counters.sessions = walk.worker.tracker.size();
+}
+
+void expire_sessions(Walk& walk) noexcept {
+    constexpr std::uint32_t kPieces = 10;  // of a table, that a second has
+    const std::uint32_t now = second_of(walk);
+    const auto expire = [&](auto& sessions) noexcept {
+        sessions.expire(now, sessions.buckets() / kPieces + 1, [](const auto&) noexcept {});
+    };
+    expire(walk.worker.tracker.of<Ipv4Address>());
+    expire(walk.worker.tracker.of<Ipv6Address>());
+    walk.worker.counters.sessions = walk.worker.tracker.size();
+}
+
+template bool may_open_session<Ipv4Address>(const Tables&, Permissions::Index, const Packet&) noexcept;
+template bool may_open_session<Ipv6Address>(const Tables&, Permissions::Index, const Packet&) noexcept;
+template void recall<Ipv4Address>(Walk&, const Lane&, Lane&) noexcept;
+template void recall<Ipv6Address>(Walk&, const Lane&, Lane&) noexcept;
+
+}  // namespace sekisho::dataplane

@@ -1,0 +1,134 @@
+// Stage 7, seal: what leaves by a tunnel becomes ESP, and then is a packet of the tunnel's underlay (RFC 4303 §3.3).
+//
+// What comes in here is translated and fit, or our own; it goes on sealed or it is dropped. Longer than its tunnel
+// carries, it is cut first, so that the peer need not put outer fragments together (RFC 4303 §3.3.4). The way of the
+// sealed packet was looked up when the tables were made; a tunnel is one flow to a group of nexthops. Sequence numbers
+// are taken in the order of the lane.
+#include "dataplane/admit.hpp"
+#include "dataplane/cut.hpp"
+#include "dataplane/stages.hpp"
+
+namespace sekisho::dataplane {
+namespace {
+
+using crypto::EspOutcome;
+using crypto::OutboundSa;
+using crypto::SealPacket;
+
+constexpr std::size_t kLinkRoom = sizeof(EthernetHeader) + sizeof(VlanTag);
+
+bool may_fragment(const Packet& packet) noexcept {
+    return !packet.is(Packet::kIpv6) &&
+           (header_of<Ipv4Address>(packet).flags_offset.to_host() & kIpv4DontFragment) == 0;
+}
+
+// As many packets of the lane as the cipher takes at once.
+struct Sealing {
+    std::size_t count = 0;
+    std::array<SealPacket, crypto::Esp::kBurst> packets;
+    std::array<Lane::Index, crypto::Esp::kBurst> places;
+};
+
+void seal_burst(Walk& walk, Sealing& sealing, Lane& sealed) noexcept {
+    walk.worker.esp->seal(std::span(sealing.packets).first(sealing.count));
+    const Tables& tables = walk.tables;
+    for (std::size_t n = 0; n < sealing.count; ++n) {
+        const SealPacket& done = sealing.packets[n];
+        const std::size_t i = sealing.places[n];
+        Packet& packet = walk.packets[i];
+        if (done.outcome != EspOutcome::done) [[unlikely]] {
+            if (done.sa != nullptr) done.sa->failures().count(done.reason);
+            walk.drop(i, done.reason);
+            continue;
+        }
+        packet.l3 = done.data;
+        packet.l3_length = static_cast<std::uint16_t>(done.length);
+        // The compiler has set the tunnel's MTU by the underlay's; another member of its way may have a smaller one.
+        if (packet.l3_length > tables.attachments[packet.egress.index()].mtu) [[unlikely]] {
+            done.sa->failures().count(DropReason::packet_too_big);
+            walk.drop(i, DropReason::packet_too_big);
+            continue;
+        }
+        const std::uint32_t inner_ipv6 = packet.is(Packet::kIpv6) ? Packet::kSealedIpv6 : 0;
+        const std::uint32_t outer_ipv6 = *done.data >> 4 == 6 ? Packet::kIpv6 : 0;
+        packet.unmark(Packet::kIpv6);
+        packet.mark(Packet::kSealed | inner_ipv6 | outer_ipv6);
+        packet.sealed_in = static_cast<std::uint32_t>(tables.generation);
+        sealed.add(i);
+    }
+    sealing.count = 0;
+}
+
+}  // namespace
+
+std::optional<DropReason> take_tunnel_way(const Tables& tables, Packet& packet, TunnelId id) noexcept {
+    if (id.index() >= tables.tunnels.size() || !tables.tunnels[id.index()].exists) return DropReason::sa_missing;
+    const Tunnel& tunnel = tables.tunnels[id.index()];
+    if (!tables.attachments[tunnel.underlay.index()].open) return DropReason::egress_closed;
+    NexthopId way = tunnel.way;
+    if (way == kNoNexthop) return DropReason::no_route;
+    if (tables.nexthops[way.index()].kind == Nexthop::Kind::group) {
+        const std::uint32_t number = tables.nexthops[way.index()].group;
+        const NexthopGroup& group = tables.groups[number];
+        const auto hash = static_cast<std::uint32_t>(id.value() * std::uint64_t{0x9e37'79b9'7f4a'7c15} >> 32);
+        const std::size_t member = group.choose(hash, tables.usable_members[number].load(std::memory_order_relaxed));
+        if (member == NexthopGroup::kNone) return DropReason::no_nexthop;
+        way = group.member(member).nexthop;
+    }
+    const Nexthop& nexthop = tables.nexthops[way.index()];
+    if (nexthop.kind == Nexthop::Kind::blackhole) return DropReason::blackhole;
+    const Attachment& egress = tables.attachments[nexthop.attachment.index()];
+    if (egress.tunnel != TunnelId()) return DropReason::no_route;  // none in another
+    if (!egress.open) return DropReason::egress_closed;
+    packet.nexthop = way;
+    packet.egress = nexthop.attachment;
+    return std::nullopt;
+}
+
+void seal(Walk& walk, const Lane& in, Lane& sealed) noexcept {
+    const Associations* const associations = walk.worker.associations;
+    // 1. What is too long is cut; the tunnels' words are asked for.
+    Lane fitting;
+    for (const std::size_t i : in) {
+        const Packet& packet = walk.packets[i];
+        const Attachment& egress = walk.tables.attachments[packet.egress.index()];
+        if (associations == nullptr) {
+            walk.drop(i, DropReason::sa_missing);
+        } else if (packet.l3_length <= egress.mtu) {
+            associations->prefetch_outbound(egress.tunnel);
+            fitting.add(i);
+        } else if (!may_fragment(packet)) {  // our own: fit has told the others' senders
+            walk.drop(i, DropReason::packet_too_big);
+        } else if (const auto reason = cut_to_be_sealed(walk, i, egress.mtu, fitting)) {
+            walk.drop(i, *reason);
+        }
+    }
+    // 2. The ways and the SAs, whose first lines are asked for a burst ahead of the cipher.
+    Sealing sealing;
+    const OutboundSa* before = nullptr;
+    for (const std::size_t i : fitting) {
+        Packet& packet = walk.packets[i];
+        const TunnelId tunnel = walk.tables.attachments[packet.egress.index()].tunnel;
+        packet.tunnelled = packet.egress;
+        if (const auto reason = take_tunnel_way(walk.tables, packet, tunnel)) [[unlikely]] {
+            walk.drop(i, *reason);
+            continue;
+        }
+        SealPacket& to_seal = sealing.packets[sealing.count];
+        to_seal.sa = associations->outbound(tunnel);
+        if (to_seal.sa != before && to_seal.sa != nullptr) to_seal.sa->prefetch();
+        before = to_seal.sa;
+        const auto* const buffer = static_cast<const std::uint8_t*>(packet.mbuf->buf_addr);
+        const auto head = static_cast<std::size_t>(packet.l3 - buffer);
+        to_seal.data = packet.l3;
+        to_seal.length = packet.l3_length;
+        to_seal.headroom = static_cast<std::uint16_t>(head < kLinkRoom ? 0 : head - kLinkRoom);
+        to_seal.tailroom = static_cast<std::uint16_t>(packet.mbuf->buf_len - head - packet.l3_length);
+        sealing.places[sealing.count++] = static_cast<Lane::Index>(i);
+        if (sealing.count == sealing.packets.size()) seal_burst(walk, sealing, sealed);
+    }
+    // 3. Sequence numbers, headers, cipher; and the way on.
+    if (sealing.count != 0) seal_burst(walk, sealing, sealed);
+}
+
+}  // namespace sekisho::dataplane

@@ -1,0 +1,170 @@
+// A pool of hub-space IPv4 addresses whose ports are lent in blocks: who speaks from which address and port outside.
+//
+// RFC 6888, RFC 7857, RFC 4787: a subscriber has blocks of one address (paired pooling), one to begin with and more on
+// demand up to a quota; an endpoint keeps its port whomever it speaks to (endpoint-independent mapping); ports under
+// 1024 are lent to endpoints under 1024 and to no other; what was given back rests before it is lent again, ports
+// within their block and whole blocks before another subscriber has them. Everything is allocated at the start; one
+// worker's share of a pool, and its thread's.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "nat/block_log.hpp"
+#include "nat/port_block.hpp"
+#include "net/expected.hpp"
+
+namespace sekisho::nat {
+
+struct Endpoint {
+    Ipv4Address address;
+    std::uint16_t port = 0;
+    friend bool operator==(const Endpoint&, const Endpoint&) noexcept = default;
+};
+
+// A port that is a server's for ever: packets to `outside` go to `inside`, in the subscriber's space.
+struct StaticMap {
+    PortProtocol protocol = PortProtocol::tcp;
+    Endpoint outside;
+    Subscriber subscriber;
+    Endpoint inside;
+};
+
+struct PortPoolOptions {
+    std::vector<Ipv4Address> addresses;
+    std::uint32_t blocks_each = 4;  // a subscriber's quota
+    std::uint32_t hold_down = 120;  // seconds
+    std::size_t subscribers = 65'536;
+    bool keeps_parity = false;
+    std::vector<StaticMap> statics;
+};
+
+class PortPool {
+  public:
+    // Names a port for one protocol: what a session holds until it ends.
+    using Mapping = std::uint32_t;
+    static constexpr Mapping kNoMapping = 0xffff'ffffU;
+
+    enum class Refusal : std::uint8_t {
+        none,
+        quota,             // the subscriber has all blocks that it may have, and no free port in them
+        address_full,      // its address has no block left
+        pool_full,         // no address has
+        subscribers_full,  // too many subscribers at once
+        log_full,          // nobody reads the log
+        sessions_full,     // 65,535 sessions of one endpoint
+    };
+    struct Lease {
+        Mapping mapping = kNoMapping;
+        Refusal refusal = Refusal::none;
+    };
+
+    // Refuses addresses or static maps that contradict one another. `log` outlives the pool. `now` in seconds, as
+    // everywhere here.
+    static Expected<PortPool> make(PortPoolOptions options, BlockLog& log, std::uint32_t now);
+
+    // The mapping of an inside endpoint, the one that it has or a new one, for one session more.
+    Lease lease(const Subscriber& subscriber, const Endpoint& inside, PortProtocol protocol,
+                std::uint32_t now) noexcept;
+    // One session less. With the last one of a mapping its port goes back, with the last port its block.
+    void release(Mapping mapping, std::uint32_t now) noexcept;
+
+    Endpoint outside(Mapping mapping) const noexcept;
+    struct Inside {
+        Subscriber subscriber;
+        Endpoint endpoint;
+        Mapping mapping = kNoMapping;
+    };
+    // Who is behind an outside endpoint now: for packets from outside where filtering is endpoint-independent, and for
+    // hairpinning. nullopt: nobody.
+    std::optional<Inside> inside(const Endpoint& outside, PortProtocol protocol) const noexcept;
+    bool has(Ipv4Address address) const noexcept { return index_of(address) != kNone; }
+
+    std::size_t blocks_in_use() const noexcept { return blocks_in_use_; }
+    std::size_t subscribers() const noexcept { return subscribers_in_use_; }
+    std::uint32_t blocks_of(const Subscriber& subscriber) const noexcept;
+
+  private:
+    static constexpr std::uint32_t kNone = 0xffff'ffffU;
+    static constexpr std::uint32_t kStatic = 0xffff'fffeU;  // a block of static maps: nobody's
+
+    struct Block {
+        std::uint32_t holder = kNone;  // a place in holders_
+        std::uint32_t next = kNone;    // of the same holder
+        std::uint32_t lent = 0;        // ports of all protocols
+        std::uint32_t rests_until = 0;
+        std::array<PortSet, kPortProtocols> ports;
+    };
+    // Inside endpoints by mapping: 0, or the port, the address and a bit that says that it is there.
+    using Packed = std::uint64_t;
+    struct Holder {
+        Subscriber subscriber;
+        std::uint32_t address = 0;
+        std::uint32_t first_block = kNone;
+        std::uint32_t blocks = 0;
+        std::uint32_t next = kNone;  // in its bucket, or of the free ones
+    };
+    struct Address {
+        Ipv4Address address;
+        std::uint32_t free_low = 0;
+        std::uint32_t free_high = 0;
+        std::array<std::uint64_t, kBlocksOfAddress / 64> free{};
+    };
+
+    PortPool(PortPoolOptions options, BlockLog& log);
+    Expected<void> add_statics(std::uint32_t now);
+
+    static constexpr bool is_low_block(std::uint32_t block) noexcept {
+        return block % kBlocksOfAddress < 1024 / kBlockPorts;
+    }
+    static Packed packed(const Endpoint& endpoint) noexcept {
+        return std::uint64_t{1} << 48 | std::uint64_t{endpoint.address.value()} << 16 | endpoint.port;
+    }
+    std::uint32_t index_of(Ipv4Address address) const noexcept;
+    std::uint32_t block_of(Mapping mapping) const noexcept { return mapping / kBlockPorts / kPortProtocols; }
+    Mapping mapping_at(std::uint32_t block, PortProtocol protocol, std::uint32_t port) const noexcept {
+        return (block * static_cast<std::uint32_t>(kPortProtocols) + static_cast<std::uint32_t>(protocol)) *
+                   kBlockPorts +
+               port;
+    }
+    static std::uint32_t port_of(Mapping mapping) noexcept { return mapping % kBlockPorts; }
+    static std::uint32_t protocol_of(Mapping mapping) noexcept {
+        return mapping / kBlockPorts % static_cast<std::uint32_t>(kPortProtocols);
+    }
+
+    Mapping find(std::uint32_t holder, Packed inside, PortProtocol protocol) const noexcept;
+    Mapping find_static(const Subscriber& subscriber, const Endpoint& inside, PortProtocol protocol) const noexcept;
+    Mapping take(std::uint32_t block, Packed inside, PortProtocol protocol, std::uint32_t now) noexcept;
+
+    std::size_t bucket_of(const Subscriber& subscriber) const noexcept;
+    std::uint32_t find_holder(const Subscriber& subscriber) const noexcept;
+    std::uint32_t add_holder(const Subscriber& subscriber) noexcept;
+    void remove_holder(std::uint32_t holder) noexcept;
+
+    Refusal open_block(std::uint32_t holder, bool low, std::uint32_t now) noexcept;
+    void close_block(std::uint32_t block, std::uint32_t now) noexcept;
+    std::uint32_t address_with_room(bool low) noexcept;
+    void set_free(std::uint32_t block, bool free) noexcept;
+    void wake_blocks(std::uint32_t now) noexcept;
+    void log(std::uint32_t block, bool opened, std::uint32_t now) noexcept;
+
+    PortPoolOptions options_;
+    BlockLog* log_;
+    std::uint64_t seed_;
+    std::vector<Address> addresses_;
+    std::vector<std::uint32_t> by_value_;  // addresses_, in order
+    std::vector<Block> blocks_;
+    std::vector<Packed> insides_;          // by mapping
+    std::vector<std::uint16_t> sessions_;  // likewise
+    std::vector<Holder> holders_;
+    std::vector<std::uint32_t> buckets_;
+    std::uint32_t free_holder_ = kNone;
+    std::vector<std::uint32_t> resting_;  // blocks, a ring, the one that wakes first in front
+    std::size_t resting_first_ = 0, resting_count_ = 0;
+    std::uint32_t next_address_ = 0;
+    std::size_t blocks_in_use_ = 0;
+    std::size_t subscribers_in_use_ = 0;
+};
+
+}  // namespace sekisho::nat

@@ -1,0 +1,127 @@
+// kill -9 at random moments of commits, over and over: what is there afterwards is the old generation or the new one.
+//
+// A client commits documents to a real daemon, some of them to be confirmed, while the test kills it. After each
+// restart the running document must be one that was committed and, if its commit or confirmation was answered, that
+// one; an unconfirmed one never. Number, hash, state directory and audit chain must agree. SEKISHO_KILLS says how
+// often.
+#include <thread>
+
+#include <catch2/catch.hpp>
+
+#include "control/client.hpp"
+#include "control/document_hash.hpp"
+#include "tests/control/hub_support.hpp"
+#include "tests/control/program_support.hpp"
+#include "tests/support/random.hpp"
+
+using namespace sekisho;
+using namespace sekisho::control;
+using namespace sekisho::control::test;
+using nlohmann::json;
+
+namespace {
+
+// A document that is told from others by one name, and large enough that saving it takes a while.
+Document numbered(std::uint64_t number) {
+    json document = a_document({});
+    for (int i = 0; i < 400; ++i) {
+        json each = an_operator("operator-" + std::to_string(i));
+        each["name"] = "of document " + std::to_string(number);
+        document["operators"].push_back(each);
+    }
+    return as_document(document);
+}
+
+struct Told {                   // what the client knows
+    std::string good;           // hash that a restart must have at least, or a later one
+    std::set<std::string> may;  // hashes of what was asked for since and not answered
+};
+
+}  // namespace
+
+TEST_CASE("sekishod: kill -9 in the middle of commits leaves the old generation or the new one, whole",
+          "[control][kill]") {
+    const char* const asked = std::getenv("SEKISHO_KILLS");
+    const int kills = asked != nullptr ? std::atoi(asked) : 6;
+    sekisho::test::Random random("kill");
+    TemporaryDirectory directory;
+    const std::string socket = directory / "control.sock", state = directory / "state";
+    const std::vector<std::string> arguments = {"--socket",
+                                                socket,
+                                                "--state-dir",
+                                                state,
+                                                "--file-prefix",
+                                                "sk-kill-" + std::to_string(::getpid()),
+                                                "--no-huge",
+                                                "--memory",
+                                                "128",
+                                                "--buffers",
+                                                "4096",
+                                                "--port",
+                                                "port0=net_null0"};
+    const auto ctl = [&](std::vector<std::string> more) {
+        more.insert(more.begin(), {"--socket", socket, "--json"});
+        return run(path_from("SEKISHOCTL"), more);
+    };
+
+    Told told;
+    std::uint64_t next = 1, last_number = 0, commits = 0, unconfirmed_kills = 0;
+    for (int round = 0; round <= kills; ++round) {
+        Program sekishod(path_from("SEKISHOD"), arguments);
+        REQUIRE(ctl({"wait-ready", "--timeout", "60"}).exit_code == 0);
+        const json shown = json::parse(ctl({"show", "generation"}).out);
+        const std::string hash = shown["hash"].is_string() ? shown["hash"].get<std::string>() : "";
+        INFO("round " << round << ", generation " << shown["generation"] << " " << hash);
+        CHECK((hash == told.good || told.may.contains(hash)));
+        CHECK(shown["generation"] >= last_number);
+        CHECK(shown["confirm_by"].is_null());
+        last_number = shown["generation"];
+        CHECK(ctl({"drift"}).exit_code == 0);
+        CHECK(run(path_from("SEKISHOCTL"), {"audit", "verify", state + "/audit.jsonl"}).exit_code == 0);
+        told = {hash, {}};
+        if (round == kills) {
+            sekishod.signal(SIGTERM);
+            CHECK(sekishod.wait() == 0);
+            break;
+        }
+        std::atomic<bool> gone{false};
+        const auto patience = std::chrono::microseconds(random.below(round % 2 == 0 ? 60'000 : 600'000));
+        std::thread killer([&] {
+            std::this_thread::sleep_for(patience);
+            sekishod.signal(SIGKILL);
+            gone = true;
+        });
+        bool waits = false;
+        while (!gone) {
+            const Document document = numbered(next++);
+            const std::string made = hash_of(document).text;
+            auto client = Client::connect(socket);
+            if (!client) break;
+            const auto begun = client->call("begin", {{"replace", true}});
+            if (!std::holds_alternative<json>(begun)) break;
+            const json transaction = std::get<json>(begun)["transaction"];
+            if (!std::holds_alternative<json>(
+                    client->call("batch", {{"transaction", transaction}, {"put", json::parse(document.text())}})))
+                break;
+            const bool to_confirm = last_number + commits != 0 && random.one_in(2);
+            json params = {{"transaction", transaction}};
+            if (to_confirm) params["confirm"] = 600;
+            if (!to_confirm) told.may.insert(made);
+            waits = to_confirm;
+            if (!std::holds_alternative<json>(client->call("commit", params))) break;
+            ++commits;
+            if (to_confirm) {
+                told.may.insert(made);  // from here on: the confirmation may have been carried out, unanswered
+                if (!std::holds_alternative<json>(client->call("confirm", json::object()))) break;
+            }
+            waits = false;
+            told = {made, {}};
+        }
+        unconfirmed_kills += waits ? 1 : 0;
+        killer.join();
+        sekishod.wait();
+    }
+    std::cout << "kill: " << kills << " kills, " << commits << " commits, " << unconfirmed_kills
+              << " kills while one waited to be confirmed\n";
+    CHECK(commits > 0);
+}

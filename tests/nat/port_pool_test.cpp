@@ -1,0 +1,333 @@
+// Port blocks beside a set, and the rules of RFC 4787, 6888 and 7857 one by one.
+#include "nat/port_pool.hpp"
+
+#include <map>
+#include <set>
+
+#include <catch2/catch.hpp>
+
+#include "tests/nat/support.hpp"
+
+using namespace sekisho;
+using namespace sekisho::nat;
+using namespace sekisho::test;
+
+namespace {
+
+const Ipv4Address kFirst = *Ipv4Address::parse("100.64.200.1");
+const Ipv4Address kSecond = *Ipv4Address::parse("100.64.200.2");
+constexpr Subscriber kTanaka{1, 1};
+constexpr auto kTcp = PortProtocol::tcp;
+constexpr auto kUdp = PortProtocol::udp;
+constexpr auto kIcmp = PortProtocol::icmp;
+
+Endpoint at(std::uint32_t host, std::uint16_t port) {
+    return {Ipv4Address(0x0a00'0000 + host), port};
+}
+
+struct Lender {
+    explicit Lender(PortPoolOptions options = {}) {
+        if (options.addresses.empty()) options.addresses = {kFirst, kSecond};
+        auto made = PortPool::make(std::move(options), log, now);
+        REQUIRE(made);
+        pool.emplace(*std::move(made));
+    }
+    PortPool::Lease lease(const Subscriber& who, const Endpoint& inside, PortProtocol protocol = kTcp) {
+        return pool->lease(who, inside, protocol, now);
+    }
+    Endpoint outside(const Subscriber& who, const Endpoint& inside, PortProtocol protocol = kTcp) {
+        const PortPool::Lease got = lease(who, inside, protocol);
+        REQUIRE(got.refusal == PortPool::Refusal::none);
+        return pool->outside(got.mapping);
+    }
+    std::vector<BlockRecord> records() {
+        std::vector<BlockRecord> all;
+        for (BlockRecord record; log.pop(record);) all.push_back(record);
+        return all;
+    }
+    BlockLog log{4096};
+    std::uint32_t now = 1000;
+    std::optional<PortPool> pool;
+};
+
+PortPoolOptions one_block() {
+    PortPoolOptions options;
+    options.addresses = {kFirst};
+    options.blocks_each = 1;
+    return options;
+}
+
+}  // namespace
+
+TEST_CASE("ports: one endpoint has one translation, whomever it speaks to", "[nat][conformance-51]") {
+    Lender hub;
+    const Endpoint first = hub.outside(kTanaka, at(1, 5000));
+    for (int session = 0; session < 50; ++session) CHECK(hub.outside(kTanaka, at(1, 5000)) == first);
+    CHECK(!(hub.outside(kTanaka, at(1, 5001)) == first));
+    CHECK(!(hub.outside(kTanaka, at(2, 5000)) == first));
+}
+
+TEST_CASE("ports: a host has one address for all protocols", "[nat][conformance-57]") {
+    Lender hub;
+    for (std::uint32_t host = 0; host < 40; ++host) {
+        const Subscriber who{host, 3};
+        const Ipv4Address address = hub.outside(who, at(host, 5000), kTcp).address;
+        for (std::uint16_t port = 5001; port < 5400; ++port) {  // into a second block
+            REQUIRE(hub.outside(who, at(host, port), kTcp).address == address);
+            REQUIRE(hub.outside(who, at(host, port), kUdp).address == address);
+        }
+        CHECK(hub.outside(who, at(host, 77), kIcmp).address == address);
+    }
+}
+
+TEST_CASE("ports: a block is exact to its last free port, and then the quota ends", "[nat][conformance-58]") {
+    Lender hub(one_block());
+    std::set<std::uint16_t> ports;
+    for (std::uint32_t i = 0; i < kBlockPorts; ++i)
+        ports.insert(hub.outside(kTanaka, at(1, static_cast<std::uint16_t>(20'000 + i))).port);
+    CHECK(ports.size() == kBlockPorts);
+    CHECK(*ports.rbegin() - *ports.begin() == kBlockPorts - 1);
+    CHECK(hub.lease(kTanaka, at(1, 30'000)).refusal == PortPool::Refusal::quota);
+    CHECK(hub.outside(kTanaka, at(1, 20'000)).port != 0);  // what it has, it keeps
+    // Other protocols have ports of their own, other subscribers theirs.
+    CHECK(hub.lease(kTanaka, at(1, 30'000), kUdp).refusal == PortPool::Refusal::none);
+    CHECK(hub.lease({2, 1}, at(1, 30'000)).refusal == PortPool::Refusal::none);
+    CHECK(hub.lease({1, 2}, at(1, 30'000)).refusal == PortPool::Refusal::none);  // the same number in another space
+}
+
+TEST_CASE("ports: more blocks come on demand, up to the quota", "[nat][conformance-58]") {
+    PortPoolOptions options;
+    options.addresses = {kFirst};
+    options.blocks_each = 3;
+    Lender hub(options);
+    std::set<std::uint16_t> ports;
+    for (std::uint32_t i = 0; i < 3 * kBlockPorts; ++i)
+        ports.insert(hub.outside(kTanaka, at(1, static_cast<std::uint16_t>(20'000 + i))).port);
+    CHECK(ports.size() == 3 * kBlockPorts);
+    CHECK(hub.pool->blocks_of(kTanaka) == 3);
+    CHECK(hub.lease(kTanaka, at(1, 30'000)).refusal == PortPool::Refusal::quota);
+    CHECK(hub.pool->blocks_in_use() == 3);
+}
+
+TEST_CASE("ports: those under 1024 and the others are never mixed, and 0 is none", "[nat][conformance-63]") {
+    PortPoolOptions options;
+    options.addresses = {kFirst};
+    options.blocks_each = 8;
+    Lender hub(options);
+    std::set<std::uint16_t> low;
+    std::uint16_t inside = 1;
+    for (; inside < 1024; ++inside) {
+        const auto lease = hub.lease(kTanaka, at(1, inside));
+        REQUIRE(lease.refusal == PortPool::Refusal::none);
+        low.insert(hub.pool->outside(lease.mapping).port);
+    }
+    CHECK(low.size() == 1023);
+    CHECK(*low.begin() == 1);
+    CHECK(*low.rbegin() == 1023);
+    CHECK(hub.lease(kTanaka, at(2, 80)).refusal == PortPool::Refusal::address_full);
+    for (std::uint16_t port = 1024; port < 1400; ++port) CHECK(hub.outside(kTanaka, at(1, port)).port >= 1024);
+}
+
+TEST_CASE("ports: parity is kept when asked, while there is a port of it", "[nat][conformance-63]") {
+    PortPoolOptions options = one_block();
+    options.keeps_parity = true;
+    Lender hub(options);
+    for (std::uint16_t i = 0; i < kBlockPorts / 2; ++i) {
+        const auto port = static_cast<std::uint16_t>(20'000 + 2 * i);
+        REQUIRE(hub.outside(kTanaka, at(1, port), kUdp).port % 2 == 0);
+    }
+    CHECK(hub.outside(kTanaka, at(1, 40'000), kUdp).port % 2 == 1);  // no even one is left
+    CHECK(hub.outside(kTanaka, at(1, 40'001), kUdp).port % 2 == 1);
+}
+
+TEST_CASE("ports: a port rests before it is used again", "[nat][conformance-59]") {
+    Lender hub(one_block());
+    std::vector<PortPool::Mapping> mappings;
+    for (std::uint32_t i = 0; i < kBlockPorts; ++i)
+        mappings.push_back(hub.lease(kTanaka, at(1, static_cast<std::uint16_t>(20'000 + i))).mapping);
+    hub.now += 500;
+    const Endpoint freed = hub.pool->outside(mappings[17]);
+    hub.pool->release(mappings[17], hub.now);
+    for (std::uint32_t second = 0; second < 120; ++second, ++hub.now)
+        REQUIRE(hub.lease(kTanaka, at(2, 7000)).refusal == PortPool::Refusal::quota);
+    hub.now += 120;  // between one hold-down and two
+    CHECK(hub.outside(kTanaka, at(2, 7000)) == freed);
+}
+
+TEST_CASE("ports: a block rests before another subscriber has it", "[nat][conformance-59]") {
+    PortPoolOptions options = one_block();
+    Lender hub(options);
+    std::vector<PortPool::Mapping> mappings;
+    const std::uint32_t blocks = kBlocksOfAddress - 1024 / kBlockPorts;
+    for (std::uint32_t who = 0; who < blocks; ++who) mappings.push_back(hub.lease({who, 1}, at(who, 5000)).mapping);
+    CHECK(hub.lease({9999, 1}, at(1, 5000)).refusal == PortPool::Refusal::pool_full);
+    const Endpoint freed = hub.pool->outside(mappings[33]);
+    hub.pool->release(mappings[33], hub.now);
+    CHECK(hub.pool->subscribers() == blocks - 1);
+    hub.now += 119;
+    CHECK(hub.lease({9999, 1}, at(1, 5000)).refusal == PortPool::Refusal::pool_full);
+    hub.now += 1;
+    CHECK(hub.outside({9999, 1}, at(1, 5000)).port / kBlockPorts == freed.port / kBlockPorts);
+}
+
+TEST_CASE("ports: a mapping lives as long as one of its sessions", "[nat]") {
+    Lender hub;
+    const auto mapping = hub.lease(kTanaka, at(1, 5000)).mapping;
+    CHECK(hub.lease(kTanaka, at(1, 5000)).mapping == mapping);
+    const Endpoint outside = hub.pool->outside(mapping);
+    hub.pool->release(mapping, hub.now);
+    REQUIRE(hub.pool->inside(outside, kTcp));
+    CHECK(hub.pool->inside(outside, kTcp)->endpoint == at(1, 5000));
+    CHECK(hub.pool->inside(outside, kTcp)->subscriber == kTanaka);
+    CHECK(!hub.pool->inside(outside, kUdp));
+    hub.pool->release(mapping, hub.now);
+    CHECK(!hub.pool->inside(outside, kTcp));
+    CHECK(hub.pool->blocks_in_use() == 0);
+    CHECK(hub.pool->subscribers() == 0);
+}
+
+TEST_CASE("ports: a block's opening and its end are logged, and nothing opens that could not be", "[nat]") {
+    Lender hub;
+    const auto mapping = hub.lease(kTanaka, at(1, 5000)).mapping;
+    hub.lease(kTanaka, at(1, 5001));
+    const Endpoint outside = hub.pool->outside(mapping);
+    const auto first = static_cast<std::uint16_t>(outside.port / kBlockPorts * kBlockPorts);
+    const auto last = static_cast<std::uint16_t>(first + kBlockPorts - 1);
+    CHECK(hub.records() == std::vector<BlockRecord>{{true, false, kTanaka, outside.address, first, last, 1000}});
+    hub.now = 1050;
+    hub.pool->release(mapping, hub.now);
+    CHECK(hub.records().empty());
+    CHECK(hub.pool->blocks_in_use() == 1);  // the other port is still lent
+    const auto other = hub.lease(kTanaka, at(1, 5001)).mapping;
+    hub.pool->release(other, hub.now);
+    CHECK(hub.records().empty());
+    hub.pool->release(other, hub.now);
+    CHECK(hub.records() == std::vector<BlockRecord>{{false, false, kTanaka, outside.address, first, last, 1050}});
+
+    BlockLog small(4);
+    PortPoolOptions options;
+    options.addresses = {kFirst};
+    auto pool = PortPool::make(options, small, 0);
+    REQUIRE(pool);
+    const auto kept = pool->lease({1, 1}, at(1, 5000), kTcp, 0);
+    CHECK(kept.refusal == PortPool::Refusal::none);
+    CHECK(pool->lease({2, 1}, at(1, 5000), kTcp, 0).refusal == PortPool::Refusal::none);
+    CHECK(pool->lease({3, 1}, at(1, 5000), kTcp, 0).refusal == PortPool::Refusal::log_full);
+    CHECK(pool->subscribers() == 2);
+    pool->release(kept.mapping, 0);
+    BlockRecord record;
+    std::size_t count = 0;
+    while (small.pop(record)) ++count;
+    CHECK(count == 3);  // two openings, one end
+    CHECK(pool->lease({3, 1}, at(1, 5000), kTcp, 0).refusal == PortPool::Refusal::none);
+}
+
+TEST_CASE("ports: a static map is its server's alone, both ways", "[nat]") {
+    PortPoolOptions options;
+    options.addresses = {kFirst};
+    const Endpoint door{kFirst, 8443};
+    options.statics = {{kTcp, door, kTanaka, at(9, 443)}};
+    Lender hub(options);
+    const std::vector<BlockRecord> opened = hub.records();
+    REQUIRE(opened.size() == 1);
+    CHECK(opened[0].is_static);
+    REQUIRE(hub.pool->inside(door, kTcp));
+    CHECK(hub.pool->inside(door, kTcp)->endpoint == at(9, 443));
+    CHECK(hub.pool->inside(door, kTcp)->subscriber == kTanaka);
+    const auto lease = hub.lease(kTanaka, at(9, 443));
+    CHECK(hub.pool->outside(lease.mapping) == door);
+    hub.pool->release(lease.mapping, hub.now);
+    CHECK(hub.pool->inside(door, kTcp));
+    // Its block is lent to nobody.
+    std::size_t others = 0;
+    for (std::uint32_t who = 0; who < 400; ++who) {
+        const auto got = hub.lease({who, 2}, at(who, 5000));
+        if (got.refusal != PortPool::Refusal::none) continue;
+        ++others;
+        REQUIRE(hub.pool->outside(got.mapping).port / kBlockPorts != door.port / kBlockPorts);
+    }
+    CHECK(others == kBlocksOfAddress - 1024 / kBlockPorts - 1);
+}
+
+TEST_CASE("ports: pools that contradict themselves are refused by name", "[nat]") {
+    BlockLog log(16);
+    const auto words = [&](PortPoolOptions options) {
+        const auto made = PortPool::make(std::move(options), log, 0);
+        return made ? std::string() : made.error().words;
+    };
+    CHECK(words({}) == "a pool has no address");
+    PortPoolOptions options;
+    options.addresses = {kFirst, kSecond, kFirst};
+    CHECK(words(options) == "address 100.64.200.1 stands twice in a pool");
+    options.addresses = {kFirst};
+    options.blocks_each = 0;
+    CHECK(words(options) == "blocks_each is 0: nobody could have a port");
+    options.blocks_each = 1;
+    options.statics = {{kTcp, {kSecond, 1}, kTanaka, at(1, 1)}};
+    CHECK(words(options) == "static map 100.64.200.2 port 1: no address of the pool");
+    options.statics = {{kTcp, {kFirst, 0}, kTanaka, at(1, 1)}};
+    CHECK(words(options) == "static map 100.64.200.1 port 0: port 0");
+    options.statics = {{kTcp, {kFirst, 80}, kTanaka, at(1, 1)}, {kTcp, {kFirst, 80}, kTanaka, at(1, 2)}};
+    CHECK(words(options) == "static map 100.64.200.1 port 80 stands twice");
+    options.statics = {{kTcp, {kFirst, 80}, kTanaka, at(1, 1)}, {kTcp, {kFirst, 81}, kTanaka, at(1, 1)}};
+    CHECK(words(options) == "static map 100.64.200.1 port 81: 10.0.0.1 port 1 has another one");
+}
+
+TEST_CASE("ports: random leases and releases agree with a set, and return to nothing", "[nat][random]") {
+    Random random("port pool");
+    CAPTURE(random.seed());
+    PortPoolOptions options;
+    options.addresses = {kFirst, kSecond};
+    options.blocks_each = 2;
+    options.keeps_parity = random.one_in(2);
+    Lender hub(options);
+    using Inside = std::tuple<std::uint32_t, std::uint32_t, std::uint16_t, int>;  // subscriber, host, port, protocol
+    struct Known {
+        PortPool::Mapping mapping;
+        unsigned sessions;
+        Endpoint outside;
+    };
+    std::map<Inside, Known> model;
+    std::map<std::tuple<std::uint32_t, std::uint16_t, int>, std::uint32_t> freed;  // outside: when
+    std::size_t refused = 0;
+    for (std::size_t step = 0; step < 60'000 * rounds(); ++step) {
+        const auto who = static_cast<std::uint32_t>(random.below(12));
+        const auto host = static_cast<std::uint32_t>(random.below(3));
+        const auto port =
+            static_cast<std::uint16_t>(random.one_in(5) ? 1 + random.below(1023) : 3000 + random.below(300));
+        const int protocol = static_cast<int>(random.below(2));
+        const Inside inside{who, host, port, protocol};
+        const auto known = model.find(inside);
+        if (known != model.end() && random.below(10) < 6) {
+            hub.pool->release(known->second.mapping, hub.now);
+            if (--known->second.sessions == 0) {
+                const Endpoint& was = known->second.outside;
+                freed[{was.address.value(), was.port, protocol}] = hub.now;
+                model.erase(known);
+            }
+        } else {
+            const auto lease = hub.lease({who, 1}, at(host, port), static_cast<PortProtocol>(protocol));
+            if (known != model.end()) {
+                REQUIRE(lease.mapping == known->second.mapping);
+                ++known->second.sessions;
+            } else if (lease.refusal == PortPool::Refusal::none) {
+                const Endpoint outside = hub.pool->outside(lease.mapping);
+                for (const auto& [other, of] : model)  // nobody has it
+                    if (step % 16 == 0) REQUIRE((!(of.outside == outside) || std::get<3>(other) != protocol));
+                REQUIRE((outside.port < 1024) == (port < 1024));
+                const auto before = freed.find({outside.address.value(), outside.port, protocol});
+                if (before != freed.end()) REQUIRE(hub.now - before->second >= 120);
+                model[inside] = {lease.mapping, 1, outside};
+            } else {
+                ++refused;
+            }
+        }
+        if (random.one_in(100)) hub.now += static_cast<std::uint32_t>(random.below(150));
+        if (random.one_in(50)) hub.records();
+    }
+    CAPTURE(refused);
+    for (const auto& [inside, known] : model)
+        for (unsigned i = 0; i < known.sessions; ++i) hub.pool->release(known.mapping, hub.now);
+    CHECK(hub.pool->blocks_in_use() == 0);
+    CHECK(hub.pool->subscribers() == 0);
+}
