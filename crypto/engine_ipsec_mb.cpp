@@ -122,7 +122,7 @@ class IpsecMbEngine final : public AeadEngine {
 
     Manager manager_;
     IMB_ARCH arch_;
-    bool vaes_;  // the library chose code that uses it
+    bool vaes_;                              // the library chose code that uses it
     std::array<aes_gcm_enc_dec_t, 2> seal_;  // by Suite
     std::array<aes_gcm_enc_dec_t, 2> open_;
     gcm_context_data context_{};

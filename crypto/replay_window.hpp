@@ -72,9 +72,7 @@ class ReplayWindow {
     }
 
     // Asks for the slot of a number.
-    void prefetch_slot(std::uint64_t sequence) const noexcept {
-        sekisho::prefetch(&slots_[slot_of(sequence / kBits)]);
-    }
+    void prefetch_slot(std::uint64_t sequence) const noexcept { sekisho::prefetch(&slots_[slot_of(sequence / kBits)]); }
 
     // Takes these numbers, in this order; only what is fresh may go on. Call it after their ICVs are good, once a burst
     // (RFC 4303 §3.4.3: the window moves only then). As long as each other.

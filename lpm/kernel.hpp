@@ -123,8 +123,9 @@ class Walk {
     [[gnu::always_inline]] void aim_in_top(std::size_t i) noexcept {
         const auto word = load_slot<WideWord>(at_[i]);
         const auto grouped = static_cast<std::uint32_t>(word);  // 0 or 1
-        const std::byte* const in_group = at_unit(static_cast<std::uint32_t>(word >> 32)) +
-                                          (first_bits(keys_[i]) << kTopPosition >> (64 - kGroupBits)) * sizeof(WideWord);
+        const std::byte* const in_group =
+            at_unit(static_cast<std::uint32_t>(word >> 32)) +
+            (first_bits(keys_[i]) << kTopPosition >> (64 - kGroupBits)) * sizeof(WideWord);
         at_[i] += (in_group - at_[i]) & -static_cast<std::ptrdiff_t>(grouped);
         position_[i] += grouped * (kGroupPosition - kTopPosition);
         prefetch(at_[i]);

@@ -4,7 +4,8 @@
 // names a node for the bits after: a `direct` node (an array of values again), a `chunk` (the starts of up to 31
 // ranges within the next 16 bits, in one cache line, and their values), or a `cell` (a row too large for a value).
 // A `wide` root serves large tables. IPv4: 2^19 words, each a bitmap over 32 slots of /24 and its run of values. IPv6:
-// a `top`, a word for each /16 of the region, which names a group of 2^11 such words, 32 slots of /32 each, or has a value.
+// a `top`, a word for each /16 of the region, which names a group of 2^11 such words, 32 slots of /32 each, or has a
+// value.
 #pragma once
 
 #include <cstddef>

@@ -24,8 +24,8 @@ Ipv6Address address_of(Bits bits, const Ipv6Address&) noexcept {
     return {static_cast<std::uint64_t>(bits >> 64), static_cast<std::uint64_t>(bits)};
 }
 
-// Of the 2^stride parts of the block that starts at `first`, the first one that the prefix touches and the one after the
-// last.
+// Of the 2^stride parts of the block that starts at `first`, the first one that the prefix touches and the one after
+// the last.
 template <class Address>
 std::pair<std::size_t, std::size_t> touched(const Prefix<Address>& changed, Bits first, unsigned position,
                                             unsigned stride) {

@@ -51,8 +51,8 @@ class Grace {
 };
 
 // Nested prefixes of a small tree that come and go over a route that stays. The row of a prefix says its length, so a
-// right answer is the length of some prefix over the address: any else is torn, or from memory used again. `others` more
-// routes of `region` are there from the start: with enough of them the root is wide.
+// right answer is the length of some prefix over the address: any else is torn, or from memory used again. `others`
+// more routes of `region` are there from the start: with enough of them the root is wide.
 template <class Address>
 void follow_under_churn(const char* name, const Prefix<Address>& region = {}, std::size_t others = 0) {
     const std::uint64_t seed = test_seed(name);
