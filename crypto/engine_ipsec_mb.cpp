@@ -41,16 +41,17 @@ bool equal_tags(const std::uint8_t* a, const std::uint8_t* b) noexcept {
 }
 
 // Keys of 100,000 SAs lie in memory: the lines that a call of this length reads are asked for a few packets ahead. The
-// round keys come first; the powers of the hash key behind them, the first ones needed at the end or at the beginning,
-// by the processor that the library chose its code for.
-void prefetch_key(const std::uint8_t* key, std::size_t length) noexcept {
-    constexpr std::size_t kHead = 384;
-    constexpr std::size_t kHashEnd = 1008;
-    constexpr std::size_t kMostPowers = 48;
-    for (std::size_t at = 0; at < kHead; at += 64) prefetch(key + at);
-    const std::size_t powers = std::min(length / 16 + 2, kMostPowers);
-    for (std::size_t at = std::max(kHead, (kHashEnd - 16 * powers) & ~std::size_t{63}); at < kHashEnd; at += 64)
-        prefetch(key + at);
+// round keys come first, the powers of the hash key behind them. Code with VAES has 48 powers and needs the last ones
+// for short packets; the others have eight, the first ones first.
+void prefetch_key(const std::uint8_t* key, std::size_t length, bool vaes) noexcept {
+    constexpr std::size_t kRoundKeys = 240;
+    constexpr std::size_t kPowersEnd = 1008;
+    const std::size_t powers = length / 16 + 2;
+    const std::size_t head = vaes ? kRoundKeys : kRoundKeys + 16 * std::min<std::size_t>(powers, 8);
+    for (std::size_t at = 0; at < head; at += 64) prefetch(key + at);
+    if (!vaes) return;
+    const std::size_t tail = kPowersEnd - 16 * std::min<std::size_t>(powers, 48);
+    for (std::size_t at = tail & ~std::size_t{63}; at < kPowersEnd; at += 64) prefetch(key + at);
 }
 
 class IpsecMbEngine final : public AeadEngine {
@@ -58,6 +59,7 @@ class IpsecMbEngine final : public AeadEngine {
     IpsecMbEngine(Manager manager, IMB_ARCH arch) noexcept
         : manager_(std::move(manager)),
           arch_(arch),
+          vaes_(arch == IMB_ARCH_AVX512 && (manager_->features & IMB_FEATURE_VAES) != 0),
           seal_{manager_->gcm128_enc, manager_->gcm256_enc},
           open_{manager_->gcm128_dec, manager_->gcm256_dec} {}
     ~IpsecMbEngine() override { wipe({reinterpret_cast<std::uint8_t*>(&context_), sizeof context_}); }
@@ -106,14 +108,21 @@ class IpsecMbEngine final : public AeadEngine {
     static const gcm_key_data* key_of(const AeadJob& job) noexcept {
         return reinterpret_cast<const gcm_key_data*>(job.key);
     }
-    static void look_ahead(std::span<const AeadJob> jobs, std::size_t i) noexcept {
-        constexpr std::size_t kAhead = 4;
-        if (i + kAhead < jobs.size() && jobs[i + kAhead].key != jobs[i].key)
-            prefetch_key(jobs[i + kAhead].key, jobs[i + kAhead].length);
+    static constexpr std::size_t kAhead = 4;
+
+    // Asks for the key of the job that is kAhead after job i; before the first, for those of the first ones.
+    void look_ahead(std::span<const AeadJob> jobs, std::size_t i) const noexcept {
+        if (i == 0)
+            for (std::size_t next = 1; next < std::min(kAhead, jobs.size()); ++next) look_at(jobs, next);
+        if (i + kAhead < jobs.size()) look_at(jobs, i + kAhead);
+    }
+    void look_at(std::span<const AeadJob> jobs, std::size_t i) const noexcept {
+        if (jobs[i].key != jobs[i - 1].key) prefetch_key(jobs[i].key, jobs[i].length, vaes_);
     }
 
     Manager manager_;
     IMB_ARCH arch_;
+    bool vaes_;                              // the library chose code that uses it
     std::array<aes_gcm_enc_dec_t, 2> seal_;  // by Suite
     std::array<aes_gcm_enc_dec_t, 2> open_;
     gcm_context_data context_{};

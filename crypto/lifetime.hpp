@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "net/expected.hpp"
+#include "net/prefetch.hpp"
 
 namespace sekisho::crypto {
 
@@ -61,6 +62,11 @@ class alignas(64) Lifetime {
     explicit Lifetime(const LifetimeLimits& limits) noexcept : limits_(limits) {}
 
     bool is_over() const noexcept { return over_.load(std::memory_order_relaxed); }
+
+    void prefetch() const noexcept {
+        sekisho::prefetch(this);
+        sekisho::prefetch(&limits_.hard_time);  // the limits go on into the next line
+    }
 
     // Workers, once a burst: what was sealed, or opened and authentic.
     void count(std::uint64_t bytes, std::uint64_t packets) noexcept {

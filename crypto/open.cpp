@@ -107,7 +107,8 @@ void Esp::open_burst(std::span<OpenPacket> packets) noexcept {
     engine_->open(std::span(jobs_).first(jobs));
     // The forged go first, so that what is left are runs of authentic packets.
     std::size_t good = 0;
-    for (std::size_t i = 0; i < jobs; ++i) {
+    while (good < jobs && jobs_[good].good) ++good;
+    for (std::size_t i = good; i < jobs; ++i) {
         const std::uint8_t place = packet_of_[i];
         if (!jobs_[i].good) [[unlikely]] {
             drop(packets[place], DropReason::icv_wrong);
@@ -158,6 +159,7 @@ std::size_t Esp::prepare_open(std::span<OpenPacket> packets) noexcept {
             drop(packet, reason_of(verdict));
             continue;
         }
+        window.prefetch_slot(sequence);  // accept() writes it
         // 3. The cipher's work.
         std::uint8_t* const cipher = packet.esp + sizeof(EspHeader);
         AeadJob& job = jobs_[jobs];

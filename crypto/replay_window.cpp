@@ -36,33 +36,54 @@ std::uint32_t ReplayWindow::claim(std::uint64_t block, std::uint32_t mask, bool&
     return mask & ~bits;
 }
 
+// Whoever sets a bit first has the number: takes the bits of `mask`, those of the fresh among `sequences`, all of one
+// block, and corrects the verdicts of those that somebody else had taken.
+void ReplayWindow::settle(std::uint64_t block, std::uint32_t mask, std::span<const std::uint64_t> sequences,
+                          Verdict* verdicts) noexcept {
+    bool passed_by = false;
+    const std::uint32_t ours = mask == 0 ? 0 : claim(block, mask, passed_by);
+    if (ours == mask) return;
+    for (std::size_t i = 0; i < sequences.size(); ++i)
+        if (verdicts[i] == Verdict::fresh && (ours >> (sequences[i] % kBits) & 1) == 0)
+            verdicts[i] = passed_by ? Verdict::stale : Verdict::duplicate;
+}
+
 void ReplayWindow::accept(std::span<const std::uint64_t> sequences, Verdict* verdicts) noexcept {
     const std::uint64_t top_before = top();
     std::uint64_t top_now = top_before;
-    for (std::size_t first = 0; first < sequences.size();) {
-        // 1. What follows each other in one block is taken together.
-        const std::uint64_t block = sequences[first] / kBits;
-        std::uint32_t mask = 0;
-        std::size_t end = first;
-        for (; end < sequences.size() && sequences[end] / kBits == block; ++end) {
-            const std::uint32_t bit = std::uint32_t{1} << (sequences[end] % kBits);
-            verdicts[end] = is_stale(sequences[end], top_now) ? Verdict::stale
-                            : (mask & bit) != 0               ? Verdict::duplicate
-                                                              : Verdict::fresh;
-            if (verdicts[end] != Verdict::fresh) continue;
-            mask |= bit;
-            top_now = std::max(top_now, sequences[end]);
+    // Numbers above the top, each one more than the one before: none is stale, none a copy of another.
+    std::uint64_t gaps = sequences.empty() || sequences[0] <= top_before;
+    for (std::size_t i = 0; i < sequences.size(); ++i) gaps |= sequences[i] - sequences[0] - i;
+    if (gaps == 0) {
+        std::fill_n(verdicts, sequences.size(), Verdict::fresh);
+        for (std::size_t first = 0; first < sequences.size();) {
+            const std::uint64_t bit = sequences[first] % kBits;
+            const std::size_t count = std::min<std::size_t>(sequences.size() - first, kBits - bit);
+            const auto mask = static_cast<std::uint32_t>(kBitMask >> (kBits - count) << bit);
+            settle(sequences[first] / kBits, mask, sequences.subspan(first, count), verdicts + first);
+            first += count;
         }
-        // 2. Whoever sets a bit first has the number.
-        bool passed_by = false;
-        const std::uint32_t ours = mask == 0 ? 0 : claim(block, mask, passed_by);
-        if (ours != mask)
-            for (std::size_t i = first; i < end; ++i)
-                if (verdicts[i] == Verdict::fresh && (ours >> (sequences[i] % kBits) & 1) == 0)
-                    verdicts[i] = passed_by ? Verdict::stale : Verdict::duplicate;
-        first = end;
+        top_now = sequences.back();
+    } else {
+        for (std::size_t first = 0; first < sequences.size();) {
+            // What follows each other in one block is taken together.
+            const std::uint64_t block = sequences[first] / kBits;
+            std::uint32_t mask = 0;
+            std::size_t end = first;
+            for (; end < sequences.size() && sequences[end] / kBits == block; ++end) {
+                const std::uint32_t bit = std::uint32_t{1} << (sequences[end] % kBits);
+                verdicts[end] = is_stale(sequences[end], top_now) ? Verdict::stale
+                                : (mask & bit) != 0               ? Verdict::duplicate
+                                                                  : Verdict::fresh;
+                if (verdicts[end] != Verdict::fresh) continue;
+                mask |= bit;
+                top_now = std::max(top_now, sequences[end]);
+            }
+            settle(block, mask, sequences.subspan(first, end - first), verdicts + first);
+            first = end;
+        }
     }
-    // 3. The top only rises.
+    // The top only rises.
     std::uint64_t top_seen = top_before;
     while (top_seen < top_now && !top_.compare_exchange_weak(top_seen, top_now, std::memory_order_relaxed)) {
     }

@@ -54,10 +54,10 @@ class ReplayWindow {
     // The highest number accepted so far, 0 at first.
     std::uint64_t top() const noexcept { return top_.load(std::memory_order_relaxed); }
 
-    // Asks for the top, and for where the first number lies.
+    // Asks for the words that look() and accept() read first; where a number lies, prefetch_slot() asks for.
     void prefetch() const noexcept {
+        sekisho::prefetch(this);
         sekisho::prefetch(&top_);
-        sekisho::prefetch(slots_.get());
     }
 
     // What accept() would say now; changes nothing. For packets whose ICV is not known to be good.
@@ -70,6 +70,9 @@ class ReplayWindow {
         if (lap_in(slot) == lap && (slot >> (sequence % kBits) & 1) != 0) return Verdict::duplicate;
         return is_newer(lap_in(slot), lap) ? Verdict::stale : Verdict::fresh;
     }
+
+    // Asks for the slot of a number.
+    void prefetch_slot(std::uint64_t sequence) const noexcept { sekisho::prefetch(&slots_[slot_of(sequence / kBits)]); }
 
     // Takes these numbers, in this order; only what is fresh may go on. Call it after their ICVs are good, once a burst
     // (RFC 4303 §3.4.3: the window moves only then). As long as each other.
@@ -94,6 +97,8 @@ class ReplayWindow {
         return static_cast<std::int32_t>(lap - than) > 0;
     }
 
+    void settle(std::uint64_t block, std::uint32_t mask, std::span<const std::uint64_t> sequences,
+                Verdict* verdicts) noexcept;
     // Sets the bits of `mask` in the block: those that were not set before. `passed_by`: a newer block has the slot.
     std::uint32_t claim(std::uint64_t block, std::uint32_t mask, bool& passed_by) noexcept;
 

@@ -91,7 +91,7 @@ class OutboundSa {
     void prefetch() const noexcept {
         sekisho::prefetch(&hot_);
         sekisho::prefetch(&sequence_);
-        sekisho::prefetch(&lifetime_);
+        lifetime_.prefetch();
     }
     // The number whose use raises soft_sequence.
     std::uint64_t soft_sequence() const noexcept { return last_sequence() - last_sequence() / 8; }
@@ -128,7 +128,7 @@ class InboundSa {
     void prefetch() const noexcept {
         sekisho::prefetch(this);
         sekisho::prefetch(&selectors_);
-        sekisho::prefetch(&lifetime_);
+        lifetime_.prefetch();
     }
     void prefetch_behind() const noexcept {
         window_->prefetch();

@@ -146,6 +146,30 @@ TEST_CASE("replay window: random bursts get what the plain rule gives", "[crypto
     }
 }
 
+TEST_CASE("replay window: bursts in order get what the plain rule gives, wherever they begin and end", "[crypto]") {
+    for (const std::uint32_t size : {64U, 4096U}) {
+        auto window = window_of(size);
+        Rule rule(size);
+        std::uint64_t next = 1;
+        for (std::size_t length = 1; length <= 64; ++length) {
+            // In order; then the same once more, and with a copy or a gap at its end.
+            std::vector<std::uint64_t> sequences(length);
+            for (std::uint64_t& sequence : sequences) sequence = next++;
+            std::vector<std::uint64_t> with_copy = sequences;
+            with_copy.push_back(next);
+            with_copy.push_back(length % 2 == 0 ? next : next + 2);
+            next += 3;
+            for (const auto& burst : {sequences, sequences, with_copy}) {
+                std::vector<Verdict> verdicts(burst.size());
+                window->accept(burst, verdicts.data());
+                for (std::size_t i = 0; i < burst.size(); ++i) REQUIRE(verdicts[i] == rule.accept(burst[i]));
+                REQUIRE(window->look(next + 5) == Verdict::fresh);
+            }
+            if (length % 16 == 0) next += 1000;
+        }
+    }
+}
+
 TEST_CASE("ESN: the first packets, before anything was accepted", "[crypto]") {
     CHECK(infer_sequence(1, 0, 64) == 1);
     CHECK(infer_sequence(0x7fff'ffff, 0, 64) == 0x7fff'ffff);

@@ -51,9 +51,10 @@ class Grace {
 };
 
 // Nested prefixes of a small tree that come and go over a route that stays. The row of a prefix says its length, so a
-// right answer is the length of some prefix over the address: any else is torn, or from memory used again.
+// right answer is the length of some prefix over the address: any else is torn, or from memory used again. `others`
+// more routes of `region` are there from the start: with enough of them the root is wide.
 template <class Address>
-void follow_under_churn(const char* name) {
+void follow_under_churn(const char* name, const Prefix<Address>& region = {}, std::size_t others = 0) {
     const std::uint64_t seed = test_seed(name);
     CAPTURE(seed);
     Random random(seed);
@@ -62,8 +63,15 @@ void follow_under_churn(const char* name) {
     constexpr std::size_t kReaders = 2;
     Fib<Address> fib(2);
     Grace grace(kReaders);
-    const auto centres = some_centres<Address>(random, 12);
-    REQUIRE(fib.insert(1, {}, 0));
+    std::vector<Address> centres;
+    for (int i = 0; i < 12; ++i) centres.push_back(inside(random, region));
+    std::vector<Route<Address>> routes = {{{}, 0}};
+    while (routes.size() <= others) {
+        const Prefix<Address> prefix =
+            near_prefix<Address>(random, {inside(random, region), centres[routes.size() % 12]});
+        if (region.contains(prefix)) routes.push_back({prefix, static_cast<Row>(prefix.length())});
+    }
+    REQUIRE(fib.load(1, routes));
     const FibView<Address> view = fib.follow([&](std::shared_ptr<const void> held) { grace.retire(std::move(held)); });
     std::atomic<bool> stop = false;
     std::atomic<std::size_t> wrong = 0;
@@ -114,6 +122,14 @@ TEST_CASE("readers: a followed IPv4 view shows a row that covers, never another"
 
 TEST_CASE("readers: a followed IPv6 view shows a row that covers, never another", "[lpm]") {
     follow_under_churn<Ipv6Address>("ipv6 followed");
+}
+
+TEST_CASE("readers: a followed IPv4 view of a wide root shows a row that covers, never another", "[lpm]") {
+    follow_under_churn<Ipv4Address>("ipv4 wide followed", {}, 250'000);
+}
+
+TEST_CASE("readers: a followed IPv6 view of a top with groups shows a row that covers, never another", "[lpm]") {
+    follow_under_churn<Ipv6Address>("ipv6 top followed", *Prefix6::parse("2a00::/12"), 30'000);
 }
 
 TEST_CASE("readers: a followed view has every change when the writer is done", "[lpm]") {
