@@ -25,7 +25,7 @@ void add_error(ChainVerdict& verdict, std::string words) {
 }  // namespace
 
 std::optional<LastLine> last_line_of(const FileDescriptor& file) {
-    struct stat found{};
+    struct stat found {};
     if (::fstat(file.number(), &found) != 0) return std::nullopt;
     LastLine last;
     std::string tail;
@@ -64,11 +64,12 @@ ChainVerdict verify_chain(std::istream& log, const std::optional<std::string>& h
             ++verdict.before;
         } else if (has_previous) {
             if (*previous != verdict.head)
-                add_error(verdict,
-                          number == 1
-                              ? std::string("line 1: there were lines before it, which are gone")
-                              : fmt::format("line {}: it does not follow line {}: a line was changed, left out or put in",
-                                            number, number - 1));
+                add_error(
+                    verdict,
+                    number == 1
+                        ? std::string("line 1: there were lines before it, which are gone")
+                        : fmt::format("line {}: it does not follow line {}: a line was changed, left out or put in",
+                                      number, number - 1));
             else if (odd != 0)
                 verdict.cut.push_back(odd);
             chained = true;

@@ -29,11 +29,11 @@ std::optional<LastLine> last_line_of(const FileDescriptor& file);  // nullopt, a
 
 struct ChainVerdict {
     std::uint64_t lines = 0;
-    std::uint64_t before = 0;          // lines at the beginning, of a version that made no chain
-    std::vector<std::uint64_t> cut;    // lines that a crash cut off, by number from 1
-    std::string head;                  // the hash of the last line
-    std::vector<std::string> errors;   // "line 7: ...": the first few
-    std::uint64_t more_errors = 0;     // and so many more
+    std::uint64_t before = 0;         // lines at the beginning, of a version that made no chain
+    std::vector<std::uint64_t> cut;   // lines that a crash cut off, by number from 1
+    std::string head;                 // the hash of the last line
+    std::vector<std::string> errors;  // "line 7: ...": the first few
+    std::uint64_t more_errors = 0;    // and so many more
     bool good() const noexcept { return errors.empty(); }
 };
 

@@ -49,8 +49,7 @@ Expected<void> AuditLog::append(const std::string& what, const nlohmann::json& m
         half_line_ = length != 0 && !whole;
         if (length != 0) head_ = sha256_text(text.substr(0, length));
     }
-    if (!whole)
-        return Error{ErrorCode::unavailable, "audit log " + path_ + ": writing: " + std::strerror(error)};
+    if (!whole) return Error{ErrorCode::unavailable, "audit log " + path_ + ": writing: " + std::strerror(error)};
     if (::fdatasync(file_.number()) != 0)
         return Error{ErrorCode::unavailable, "audit log " + path_ + ": syncing: " + std::strerror(errno)};
     return {};

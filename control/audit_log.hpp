@@ -1,9 +1,9 @@
 // The audit log: one JSON line for everything that changed, or was refused to change, what the hub lets through.
 //
 // Append-only; a line is durable before append() returns, and a commit's line is written before the commit takes
-// effect: nothing changes unrecorded. Each line holds the hash of the line before it (control/audit_chain.hpp). append()
-// waits for the disk: the compiler thread and the recorder call it, and the control thread only before those have work.
-// Times are Japan time with their offset (clause 7-3).
+// effect: nothing changes unrecorded. Each line holds the hash of the line before it (control/audit_chain.hpp).
+// append() waits for the disk: the compiler thread and the recorder call it, and the control thread only before those
+// have work. Times are Japan time with their offset (clause 7-3).
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,8 @@ class AuditLog {
     // Made with mode 0600. Goes on with the chain of what is there.
     static Expected<std::unique_ptr<AuditLog>> open(const std::string& path);
 
-    // Safe from any thread. Appends {"time", "what", "uid", "gid", "pid", ...more, "previous"}. `peer` is who asked; the
-    // daemon itself by default.
+    // Safe from any thread. Appends {"time", "what", "uid", "gid", "pid", ...more, "previous"}. `peer` is who asked;
+    // the daemon itself by default.
     Expected<void> append(const std::string& what, const nlohmann::json& more, const Peer& peer);
     static Peer own_peer() noexcept;
 

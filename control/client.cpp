@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include <fmt/format.h>
 
@@ -27,6 +28,11 @@ Expected<Client> Client::connect(const std::string& path) {
     auto socket = connect_to(path);
     if (!socket) return socket.error();
     return Client(path, std::move(*socket));
+}
+
+void Client::wait_at_most(std::chrono::seconds longest) {
+    const timeval limit{static_cast<time_t>(longest.count()), 0};
+    ::setsockopt(socket_.number(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
 }
 
 Client::Lost Client::lost(const std::string& words) const {
@@ -56,6 +62,7 @@ std::optional<Client::Lost> Client::read_some() {
     for (;;) {
         const ssize_t got = ::recv(socket_.number(), bytes.data(), bytes.size(), 0);
         if (got < 0 && errno == EINTR) continue;
+        if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return lost("no answer in time");
         if (got < 0) return lost(std::strerror(errno));
         if (got == 0) return lost("the daemon closed the connection before it answered");
         input_.feed({bytes.data(), static_cast<std::size_t>(got)});

@@ -3,6 +3,7 @@
 // Blocking; requests may be sent ahead of the answers to earlier ones. sekishoctl's, and any tool's in this house.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -28,6 +29,9 @@ class Client {
 
     // Errors: nobody answers there, no permission.
     static Expected<Client> connect(const std::string& path);
+
+    // How long an answer may take before the connection counts as lost; for ever, if this is not called.
+    void wait_at_most(std::chrono::seconds longest);
 
     Answer call(const std::string& method, const nlohmann::json& params = nlohmann::json::object());
 

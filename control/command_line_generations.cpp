@@ -15,8 +15,9 @@ void add_generation_commands(CLI::App& app, const Options& options, GenerationAr
     confirms->callback([&] { command = [&] { return confirm(options, given.generation); }; });
 
     auto* rollbacks = app.add_subcommand("rollback", "make an old generation's document the running one");
-    rollbacks->add_option("generation", given.generation,
-                          "its number, of show generations; without it, what ran before the one that waits to be confirmed");
+    rollbacks->add_option(
+        "generation", given.generation,
+        "its number, of show generations; without it, what ran before the one that waits to be confirmed");
     auto* dry = rollbacks->add_flag("--dry-run", given.dry_run, "validate, compile and compare, but change nothing");
     auto* seconds = rollbacks
                         ->add_option("--confirm", given.confirm,
@@ -56,14 +57,14 @@ void add_generation_commands(CLI::App& app, const Options& options, GenerationAr
     verifies->add_option("file", given.file, "the policy file, - for standard input")->required();
     verifies->add_option("--key", given.key, "the public key, Ed25519, PEM")->required();
     verifies->add_option("--signature", given.signature, "the file with the signature, as sign prints it")->required();
-    verifies->callback(
-        [&] { command = [&] { return verify_file(options, given.file, given.key, given.signature); }; });
+    verifies->callback([&] { command = [&] { return verify_file(options, given.file, given.key, given.signature); }; });
 
     auto* audits = app.add_subcommand("audit", "read an audit log; needs no daemon");
     audits->require_subcommand(1);
     auto* chains = audits->add_subcommand("verify", "whether no line was changed, left out or put in");
     chains->add_option("file", given.log, "the log")->default_str(kAuditLog);
-    chains->add_option("--head", given.hash, "the hash of a line that somebody remembers: nothing up to it may be gone");
+    chains->add_option("--head", given.hash,
+                       "the hash of a line that somebody remembers: nothing up to it may be gone");
     chains->callback([&] {
         command = [&] { return verify_audit(options, given.log.empty() ? kAuditLog : given.log, given.hash); };
     });

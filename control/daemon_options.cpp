@@ -153,6 +153,9 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
     app.add_option("--log-level", level, "how much the log says")
         ->check(CLI::IsMember({"error", "warning", "info", "debug"}))
         ->capture_default_str();
+    bool unconfined = false;
+    app.add_flag("--no-confinement", unconfined,
+                 "keep all capabilities and system calls: to look for a fault, not to run a hub");
     app.add_flag("--check", options.check, "only say in words what is missing; exit code 1 if something is");
 
     try {
@@ -184,6 +187,7 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
         fmt::print(stderr, "sekishod: {}{}\nRun with --help for more information.\n", place, error.what());
         return {std::nullopt, 2};
     }
+    options.confinement = !unconfined;
     if (no_huge) options.engine.hugepages = false;
     options.engine.idle = idle == "poll" ? dataplane::Idle::poll : dataplane::Idle::sleep;
     options.engine.sessions.ipv6 = options.engine.sessions.ipv4 / 4;

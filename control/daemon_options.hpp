@@ -21,12 +21,13 @@ struct DaemonOptions {
     std::optional<gid_t> socket_group;  // the daemon's own when there is none
     Roles roles;
     std::string state_directory = "/var/lib/sekisho";
-    std::string policy;           // the initial document; "" for none
-    std::string policy_signature;  // the file with its signature; "" for none
-    bool policy_replace = false;   // it takes the place of what the state directory holds
-    SigningKeys signing_keys;      // whose signatures a document needs
+    std::string policy;                    // the initial document; "" for none
+    std::string policy_signature;          // the file with its signature; "" for none
+    bool policy_replace = false;           // it takes the place of what the state directory holds
+    SigningKeys signing_keys;              // whose signatures a document needs
     std::size_t keep = StateStore::kKeep;  // generations before the running one
-    bool check = false;           // only say what is missing
+    bool check = false;                    // only say what is missing
+    bool confinement = true;               // control/confinement.hpp
     LogLevel log_level = LogLevel::info;
 };
 

@@ -77,7 +77,7 @@ class Document {
     // The canonical form: kinds in order, objects by id, defaults as they were written or left out. A kind without
     // objects is left out. parse() of the text gives an equal document.
     nlohmann::ordered_json to_json() const;
-    std::string text() const;  // one object a line, ends with a newline
+    std::string text() const;                                             // one object a line, ends with a newline
     void write(const std::function<void(std::string_view)>& take) const;  // the same text, in pieces of some 256 KiB
 
     friend bool operator==(const Document& a, const Document& b);

@@ -18,7 +18,7 @@ struct DocumentHash {
 };
 
 DocumentHash hash_of(const Document& document);
-std::string sha256_text(std::string_view bytes);   // of anything, as DocumentHash::text
-bool is_hash(std::string_view text) noexcept;      // 64 hexadecimal digits, small letters
+std::string sha256_text(std::string_view bytes);  // of anything, as DocumentHash::text
+bool is_hash(std::string_view text) noexcept;     // 64 hexadecimal digits, small letters
 
 }  // namespace sekisho::control

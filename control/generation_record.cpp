@@ -8,6 +8,7 @@ using nlohmann::json;
 
 json to_json(const GenerationRecord& record) {
     return {{"generation", record.number},
+            {"label", record.label.empty() ? json() : json(record.label)},
             {"committed", record.committed.empty() ? json() : json(record.committed)},
             {"what", record.what},
             {"of", record.of == 0 ? json() : json(record.of)},
@@ -42,6 +43,7 @@ Expected<GenerationRecord> record_of(const json& object) {
     record.objects = object["objects"];
     record.bytes = object["bytes"];
     record.hash = object["hash"];
+    if (is("label", json::value_t::string)) record.label = object["label"];
     if (is("signature", json::value_t::string)) record.signature = object["signature"];
     if (!is_hash(record.hash)) return other;
     return record;

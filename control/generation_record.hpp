@@ -15,6 +15,7 @@ namespace sekisho::control {
 
 struct GenerationRecord {
     std::uint64_t number = 0;  // 0: nothing was ever committed
+    std::string label;         // what its committer calls it; "" if nothing
     std::string committed;     // time of the commit, Japan time; "" for generation 0
     std::string what;          // that made it: "commit", "rollback", "schedule" or "initial"
     std::uint64_t of = 0;      // of a rollback: whose document it is

@@ -127,17 +127,18 @@ void Generations::commit(ClientId client, TransactionId id, CommitOptions option
     auto transaction = find(client, id);
     if (!transaction) return answer(refused(transaction.error()));
     if (options.at && *options.at <= clock())
-        return answer(refused({ErrorCode::invalid,
-                               fmt::format("{} is not in the future: it is {}", time_text(*options.at),
-                                           time_text(clock()))}));
+        return answer(refused({ErrorCode::invalid, fmt::format("{} is not in the future: it is {}",
+                                                               time_text(*options.at), time_text(clock()))}));
     (*transaction)->committing = true;
     const Peer& peer = (*transaction)->peer;
     const auto source = [open = *transaction,
                          signature = options.signature](const Generation&) -> Expected<Commit::Source> {
         return Commit::Source{open->document, signature};
     };
+    GenerationRecord about = made_by(peer, "commit");
+    about.label = options.label;
     submit(std::make_shared<Commit>(
-        Commit{source, std::move(options), made_by(peer, "commit"), peer, std::move(answer), *transaction}));
+        Commit{source, std::move(options), std::move(about), peer, std::move(answer), *transaction}));
 }
 
 void Generations::submit(const std::shared_ptr<Commit>& commit, bool first) {
@@ -152,10 +153,10 @@ void Generations::submit(const std::shared_ptr<Commit>& commit, bool first) {
 std::optional<Refused> Generations::obstacle(const Commit& commit) const {
     if (commit.transaction && commit.transaction->base->number != running_->number) {
         const std::uint64_t base = commit.transaction->base->number;
-        Refused conflict = refused({ErrorCode::exists,
-                                    fmt::format("the transaction began on generation {}, and generation {} runs by "
-                                                "now: begin again",
-                                                base, running_->number)});
+        Refused conflict =
+            refused({ErrorCode::exists, fmt::format("the transaction began on generation {}, and generation {} runs by "
+                                                    "now: begin again",
+                                                    base, running_->number)});
         conflict.conflict = Refused::Conflict{base, running_->number};
         return conflict;
     }
@@ -235,9 +236,9 @@ void Generations::committed(Commit& commit, Prepared& prepared) {
             result.scheduled = commit.waits->id;
             schedule_[commit.waits->id] = commit.waits;
             next_scheduled_ = commit.waits->id + 1;
-            parts_.events.post(EventKind::schedule, {{"change", "staged"},
-                                                     {"id", commit.waits->id},
-                                                     {"effective_at", time_text(commit.waits->at)}});
+            parts_.events.post(
+                EventKind::schedule,
+                {{"change", "staged"}, {"id", commit.waits->id}, {"effective_at", time_text(commit.waits->at)}});
         }
         set_schedule_timer();
     }
@@ -250,15 +251,19 @@ void Generations::committed(Commit& commit, Prepared& prepared) {
             unconfirmed_ = {before, clock() + *options.confirm, std::chrono::steady_clock::now() + *options.confirm};
             result.confirm_by = unconfirmed_->by;
             confirm_timer_->set(*options.confirm);
-            parts_.events.post(EventKind::confirm, {{"change", "waiting"},
-                                                    {"generation", running_->number},
-                                                    {"confirm_by", time_text(unconfirmed_->by)}});
+            parts_.events.post(
+                EventKind::confirm,
+                {{"change", "waiting"}, {"generation", running_->number}, {"confirm_by", time_text(unconfirmed_->by)}});
         } else if (unconfirmed_) {
-            parts_.events.post(EventKind::confirm, {{"change", "rolled_back"},
-                                                    {"generation", before->number},
-                                                    {"reason", commit.reason}});
+            parts_.events.post(EventKind::confirm,
+                               {{"change", "rolled_back"}, {"generation", before->number}, {"reason", commit.reason}});
             settled();
         }
+    }
+    if (!options.dry_run && !options.at && !changes && !options.label.empty()) {
+        auto renamed = std::make_shared<Generation>(*running_);
+        renamed->label = options.label;
+        running_ = std::move(renamed);
     }
     if (commit.answer) commit.answer(std::move(result));
 }

@@ -49,6 +49,7 @@ struct CommitOptions {
     std::optional<std::chrono::seconds> confirm;  // rolled back by itself, unless confirm() comes within that time
     std::optional<WallTime> at;                   // comes into force then, and not now; not together with `confirm`
     std::string signature;                        // of the whole document; "" for none
+    std::string label;                            // what the committer calls the generation; "" for nothing
 };
 struct Committed {
     std::uint64_t base = 0;
@@ -80,11 +81,11 @@ struct KeptGeneration : GenerationRecord {
 // Whether what runs is what is stored, and what a client says it should be. The hashes are taken anew.
 struct Drift {
     std::uint64_t generation = 0;
-    std::string hash;                 // of the running document
-    std::uint64_t tables = 0;         // the generation of what the workers read
+    std::string hash;          // of the running document
+    std::uint64_t tables = 0;  // the generation of what the workers read
     std::optional<std::uint64_t> stored_generation;
-    std::string stored_hash;          // of the newest stored document, the unconfirmed one if there is one
-    std::string desired;              // as it was named, or ""
+    std::string stored_hash;               // of the newest stored document, the unconfirmed one if there is one
+    std::string desired;                   // as it was named, or ""
     std::vector<std::string> differences;  // in words; none: there is no drift
 };
 
@@ -104,7 +105,7 @@ class Generations {
         StateStore& state;  // used on the compiler thread, and the recorder
         AuditLog& audit;    // likewise
         Events& events;
-        SigningKeys keys = {};                // whose signatures a document needs; none: it needs none
+        SigningKeys keys = {};                 // whose signatures a document needs; none: it needs none
         std::function<WallTime()> clock = {};  // the system's, if there is none
     };
     static Expected<std::unique_ptr<Generations>> make(Parts parts);
@@ -129,6 +130,7 @@ class Generations {
     void diff(ClientId client, TransactionId transaction, Answer<Compared> answer);
     // On success the transaction has ended, also when nothing changed; after a dry run or a refusal it stands, unless
     // it was a conflict, which nothing in the transaction could mend.
+    // The generation gets the label; when nothing changed, the one that runs does, until the daemon ends.
     void commit(ClientId client, TransactionId transaction, CommitOptions options, Answer<Committed> answer);
     Expected<void> abort(ClientId client, TransactionId transaction);
     // The running generation, which must be `number` if that is given, waits no longer: it is the good one.

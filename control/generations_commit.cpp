@@ -1,8 +1,8 @@
 // A commit on the compiler thread: from its document to what may take effect.
 //
 // The order is what safety hangs on: compiled, then its signature checked, then recorded, then saved; only then may it
-// take effect. A rollback that must happen, because nobody confirmed, goes on when the disk is full: the state directory
-// still holds the generation that it goes back to.
+// take effect. A rollback that must happen, because nobody confirmed, goes on when the disk is full: the state
+// directory still holds the generation that it goes back to.
 #include <exception>
 
 #include <fmt/format.h>
@@ -58,12 +58,12 @@ Outcome<Prepared> Generations::prepare_durably(Commit& commit, const NamesByHand
         for (const auto& [id, scheduled] : schedule) {
             if (commit.scheduled && commit.scheduled->id == id) continue;
             if (auto fits = scheduled->applied_to(source->document); !fits)
-                prepared.warnings.push_back(fmt::format("it will not come into force at {}: {}",
-                                                        time_text(scheduled->at), fits.error().words));
-            else if (!parts_.keys.empty() && !options.at)
                 prepared.warnings.push_back(
-                    fmt::format("scheduled change {} is signed for what follows generation {}, not for what follows this",
-                                id, scheduled->base));
+                    fmt::format("it will not come into force at {}: {}", time_text(scheduled->at), fits.error().words));
+            else if (!parts_.keys.empty() && !options.at)
+                prepared.warnings.push_back(fmt::format(
+                    "scheduled change {} is signed for what follows generation {}, not for what follows this", id,
+                    scheduled->base));
         }
         if (options.dry_run) return outcome;
         if (prepared.diff.empty()) {
@@ -75,8 +75,9 @@ Outcome<Prepared> Generations::prepare_durably(Commit& commit, const NamesByHand
         record["rules_version"] = prepared.generation->rules_version;
         record["hash"] = prepared.generation->hash;
         record["counts"] = json::parse(to_json(prepared.diff, 0)["counts"].dump());
-        const std::string what =
-            options.at ? "schedule" : commit.about.what == "schedule" ? "commit" : commit.about.what;
+        const std::string what = options.at                        ? "schedule"
+                                 : commit.about.what == "schedule" ? "commit"
+                                                                   : commit.about.what;
         Expected<void> done = parts_.audit.append(what, record, commit.peer);
         const bool recorded = done.has_value();
         if (recorded || commit.must_happen()) done = store(commit, prepared);

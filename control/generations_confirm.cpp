@@ -49,28 +49,27 @@ std::vector<KeptGeneration> Generations::kept() const {
 }
 
 void Generations::confirm(const Peer& peer, std::optional<std::uint64_t> number, Answer<Confirmed> answer) {
-    if (!unconfirmed_)
-        return answer(refused({ErrorCode::not_found, "no generation waits to be confirmed"}));
+    if (!unconfirmed_) return answer(refused({ErrorCode::not_found, "no generation waits to be confirmed"}));
     if (number && *number != running_->number)
-        return answer(refused({ErrorCode::invalid, fmt::format("generation {} waits to be confirmed, not {}",
-                                                               running_->number, *number)}));
-    if (unconfirmed_->ending)
         return answer(refused({ErrorCode::invalid,
-                               fmt::format("generation {} is being rolled back: too late", running_->number)}));
-    if (std::exchange(unconfirmed_->confirming, true))
+                               fmt::format("generation {} waits to be confirmed, not {}", running_->number, *number)}));
+    if (unconfirmed_->ending)
         return answer(refused(
-            {ErrorCode::exists, fmt::format("generation {} is being confirmed already", running_->number)}));
+            {ErrorCode::invalid, fmt::format("generation {} is being rolled back: too late", running_->number)}));
+    if (std::exchange(unconfirmed_->confirming, true))
+        return answer(
+            refused({ErrorCode::exists, fmt::format("generation {} is being confirmed already", running_->number)}));
     confirm_timer_->clear();
     compiler_thread_.submit([this, running = running_, peer, answer]() -> CompilerThread::After {
-        Expected<void> done = parts_.audit.append(
-            "confirm", {{"generation", running->number}, {"hash", running->hash}}, peer);
+        Expected<void> done =
+            parts_.audit.append("confirm", {{"generation", running->number}, {"hash", running->hash}}, peer);
         if (done) done = parts_.state.confirm();
         return [this, running, answer, done, kept = parts_.state.kept()] {
             if (!done) {
                 unconfirmed_->confirming = false;
                 const auto left = unconfirmed_->until - std::chrono::steady_clock::now();
-                confirm_timer_->set(std::max(std::chrono::ceil<std::chrono::milliseconds>(left),
-                                             std::chrono::milliseconds(1)));
+                confirm_timer_->set(
+                    std::max(std::chrono::ceil<std::chrono::milliseconds>(left), std::chrono::milliseconds(1)));
                 return answer(refused(done.error()));
             }
             kept_ = kept;
@@ -92,14 +91,16 @@ void Generations::rollback(const Peer& peer, std::optional<std::uint64_t> number
                            Answer<Committed> answer) {
     if (!number) {
         if (!unconfirmed_)
-            return answer(refused({ErrorCode::not_found,
-                                   "no generation waits to be confirmed: say which one to go back to"}));
+            return answer(
+                refused({ErrorCode::not_found, "no generation waits to be confirmed: say which one to go back to"}));
         if (options.confirm || options.dry_run)
-            return answer(refused({ErrorCode::invalid, "what goes back to the last good generation needs its number "
-                                                       "to be a dry run, and no confirmation"}));
+            return answer(refused({ErrorCode::invalid,
+                                   "what goes back to the last good generation needs its number "
+                                   "to be a dry run, and no confirmation"}));
         if (unconfirmed_->confirming || unconfirmed_->ending)
-            return answer(refused({ErrorCode::exists, fmt::format("generation {} is being {} already", running_->number,
-                                                                  unconfirmed_->ending ? "rolled back" : "confirmed")}));
+            return answer(
+                refused({ErrorCode::exists, fmt::format("generation {} is being {} already", running_->number,
+                                                        unconfirmed_->ending ? "rolled back" : "confirmed")}));
         return roll_back_unconfirmed(peer, "asked for", std::move(answer));
     }
     if (*number == running_->number)
@@ -113,15 +114,15 @@ void Generations::rollback(const Peer& peer, std::optional<std::uint64_t> number
         if (!document) return document.error().at(fmt::format("generation {}", *number));
         return Commit::Source{std::move(*document), saved->record.signature};
     };
-    submit(std::make_shared<Commit>(
-        Commit{source, std::move(options), std::move(about), peer, std::move(answer)}));
+    submit(std::make_shared<Commit>(Commit{source, std::move(options), std::move(about), peer, std::move(answer)}));
 }
 
 void Generations::roll_back_unconfirmed(const Peer& peer, const std::string& reason, Answer<Committed> answer) {
     if (!unconfirmed_ || unconfirmed_->confirming || std::exchange(unconfirmed_->ending, true)) return;
     confirm_timer_->clear();
     const std::shared_ptr<const Generation> good = unconfirmed_->good;
-    log(LogLevel::warning, fmt::format("generation {} is rolled back to {}: {}", running_->number, good->number, reason));
+    log(LogLevel::warning,
+        fmt::format("generation {} is rolled back to {}: {}", running_->number, good->number, reason));
     GenerationRecord about = made_by(peer, "rollback");
     about.of = good->number;
     const auto source = [good](const Generation&) -> Expected<Commit::Source> {
@@ -143,8 +144,9 @@ void Generations::roll_back_unconfirmed(const Peer& peer, const std::string& rea
 }
 
 void Generations::drift(std::string desired, Answer<Drift> answer) {
-    compiler_thread_.submit([this, running = running_, tables = tables_generation_, unconfirmed = unconfirmed_.has_value(),
-                             desired = std::move(desired), answer = std::move(answer)]() -> CompilerThread::After {
+    compiler_thread_.submit([this, running = running_, tables = tables_generation_,
+                             unconfirmed = unconfirmed_.has_value(), desired = std::move(desired),
+                             answer = std::move(answer)]() -> CompilerThread::After {
         Drift drift;
         drift.generation = running->number;
         drift.hash = hash_of(running->document).text;

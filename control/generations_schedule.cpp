@@ -1,8 +1,8 @@
 // Changes that wait for their time.
 //
 // At its time a change becomes a commit like any other, by whoever staged it. One that fails then, because something
-// else changed the same object, say, is told by the log, the audit log, an event and `show schedule`, and stays until it
-// is cancelled; a restart tries it again. While a generation waits to be confirmed, what is due waits too.
+// else changed the same object, say, is told by the log, the audit log, an event and `show schedule`, and stays until
+// it is cancelled; a restart tries it again. While a generation waits to be confirmed, what is due waits too.
 #include <algorithm>
 
 #include <fmt/format.h>

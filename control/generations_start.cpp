@@ -54,14 +54,12 @@ Expected<void> Generations::restore(StateStore::Saved saved) {
         about.signature = saved.record.signature;
     }
     const WallTime now = clock();
-    auto outcome =
-        prepare(*document, *running_, about, parts_.compile, now, gates_.agreements_in_force(now));
+    auto outcome = prepare(*document, *running_, about, parts_.compile, now, gates_.agreements_in_force(now));
     if (auto* no = std::get_if<Refused>(&outcome)) return no->error.at(place);
     Prepared& prepared = std::get<Prepared>(outcome);
     auto restored = std::make_shared<Generation>(*prepared.generation);
-    nlohmann::json line = {{"generation", restored->number},
-                           {"rules_version", restored->rules_version},
-                           {"hash", restored->hash}};
+    nlohmann::json line = {
+        {"generation", restored->number}, {"rules_version", restored->rules_version}, {"hash", restored->hash}};
     if (rolls_back) {
         line["of"] = about.of;
         line["unconfirmed"] = (*unconfirmed)->record.number;
@@ -73,8 +71,9 @@ Expected<void> Generations::restore(StateStore::Saved saved) {
         return recorded;
     if (rolls_back) {
         if (auto kept = parts_.state.save(*restored, restored->document); !kept) return kept;
-        log(LogLevel::warning, fmt::format("generation {} was not confirmed before the restart: generation {} is {} again",
-                                           (*unconfirmed)->record.number, restored->number, about.of));
+        log(LogLevel::warning,
+            fmt::format("generation {} was not confirmed before the restart: generation {} is {} again",
+                        (*unconfirmed)->record.number, restored->number, about.of));
     }
     run(std::move(restored), std::move(prepared.tables));
     return {};
@@ -92,11 +91,10 @@ Expected<void> Generations::begin_with(const Document& initial, const std::strin
     Prepared& prepared = std::get<Prepared>(outcome);
     const Generation& generation = *prepared.generation;
     if (auto good = parts_.keys.check(generation.hash, signature); !good) return good.error().at("the first document");
-    if (auto recorded = parts_.audit.append("initial",
-                                            {{"generation", generation.number},
-                                             {"rules_version", generation.rules_version},
-                                             {"hash", generation.hash}},
-                                            AuditLog::own_peer());
+    if (auto recorded = parts_.audit.append(
+            "initial",
+            {{"generation", generation.number}, {"rules_version", generation.rules_version}, {"hash", generation.hash}},
+            AuditLog::own_peer());
         !recorded)
         return recorded;
     if (auto kept = parts_.state.save(generation, generation.document); !kept) return kept;

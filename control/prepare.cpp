@@ -6,8 +6,8 @@
 
 namespace sekisho::control {
 
-std::variant<Prepared, Refused> prepare(const Document& document, const Generation& base,
-                                        const GenerationRecord& about, const CompileCall& compile, WallTime now,
+std::variant<Prepared, Refused> prepare(const Document& document, const Generation& base, const GenerationRecord& about,
+                                        const CompileCall& compile, WallTime now,
                                         const NamesByHand& closed_agreements) {
     Prepared prepared;
     prepared.diff = control::diff(base.document, document);

@@ -57,8 +57,8 @@ Expected<Document> Scheduled::applied_to(const Document& document) const {
     Document result = document;
     for (const Change& change : changes) {
         const ObjectPtr present = document.find(change.kind, change.id);
-        const bool done = change.after == nullptr ? present == nullptr
-                                                  : present != nullptr && present->text == change.after->text;
+        const bool done =
+            change.after == nullptr ? present == nullptr : present != nullptr && present->text == change.after->text;
         if (done) continue;
         if ((present == nullptr) != change.before.empty() ||
             (present != nullptr && sha256_text(present->text) != change.before))

@@ -146,10 +146,10 @@ int run(int argc, char** argv) {
     applies->add_option("file", file, "the policy file, - for standard input")->required();
     ApplyOptions how;
     applies->add_flag("--dry-run", how.dry_run, "validate, compile and compare, but change nothing");
-    auto* within =
-        applies
-            ->add_option("--confirm", how.confirm, "roll it back by itself after so many seconds, unless it is confirmed")
-            ->check(CLI::Range(1U, 86400U));
+    auto* within = applies
+                       ->add_option("--confirm", how.confirm,
+                                    "roll it back by itself after so many seconds, unless it is confirmed")
+                       ->check(CLI::Range(1U, 86400U));
     applies->add_option("--at", how.at, "when it comes into force, Japan time: 2026-04-01 or 2026-04-01T09:00:00+09:00")
         ->excludes(within);
     applies->add_option("--signature", how.signature, "the file with the document's signature, as sign prints it");
@@ -197,6 +197,11 @@ int run(int argc, char** argv) {
     app.add_subcommand("whoami", "which role the daemon gives to you")->callback([&] {
         command = [&] { return whoami(options); };
     });
+
+    std::string config;
+    auto* fleets = app.add_subcommand("fleet", "every node of the cluster, as the policy store knows it");
+    fleets->add_option("--config", config, "sekisho-agent's configuration: how to reach the store");
+    fleets->callback([&] { command = [&] { return fleet(options, config); }; });
 
     std::string shell;
     auto* completes = app.add_subcommand("completion", "a script that completes this command line in a shell");

@@ -47,9 +47,8 @@ class Daemon {
     // The result, or nullopt after the error was printed.
     std::optional<nlohmann::json> call(const std::string& method,
                                        const nlohmann::json& params = nlohmann::json::object());
-    // The two halves, as Client has them, for a connection that call() has made; nothing is printed.
-    std::uint64_t ask(const std::string& method, const std::string& params) { return client_->ask(method, params); }
-    Client::Answer answer_to(std::uint64_t id) { return client_->answer_to(id); }
+    // The connection that call() has made; nothing is printed.
+    Client& client() { return *client_; }
     std::optional<nlohmann::json> next_notification();
     // All pages of a list, their `items_name` arrays joined. If the generation changes on the way, it starts again.
     std::optional<nlohmann::json> call_pages(const std::string& method, nlohmann::json params,
@@ -82,6 +81,7 @@ int close_gate(const Options& options, nlohmann::json gate);
 int open_gate(const Options& options, const std::string& id);
 int follow_events(const Options& options, const std::vector<std::string>& kinds, std::size_t count);
 int whoami(const Options& options);
+int fleet(const Options& options, const std::string& config);
 int print_schema();
 // Without a daemon: documents' hashes and signatures, audit logs.
 int print_hash(const Options& options, const std::string& file, bool statement, bool canonical);

@@ -1,4 +1,5 @@
-// confirm, rollback, schedule, drift: generations after their commit. Signing and hashing: control/sekishoctl_proof.cpp.
+// confirm, rollback, schedule, drift: generations after their commit. Signing and hashing:
+// control/sekishoctl_proof.cpp.
 #include <fmt/format.h>
 
 #include "control/document_hash.hpp"
@@ -82,7 +83,8 @@ int drift(const Options& options, const std::string& file, const std::string& ha
         print(*result);
     } else {
         const json running = result->value("running", json::object());
-        fmt::print("generation {} runs, {}\n", running.value("generation", std::uint64_t{0}), running.value("hash", ""));
+        fmt::print("generation {} runs, {}\n", running.value("generation", std::uint64_t{0}),
+                   running.value("hash", ""));
         for (const json& words : result->value("differences", json::array()))
             if (words.is_string()) fmt::print("drift: {}\n", words.get_ref<const std::string&>());
         if (!drifts) fmt::print("no drift\n");

@@ -100,8 +100,7 @@ int verify_audit(const Options& options, const std::string& file, const std::str
     std::ifstream log(file, std::ios::binary);
     if (!log) return fail(options, Error{ErrorCode::unavailable, fmt::format("{}: {}", file, std::strerror(errno))});
     std::uint64_t head_line = 0;
-    const ChainVerdict verdict =
-        verify_chain(log, head.empty() ? std::nullopt : std::optional(head), &head_line);
+    const ChainVerdict verdict = verify_chain(log, head.empty() ? std::nullopt : std::optional(head), &head_line);
     if (options.json) {
         print({{"valid", verdict.good()},
                {"lines", verdict.lines},
@@ -115,9 +114,12 @@ int verify_audit(const Options& options, const std::string& file, const std::str
     }
     for (const std::string& words : verdict.errors) fmt::print(stderr, "sekishoctl: {}: {}\n", file, words);
     if (verdict.more_errors != 0) fmt::print(stderr, "sekishoctl: {}: and {} more\n", file, verdict.more_errors);
-    for (const std::uint64_t line : verdict.cut) fmt::print("line {}: cut off by a crash, and covered by the next\n", line);
-    if (verdict.before != 0) fmt::print("{} lines at the beginning are of a version that made no chain\n", verdict.before);
-    if (head_line != 0) fmt::print("line {} is the one that was remembered; {} followed\n", head_line, verdict.lines - head_line);
+    for (const std::uint64_t line : verdict.cut)
+        fmt::print("line {}: cut off by a crash, and covered by the next\n", line);
+    if (verdict.before != 0)
+        fmt::print("{} lines at the beginning are of a version that made no chain\n", verdict.before);
+    if (head_line != 0)
+        fmt::print("line {} is the one that was remembered; {} followed\n", head_line, verdict.lines - head_line);
     fmt::print("{}: {} lines, {}, head {}\n", file, verdict.lines, verdict.good() ? "the chain is whole" : "BROKEN",
                verdict.head);
     return verdict.good() ? kOk : kRefused;

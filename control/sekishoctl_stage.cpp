@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "control/batches.hpp"
 #include "control/json.hpp"
 #include "net/file_descriptor.hpp"
 
@@ -16,67 +17,6 @@ namespace sekisho::control::cli {
 using nlohmann::json;
 
 namespace {
-
-constexpr std::size_t kBatchBytes = std::size_t{256} << 10;  // of objects in one line
-constexpr std::size_t kAhead = 4;                            // batches that are not answered yet
-
-// Collects objects into batches and keeps a few of them under way.
-class Batches {
-  public:
-    Batches(Daemon& daemon, const json& transaction) : daemon_(daemon), transaction_(transaction.dump()) {}
-
-    void add(Kind kind, const std::string& object) {
-        if (bytes_ != 0 && bytes_ + object.size() > kBatchBytes) send();
-        if (kind != kind_ || bytes_ == 0) {
-            if (bytes_ != 0) puts_ += end_of(kind_) + ",";
-            puts_ += fmt::format("\"{}\":{}", name_of(kind), kind == Kind::hub ? "" : "[");
-            kind_ = kind;
-        } else {
-            puts_ += ",";
-        }
-        puts_ += object;
-        bytes_ += object.size();
-        ++count_;
-    }
-    // Sends the rest and waits for all answers. True when the daemon has as many objects as it was given.
-    bool finish() {
-        send();
-        while (!failure_ && !unanswered_.empty()) take_answer();
-        return !failure_ && staged_ == count_;
-    }
-    // What went wrong: an RpcError, or Lost. Nothing is printed here.
-    const std::optional<Client::Answer>& failure() const noexcept { return failure_; }
-
-  private:
-    static std::string end_of(Kind kind) { return kind == Kind::hub ? "" : "]"; }
-
-    void send() {
-        if (bytes_ == 0 || failure_) return;
-        if (unanswered_.size() == kAhead) take_answer();
-        unanswered_.push_back(daemon_.ask(
-            "batch", fmt::format(R"({{"transaction":{},"put":{{{}{}}}}})", transaction_, puts_, end_of(kind_))));
-        puts_.clear();
-        bytes_ = 0;
-    }
-    void take_answer() {
-        auto answer = daemon_.answer_to(unanswered_.front());
-        unanswered_.pop_front();
-        if (const auto* result = std::get_if<json>(&answer))
-            staged_ = result->value("objects", std::size_t{0});
-        else
-            failure_ = std::move(answer);
-    }
-
-    Daemon& daemon_;
-    std::string transaction_;
-    std::string puts_;
-    Kind kind_ = Kind::hub;
-    std::size_t bytes_ = 0;
-    std::size_t count_ = 0;   // objects given to add()
-    std::size_t staged_ = 0;  // objects in the daemon's staged document, as of the last answer
-    std::deque<std::uint64_t> unanswered_;
-    std::optional<Client::Answer> failure_;
-};
 
 // A policy file in pieces; from standard input, they are kept.
 class Pieces {
@@ -149,7 +89,7 @@ StagedFile stage(const Options& options, Daemon& daemon, const std::string& file
     if (!begun) return {std::nullopt, daemon.exit_code()};
     const json transaction = begun->value("transaction", json());
 
-    Batches batches(daemon, transaction);
+    Batches batches(daemon.client(), transaction);
     bool odd = false;  // something that only a look at the whole file explains
     const NextPiece next = [&pieces] { return pieces.next(); };
     const auto root = parse_json_elements(next, [&](const std::string& key, std::size_t, json&& element) {
@@ -157,19 +97,19 @@ StagedFile stage(const Options& options, Daemon& daemon, const std::string& file
         if (!kind || *kind == Kind::hub)
             odd = true;
         else
-            batches.add(*kind, element.dump(-1, ' ', false, json::error_handler_t::replace));
+            batches.put(*kind, element.dump(-1, ' ', false, json::error_handler_t::replace));
     });
     if (!root || !root->is_object()) {
         odd = true;
     } else {
         for (const auto& [key, value] : root->items()) {
             if (key == name_of(Kind::hub))
-                batches.add(Kind::hub, value.dump(-1, ' ', false, json::error_handler_t::replace));
+                batches.put(Kind::hub, value.dump(-1, ' ', false, json::error_handler_t::replace));
             else if (!kind_named(key) || !value.is_array())
                 odd = true;
         }
     }
-    const bool whole = batches.finish();
+    const bool whole = batches.finish() && batches.staged() == batches.puts();
     if (pieces.error()) return {std::nullopt, fail(options, *pieces.error())};
     if (whole && !odd && root->contains(name_of(Kind::hub))) return {transaction, kOk};
     const auto& failure = batches.failure();

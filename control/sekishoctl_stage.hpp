@@ -5,9 +5,6 @@
 // file no more is in memory than a few batches. Used by diff and apply.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <deque>
 #include <optional>
 #include <string>
 

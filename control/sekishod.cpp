@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "control/build_version.hpp"
+#include "control/confinement.hpp"
 #include "control/daemon_options.hpp"
 #include "control/engine_node.hpp"
 #include "control/service.hpp"
@@ -120,7 +121,8 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
          [&node](std::unique_ptr<dataplane::Tables> tables) { (*node)->publish(std::move(tables)); }, **state, **audit,
          events, options.signing_keys});
     if (!generations) return generations.error();
-    if (auto started = (*generations)->start(std::move(*document), options.policy_replace, *signature); !started) return started;
+    if (auto started = (*generations)->start(std::move(*document), options.policy_replace, *signature); !started)
+        return started;
     auto service = Service::start(**loop, {options.socket, options.socket_group, options.roles, {}}, **generations,
                                   **node, events, build_version());
     if (!service) return service.error();
@@ -133,6 +135,14 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
         (*loop)->stop();
     });
     if (!watched) return watched;
+    if (options.confinement) {
+        std::vector<std::string> devargs;
+        for (const dataplane::PortSpec& port : options.engine.ports) devargs.push_back(port.devargs);
+        if (auto confined = confine(confinement_for(devargs)); !confined)
+            return confined.error().at("confinement (--no-confinement does without)");
+    } else {
+        log(LogLevel::warning, "not confined: all capabilities and system calls are kept");
+    }
     fmt::print("ready: generation {}, {} ports\n", (*generations)->running()->number, options.engine.ports.size());
     std::fflush(stdout);
     (*loop)->run();

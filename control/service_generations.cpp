@@ -13,6 +13,7 @@ using nlohmann::json;
 
 namespace {
 
+constexpr std::size_t kMaxLabel = 256;          // bytes of a generation's
 constexpr std::uint64_t kLongestWait = 86'400;  // seconds to confirm in
 
 // The options that `commit` and `rollback` share.
@@ -85,6 +86,9 @@ void Service::commit(Call call) {
         if (at) options.at = *at;
     }
     options.signature = call.params.text("signature").value_or("");
+    options.label = call.params.text("label").value_or("");
+    if (options.label.size() > kMaxLabel)
+        call.params.refuse("label", fmt::format("is longer than {} bytes", kMaxLabel));
     if (auto error = call.params.error()) return answer(call.client, call.id, *error);
     generations_.commit(call.client, transaction, std::move(options), later<Outcome<Committed>>(call, json_of));
 }

@@ -54,19 +54,21 @@ json show_schedule(const Generations& generations) {
                          {"counts", std::move(counts)},
                          {"fits", fits.has_value()},
                          {"failed", !failure.empty()},
-                         {"words", !failure.empty() ? json(failure) : fits ? json() : json(fits.error().words)}});
+                         {"words", !failure.empty() ? json(failure)
+                                   : fits           ? json()
+                                                    : json(fits.error().words)}});
     }
     return {{"items", std::move(items)}};
 }
 
 json to_json(const Drift& drift) {
-    return {{"running", {{"generation", drift.generation}, {"hash", drift.hash}, {"tables", drift.tables}}},
-            {"stored", drift.stored_generation ? json{{"generation", *drift.stored_generation},
-                                                      {"hash", drift.stored_hash}}
-                                               : json()},
-            {"desired", drift.desired.empty() ? json() : json(drift.desired)},
-            {"drift", !drift.differences.empty()},
-            {"differences", drift.differences}};
+    return {
+        {"running", {{"generation", drift.generation}, {"hash", drift.hash}, {"tables", drift.tables}}},
+        {"stored", drift.stored_generation ? json{{"generation", *drift.stored_generation}, {"hash", drift.stored_hash}}
+                                           : json()},
+        {"desired", drift.desired.empty() ? json() : json(drift.desired)},
+        {"drift", !drift.differences.empty()},
+        {"differences", drift.differences}};
 }
 
 }  // namespace sekisho::control

@@ -76,6 +76,7 @@ json show_generation(const Generation& generation) {
             {"signed", !generation.signature.empty()},
             {"committed", generation.committed.empty() ? json() : json(generation.committed)},
             {"compiled", generation.compiled},
+            {"label", generation.label.empty() ? json() : json(generation.label)},
             {"objects", std::move(objects)},
             {"tables", to_json(generation.report)}};
 }

@@ -5,17 +5,17 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <optional>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <optional>
 
 namespace sekisho::control {
 
 namespace {
 
-constexpr std::size_t kSignature = 64;       // bytes of an Ed25519 signature (RFC 8032 §5.1.6)
-constexpr std::size_t kSignatureText = 88;   // its base64
+constexpr std::size_t kSignature = 64;      // bytes of an Ed25519 signature (RFC 8032 §5.1.6)
+constexpr std::size_t kSignatureText = 88;  // its base64
 
 using Key = std::shared_ptr<EVP_PKEY>;
 using Context = std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)>;
@@ -96,14 +96,13 @@ Expected<void> SigningKeys::check(std::string_view hash, std::string_view signat
     for (const Key& key : keys_) {
         const Context context(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
         const bool good =
-            context != nullptr &&
-            EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1 &&
+            context != nullptr && EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1 &&
             EVP_DigestVerify(context.get(), bytes->data(), bytes->size(), bytes_of(statement), statement.size()) == 1;
         ERR_clear_error();
         if (good) return {};
     }
-    return Error{ErrorCode::permission, "the signature is none of this node's signing keys of the document with hash " +
-                                            std::string(hash)};
+    return Error{ErrorCode::permission,
+                 "the signature is none of this node's signing keys of the document with hash " + std::string(hash)};
 }
 
 }  // namespace sekisho::control

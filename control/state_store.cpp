@@ -64,18 +64,17 @@ Expected<std::optional<Parts>> load_parts(const std::string& path, const char* r
         return damaged(path, "its first line does not describe a generation", remedy);
     parts.rest = bytes->erase(0, newline + 1);
     if (parts.line["bytes"] != parts.rest.size())
-        return damaged(path,
-                       fmt::format("its document has {} bytes and should have {}", parts.rest.size(),
-                                   parts.line["bytes"].dump()),
-                       remedy);
+        return damaged(
+            path,
+            fmt::format("its document has {} bytes and should have {}", parts.rest.size(), parts.line["bytes"].dump()),
+            remedy);
     return std::optional<Parts>(std::move(parts));
 }
 
 Expected<void> check_crc(const Parts& parts, const std::string& path, const char* remedy) {
     if (!has(parts.line, "crc32", json::value_t::number_unsigned))
         return damaged(path, "its first line does not describe a generation", remedy);
-    if (parts.line["crc32"] != crc32_of(parts.rest))
-        return damaged(path, "its document's checksum is wrong", remedy);
+    if (parts.line["crc32"] != crc32_of(parts.rest)) return damaged(path, "its document's checksum is wrong", remedy);
     return {};
 }
 
@@ -100,8 +99,8 @@ Expected<std::optional<StateStore::Saved>> load_generation(const std::string& pa
             return damaged(path, "its document's checksum is wrong", kRestore);
     } else {
         return damaged(path,
-                       fmt::format("its format is {}, this version reads {} and {}", line["format"].dump(),
-                                   kTextFormat, kGenerationFormat),
+                       fmt::format("its format is {}, this version reads {} and {}", line["format"].dump(), kTextFormat,
+                                   kGenerationFormat),
                        kRestore);
     }
     saved.document = std::move((*parts)->rest);
@@ -120,10 +119,9 @@ Expected<std::optional<StateStore::SavedText>> load_text(const std::string& path
     if (!parts) return parts.error();
     if (!*parts) return std::optional<StateStore::SavedText>();
     if ((*parts)->line["format"] != kTextFormat)
-        return damaged(path,
-                       fmt::format("its format is {}, this version reads {}", (*parts)->line["format"].dump(),
-                                   kTextFormat),
-                       remedy);
+        return damaged(
+            path, fmt::format("its format is {}, this version reads {}", (*parts)->line["format"].dump(), kTextFormat),
+            remedy);
     if (auto good = check_crc(**parts, path, remedy); !good) return good.error();
     return std::optional<StateStore::SavedText>(
         {(*parts)->line["generation"], (*parts)->line["committed"], std::move((*parts)->rest)});
@@ -155,7 +153,7 @@ std::vector<std::uint64_t> numbered(const std::string& directory, std::string_vi
 
 Expected<void> make_private(const std::string& directory) {
     if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) return state_error(directory, "making");
-    struct stat found{};
+    struct stat found {};
     if (::stat(directory.c_str(), &found) != 0) return state_error(directory, "looking at");
     if ((found.st_mode & 0777) != 0700 && ::chmod(directory.c_str(), 0700) != 0)
         return state_error(directory, "setting the mode of");

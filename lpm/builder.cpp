@@ -13,6 +13,8 @@ namespace {
 constexpr std::size_t kFewestDense = 8;  // cuts
 constexpr std::size_t kDenseSlots = 2;   // that a cut may take: 8 bytes, where a chunk takes 6
 constexpr unsigned kMostRootStride = 17;
+// A group takes 16 KiB: at most 32 bytes a cut.
+constexpr std::size_t kFewestGrouped = 512;
 
 // The last address of the block that starts at `first` with `position` bits decided.
 constexpr Bits last_of(Bits first, unsigned position) noexcept {
@@ -218,30 +220,77 @@ TableHead Builder::wide_root(Cuts cuts) {
     TableHead head;
     head.wide = 1;
     head.bits = kWideBits;
+    head.shift = 64 - kWideBits;
+    head.position = kWidePosition;
     const Block block = allocate(kWideWords * sizeof(WideWord));
     if (failed_) return head;
     head.root = block.unit;
     std::byte* const at = arena_.at(block.unit);
     for_each_slot(cuts, 0, 0, kWideBits, [&](std::size_t word, Cuts inside, Bits start) {
-        store_slot<WideWord>(at + word * sizeof(WideWord), wide_word_of(inside, start));
+        store_slot<WideWord>(at + word * sizeof(WideWord), wide_word_of(inside, start, kWideBits));
     });
     return head;
 }
 
-WideWord Builder::wide_word_of(Cuts cuts, Bits first) {
-    if (cuts.size() == 1) return wide_word(value_of_row(cuts[0].row));
-    std::vector<Value> run;
-    std::uint32_t bitmap = 0;
-    for_each_slot(cuts, first, kWideBits, kWideGroupBits, [&](std::size_t slot, Cuts inside, Bits start) {
-        const bool begins = slot == 0 || inside.size() > 1 || inside[0].first == start;
-        const bool nested_before = !begins && run.back() >> 31 != 0;
-        if (!begins && !nested_before) return;
-        bitmap |= 1U << slot;
-        run.push_back(value(inside, start, kWidePosition));
+TableHead Builder::top_root(Cuts cuts, Bits region, unsigned position, Row outside) {
+    TableHead head;
+    head.wide = 2;
+    head.first = static_cast<std::uint64_t>(region >> 64);
+    head.bits = static_cast<std::uint8_t>(kTopPosition - position);
+    head.shift = 64 - kTopPosition;
+    head.position = kTopPosition;
+    const std::size_t slots = std::size_t{1} << head.bits;
+    const Block block = allocate((slots + 1) * sizeof(WideWord));
+    if (failed_) return head;
+    head.root = block.unit;
+    std::byte* const at = arena_.at(block.unit);
+    for_each_slot(cuts, region, position, head.bits, [&](std::size_t slot, Cuts inside, Bits start) {
+        store_slot<WideWord>(at + slot * sizeof(WideWord), top_word_of(inside, start));
     });
-    const Block block = allocate(run.size() * sizeof(Value));
+    store_slot<WideWord>(at + slots * sizeof(WideWord), wide_word(value_of_row(outside)));
+    return head;
+}
+
+WideWord Builder::top_word_of(Cuts cuts, Bits first) {
+    if (cuts.size() < kFewestGrouped) return wide_word(value(cuts, first, kTopPosition));
+    const Block block = allocate(kGroupWords * sizeof(WideWord));
     if (failed_) return 0;
-    std::memcpy(arena_.at(block.unit), run.data(), run.size() * sizeof(Value));
+    std::byte* const at = arena_.at(block.unit);
+    for_each_slot(cuts, first, kTopPosition, kGroupBits, [&](std::size_t word, Cuts inside, Bits start) {
+        store_slot<WideWord>(at + word * sizeof(WideWord), wide_word_of(inside, start, kTopPosition + kGroupBits));
+    });
+    return wide_word(block.unit, 1);
+}
+
+WideWord Builder::wide_word_of(Cuts cuts, Bits first, unsigned position) {
+    if (cuts.size() == 1) return wide_word(value_of_row(cuts[0].row));
+    std::array<Value, 1U << kWideGroupBits> values;
+    values_of(cuts, first, position, kWideGroupBits, values.data());
+    return wide_word_of(values);
+}
+
+void Builder::values_of(Cuts cuts, Bits first, unsigned position, unsigned stride, Value* values) {
+    for_each_slot(cuts, first, position, stride, [&](std::size_t slot, Cuts inside, Bits start) {
+        // A cell is shared by the slots of its range.
+        const bool goes_on = slot > 0 && inside.size() == 1 && inside[0].first < start && !is_chunk(values[slot - 1]) &&
+                             !is_direct(values[slot - 1]);
+        values[slot] = goes_on ? values[slot - 1] : value(inside, start, position + stride);
+    });
+}
+
+WideWord Builder::wide_word_of(std::span<const Value, 1U << kWideGroupBits> values) {
+    std::array<Value, 1U << kWideGroupBits> run;
+    std::uint32_t bitmap = 0;
+    std::size_t length = 0;
+    for (std::size_t slot = 0; slot < values.size(); ++slot) {
+        if (slot > 0 && values[slot] == values[slot - 1]) continue;  // nodes are never equal
+        bitmap |= 1U << slot;
+        run[length++] = values[slot];
+    }
+    if (length == 1) return wide_word(run[0]);
+    const Block block = allocate(length * sizeof(Value));
+    if (failed_) return 0;
+    std::memcpy(arena_.at(block.unit), run.data(), length * sizeof(Value));
     return wide_word(block.unit, bitmap);
 }
 

@@ -43,10 +43,17 @@ class Builder {
     // A root over the block that starts at `region` with `position` bits decided (at most 24, or 56 for IPv6); all
     // addresses outside of it have the row `outside`. The cuts are those of the whole space.
     TableHead root(Cuts cuts, Bits region, unsigned position, Row outside, unsigned address_bits);
+    // Wide roots: of words over the whole IPv4 space, and a top over a block that leaves bits to the first 16.
     TableHead wide_root(Cuts cuts);
+    TableHead top_root(Cuts cuts, Bits region, unsigned position, Row outside);
 
-    // The word of one group of a wide root.
-    WideWord wide_word_of(Cuts cuts, Bits first);
+    // The word of a block with `position` bits decided, and the word of a top.
+    WideWord wide_word_of(Cuts cuts, Bits first, unsigned position);
+    WideWord top_word_of(Cuts cuts, Bits first);
+    // A word whose slots have these values, neighbours sharing one where they are equal.
+    WideWord wide_word_of(std::span<const Value, 1U << kWideGroupBits> values);
+    // The values of the slots of 2^stride parts of a block, one after the other into `values`.
+    void values_of(Cuts cuts, Bits first, unsigned position, unsigned stride, Value* values);
 
     // A copy of a block, born now.
     Block copy(Block block);

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "lpm/lookup.hpp"
 #include "net/prefetch.hpp"
@@ -45,56 +46,97 @@ class Walk {
     Walk(const Lookup& lookup, const Key* keys, Row* rows, std::size_t count) noexcept
         : base_(lookup.base), keys_(keys), rows_(rows), count_(count) {}
 
-    // `head_of(i)` is the head of the table that address i is looked up in.
+    // `head_of(i)` is the head of the table that address i is looked up in; no root is wide.
     template <class HeadOf>
     [[gnu::always_inline]] void through(const HeadOf& head_of) noexcept {
-        for (std::size_t i = 0; i < count_; ++i) {
-            const TableHead& head = head_of(i);
-            const std::uint64_t slot =
-                std::min((first_bits(keys_[i]) - head.first) >> head.shift, std::uint64_t{1} << head.bits);
-            at_[i] = at_unit(head.root) + slot * sizeof(Value);
-            position_[i] = head.position;
-            prefetch(at_[i]);
-        }
-        std::size_t waiting = 0;
-        for (std::size_t i = 0; i < count_; ++i) settle(i, load_slot<Value>(at_[i]), waiting);
-        descend(waiting);
+        for (std::size_t i = 0; i < count_; ++i) aim_at_root(i, head_of(i), sizeof(Value));
+        settle_all();
     }
 
-    // The same where all heads are of wide roots.
+    // The same where all roots are wide.
     template <class HeadOf>
     [[gnu::always_inline]] void through_wide(const HeadOf& head_of) noexcept {
         for (std::size_t i = 0; i < count_; ++i) {
-            at_[i] = at_unit(head_of(i).root) + (first_bits(keys_[i]) >> (64 - kWideBits)) * sizeof(WideWord);
-            prefetch(at_[i]);
+            if constexpr (kIpv4) {
+                at_[i] = at_unit(head_of(i).root) + (first_bits(keys_[i]) >> (64 - kWideBits)) * sizeof(WideWord);
+                position_[i] = kWidePosition;
+                prefetch(at_[i]);
+            } else {
+                aim_at_root(i, head_of(i), sizeof(WideWord));
+            }
         }
-        std::uint32_t whole[kMost];  // the value of a word without a run
+        const auto all = [](std::size_t i) { return i; };
+        aim_in_words(all, count_);
+        settle_all();
+    }
+
+    // The same with roots of both kinds.
+    template <class HeadOf>
+    [[gnu::always_inline]] void through_both(const HeadOf& head_of) noexcept {
+        std::size_t wide = 0;
         for (std::size_t i = 0; i < count_; ++i) {
-            const auto word = load_slot<WideWord>(at_[i]);
-            const std::uint64_t bits = first_bits(keys_[i]);
-            const auto bitmap = static_cast<std::uint32_t>(word);
-            const auto slot = static_cast<unsigned>(bits >> (64 - kWideBits - kWideGroupBits));
-            const auto upper = whole[i] = static_cast<std::uint32_t>(word >> 32);
-            const std::size_t rank = Isa::bits_set(bitmap << (~slot % (1U << kWideGroupBits)));
-            const std::byte* const in_run = at_unit(upper) + rank * sizeof(Value) - sizeof(Value);
-            const std::byte* const in_word = reinterpret_cast<const std::byte*>(&whole[i]);
-            // By arithmetic: as a choice it may be compiled to a branch that cannot be predicted.
-            at_[i] = in_word + ((in_run - in_word) & -static_cast<std::ptrdiff_t>(bitmap != 0));
-            prefetch(at_[i]);
+            const TableHead& head = head_of(i);
+            aim_at_root(i, head, head.wide != 0 ? sizeof(WideWord) : sizeof(Value));
+            chunks_[wide] = static_cast<std::uint16_t>(i);
+            wide += head.wide != 0;
         }
-        std::size_t waiting = 0;
-        for (std::size_t i = 0; i < count_; ++i) {
-            Value value;
-            std::memcpy(&value, at_[i], sizeof value);
-            position_[i] = kWidePosition;
-            settle(i, value, waiting);
-        }
-        descend(waiting);
+        aim_in_words([this](std::size_t k) { return chunks_[k]; }, wide);
+        settle_all();
     }
 
   private:
     // Addresses by index; room for one more than there are: a push that is not kept still writes.
     using List = std::uint16_t[kMost + 1];
+
+    static constexpr bool kIpv4 = std::is_same_v<Key, Key4>;
+    static constexpr unsigned kSlotsEnd = kIpv4 ? kWidePosition : kGroupPosition;  // of the bits that choose a slot
+
+    [[gnu::always_inline]] void aim_at_root(std::size_t i, const TableHead& head, std::size_t slot_bytes) noexcept {
+        const std::uint64_t slot =
+            std::min((first_bits(keys_[i]) - head.first) >> head.shift, std::uint64_t{1} << head.bits);
+        at_[i] = at_unit(head.root) + slot * slot_bytes;
+        position_[i] = head.position;
+        prefetch(at_[i]);
+    }
+
+    // Addresses address_of(0) up to count, aimed at words of wide roots: aims them at the values that these have.
+    template <class AddressOf>
+    [[gnu::always_inline]] void aim_in_words(const AddressOf& address_of, std::size_t count) noexcept {
+        if constexpr (!kIpv4)
+            for (std::size_t k = 0; k < count; ++k) aim_in_top(address_of(k));
+        for (std::size_t k = 0; k < count; ++k) {
+            const std::size_t i = address_of(k);
+            const auto word = load_slot<WideWord>(at_[i]);
+            const auto bitmap = static_cast<std::uint32_t>(word);
+            const auto slot = static_cast<unsigned>(first_bits(keys_[i]) >> (64 - kSlotsEnd));
+            const auto upper = whole_[i] = static_cast<std::uint32_t>(word >> 32);
+            const std::size_t rank = Isa::bits_set(bitmap << (~slot % (1U << kWideGroupBits)));
+            const std::byte* const in_run = at_unit(upper) + rank * sizeof(Value) - sizeof(Value);
+            const std::byte* const in_word = reinterpret_cast<const std::byte*>(&whole_[i]);
+            // By arithmetic: as a choice it may be compiled to a branch that cannot be predicted.
+            at_[i] = in_word + ((in_run - in_word) & -static_cast<std::ptrdiff_t>(bitmap != 0));
+            prefetch(at_[i]);
+        }
+    }
+
+    // From the word of a top to the word of its group, if it has one.
+    [[gnu::always_inline]] void aim_in_top(std::size_t i) noexcept {
+        const auto word = load_slot<WideWord>(at_[i]);
+        const auto grouped = static_cast<std::uint32_t>(word);  // 0 or 1
+        const std::byte* const in_group =
+            at_unit(static_cast<std::uint32_t>(word >> 32)) +
+            (first_bits(keys_[i]) << kTopPosition >> (64 - kGroupBits)) * sizeof(WideWord);
+        at_[i] += (in_group - at_[i]) & -static_cast<std::ptrdiff_t>(grouped);
+        position_[i] += grouped * (kGroupPosition - kTopPosition);
+        prefetch(at_[i]);
+    }
+
+    // Takes the value that each address is aimed at, and goes on from there.
+    [[gnu::always_inline]] void settle_all() noexcept {
+        std::size_t waiting = 0;
+        for (std::size_t i = 0; i < count_; ++i) settle(i, load_slot<Value>(at_[i]), waiting);
+        descend(waiting);
+    }
 
     const std::byte* at_unit(std::uint32_t unit) const noexcept { return base_ + std::size_t{unit} * kUnitBytes; }
 
@@ -163,6 +205,7 @@ class Walk {
     List directs_;
     const std::byte* at_[kMost];     // what is read next
     std::uint32_t position_[kMost];  // of the first bit not used yet
+    Value whole_[kMost];             // of words that have a value for all their slots
 };
 
 // The four entries of a version.
@@ -186,10 +229,11 @@ struct Lookups {
                      std::size_t count) noexcept {
         for (std::size_t done = 0; done < count; done += Walk<Isa, Key>::kMost) {
             const std::size_t now = std::min(count - done, Walk<Isa, Key>::kMost);
+            Walk<Isa, Key> walk(lookup, keys + done, rows + done, now);
             if (lookup.any_wide)
-                split(lookup, tables + done, keys + done, rows + done, now);
+                walk.through_both(HeadOf{lookup, tables + done});
             else
-                Walk<Isa, Key>(lookup, keys + done, rows + done, now).through(HeadOf{lookup, tables + done});
+                walk.through(HeadOf{lookup, tables + done});
         }
     }
 
@@ -201,42 +245,6 @@ struct Lookups {
             return lookup.heads[std::min<std::uint32_t>(tables[i], lookup.tables)];
         }
     };
-
-    // What one kind of root gets of a batch.
-    template <class Key>
-    struct Share {
-        std::uint16_t origin[Walk<Isa, Key>::kMost + 1];
-        TableId tables[Walk<Isa, Key>::kMost + 1];
-        Key keys[Walk<Isa, Key>::kMost + 1];
-        Row rows[Walk<Isa, Key>::kMost];
-        std::size_t length = 0;
-
-        void push(std::size_t i, TableId table, const Key& key, bool kept) noexcept {
-            origin[length] = static_cast<std::uint16_t>(i);
-            tables[length] = table;
-            keys[length] = key;
-            length += kept;
-        }
-        void give(Row* to) const noexcept {
-            for (std::size_t k = 0; k < length; ++k) to[origin[k]] = rows[k];
-        }
-    };
-
-    template <class Key>
-    static void split(const Lookup& lookup, const TableId* tables, const Key* keys, Row* rows,
-                      std::size_t count) noexcept {
-        Share<Key> wide;
-        Share<Key> other;
-        for (std::size_t i = 0; i < count; ++i) {
-            const bool is_wide = lookup.heads[std::min<std::uint32_t>(tables[i], lookup.tables)].wide != 0;
-            wide.push(i, tables[i], keys[i], is_wide);
-            other.push(i, tables[i], keys[i], !is_wide);
-        }
-        Walk<Isa, Key>(lookup, other.keys, other.rows, other.length).through(HeadOf{lookup, other.tables});
-        Walk<Isa, Key>(lookup, wide.keys, wide.rows, wide.length).through_wide(HeadOf{lookup, wide.tables});
-        other.give(rows);
-        wide.give(rows);
-    }
 };
 
 template <class Isa>

@@ -3,7 +3,9 @@
 // A table is a head and a root. A root is an array of values over the first bits of its region; a value is a row, or
 // names a node for the bits after: a `direct` node (an array of values again), a `chunk` (the starts of up to 31
 // ranges within the next 16 bits, in one cache line, and their values), or a `cell` (a row too large for a value).
-// A `wide` root serves large IPv4 tables: 2^19 words, each a bitmap over 32 slots of /24 and its run of values.
+// A `wide` root serves large tables. IPv4: 2^19 words, each a bitmap over 32 slots of /24 and its run of values. IPv6:
+// a `top`, a word for each /16 of the region, which names a group of 2^11 such words, 32 slots of /32 each, or has a
+// value.
 #pragma once
 
 #include <cstddef>
@@ -84,7 +86,7 @@ struct TableHead {
     std::uint8_t shift = 0;
     std::uint8_t bits = 0;
     std::uint8_t position = 0;  // of the first bit after those that index the root
-    std::uint8_t wide = 0;
+    std::uint8_t wide = 0;      // 1: words (IPv4); 2: a top (IPv6)
 };
 static_assert(sizeof(TableHead) == 16);
 
@@ -95,6 +97,12 @@ inline constexpr unsigned kWideBits = 19;
 inline constexpr unsigned kWideGroupBits = 5;
 inline constexpr std::uint8_t kWidePosition = 24;  // of the first bit that a value of a run decides
 inline constexpr std::size_t kWideWords = std::size_t{1} << kWideBits;
+
+// A word of a top: the lower half is 1 where the upper half is the unit of a group, else 0 and the upper half a value.
+inline constexpr std::uint8_t kTopPosition = 16;  // of the first bit that a value of a top decides
+inline constexpr unsigned kGroupBits = 11;
+inline constexpr std::uint8_t kGroupPosition = kTopPosition + kGroupBits + kWideGroupBits;  // that a run decides
+inline constexpr std::size_t kGroupWords = std::size_t{1} << kGroupBits;
 constexpr WideWord wide_word(Value value) noexcept {
     return WideWord{value} << 32;
 }

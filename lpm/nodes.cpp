@@ -12,6 +12,11 @@ void gather_values(const Arena& arena, const std::byte* values, std::size_t coun
     for (std::size_t i = 0; i < count; ++i) gather_value(arena, load_slot<Value>(values + i * sizeof(Value)), blocks);
 }
 
+void gather_words(const Arena& arena, const std::byte* words, std::size_t count, std::vector<Block>& blocks) {
+    for (std::size_t i = 0; i < count; ++i)
+        gather_word(arena, load_slot<WideWord>(words + i * sizeof(WideWord)), blocks);
+}
+
 void add(Unit unit, std::size_t bytes, std::vector<Block>& blocks) {
     blocks.push_back({unit, static_cast<std::uint32_t>(bytes)});
 }
@@ -60,11 +65,20 @@ void gather_word(const Arena& arena, WideWord word, std::vector<Block>& blocks) 
     add(upper, count * sizeof(Value), blocks);
 }
 
+void gather_top_word(const Arena& arena, WideWord word, std::vector<Block>& blocks) {
+    const auto upper = static_cast<std::uint32_t>(word >> 32);
+    if (static_cast<std::uint32_t>(word) == 0) return gather_value(arena, upper, blocks);
+    gather_words(arena, arena.at(upper), kGroupWords, blocks);
+    add(upper, kGroupWords * sizeof(WideWord), blocks);
+}
+
 void gather_root(const Arena& arena, const TableHead& head, std::vector<Block>& blocks) {
     const std::byte* const root = arena.at(head.root);
-    if (head.wide != 0) {
-        for (std::size_t i = 0; i < kWideWords; ++i)
-            gather_word(arena, load_slot<WideWord>(root + i * sizeof(WideWord)), blocks);
+    if (head.wide == 1) {
+        gather_words(arena, root, kWideWords, blocks);
+    } else if (head.wide == 2) {
+        for (std::size_t i = 0; i <= std::size_t{1} << head.bits; ++i)
+            gather_top_word(arena, load_slot<WideWord>(root + i * sizeof(WideWord)), blocks);
     } else {
         gather_values(arena, root, (std::size_t{1} << head.bits) + 1, blocks);
     }

@@ -15,7 +15,8 @@ constexpr std::size_t direct_bytes(unsigned stride) noexcept {
 }
 
 constexpr std::size_t root_bytes(const TableHead& head) noexcept {
-    if (head.wide != 0) return kWideWords * sizeof(WideWord);
+    if (head.wide == 1) return kWideWords * sizeof(WideWord);
+    if (head.wide == 2) return ((std::size_t{1} << head.bits) + 1) * sizeof(WideWord);
     return ((std::size_t{1} << head.bits) + 1) * sizeof(Value);
 }
 
@@ -26,6 +27,7 @@ std::size_t value_offset_in(const std::byte* chunk, std::uint16_t key) noexcept;
 // Adds the blocks that a value, a word or a root names, all the way down.
 void gather_value(const Arena& arena, Value value, std::vector<Block>& blocks);
 void gather_word(const Arena& arena, WideWord word, std::vector<Block>& blocks);
+void gather_top_word(const Arena& arena, WideWord word, std::vector<Block>& blocks);
 void gather_root(const Arena& arena, const TableHead& head, std::vector<Block>& blocks);
 
 }  // namespace sekisho::lpm

@@ -2,6 +2,8 @@
 #include "lpm/tables.hpp"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <new>
 #include <utility>
 
@@ -20,6 +22,18 @@ Ipv4Address address_of(Bits bits, const Ipv4Address&) noexcept {
 }
 Ipv6Address address_of(Bits bits, const Ipv6Address&) noexcept {
     return {static_cast<std::uint64_t>(bits >> 64), static_cast<std::uint64_t>(bits)};
+}
+
+// Of the 2^stride parts of the block that starts at `first`, the first one that the prefix touches and the one after
+// the last.
+template <class Address>
+std::pair<std::size_t, std::size_t> touched(const Prefix<Address>& changed, Bits first, unsigned position,
+                                            unsigned stride) {
+    const auto length = static_cast<unsigned>(changed.length());
+    if (length <= position) return {0, std::size_t{1} << stride};
+    const unsigned below = position + stride;
+    const auto from = static_cast<std::size_t>((bits_of(changed.first()) - first) >> (128 - below));
+    return {from, from + (length >= below ? 1 : std::size_t{1} << (below - length))};
 }
 
 }  // namespace
@@ -74,8 +88,11 @@ bool Tables<Address>::change(TableId id, const Prefix<Address>* changed) {
     if (lay_out_again) {
         after = lay_out(table.rib);
         if (before.root != empty_.root) gather_root(*arena_, before, dead_);
-    } else if (before.wide != 0) {
-        patch_wide(table, after, *changed);
+    } else if (before.wide == 1) {
+        after.root = owned({before.root, static_cast<std::uint32_t>(root_bytes(before))}).unit;
+        patch_words(table.rib, after.root, 0, 0, kWideBits, *changed);
+    } else if (before.wide == 2) {
+        patch_top(table.rib, after, *changed);
     } else {
         patch_root(table, after, *changed);
     }
@@ -115,7 +132,7 @@ template <class Address>
 bool Tables<Address>::must_lay_out(const Table& table, const TableHead& head, const Prefix<Address>& changed) const {
     const std::size_t routes = table.rib.size();
     if (head.root == empty_.root || routes == 0) return true;
-    if (head.wide != 0) return routes < kWideRoutes / 2;
+    if (head.wide == 1) return routes < kWideRoutes / 2;
     if (kIpv4 && routes > kWideRoutes) return true;
     if (routes > 2 * table.built_for + 32 || routes < table.built_for / 4) return true;
     if (changed.length() == 0) return false;
@@ -124,15 +141,24 @@ bool Tables<Address>::must_lay_out(const Table& table, const TableHead& head, co
     return !Prefix<Address>(address_of(region, Address()), length).contains(changed);
 }
 
+// Whether a top is worth its words, which are one for each /16 of the region.
+template <class Address>
+bool Tables<Address>::deserves_top(const Rib<Address>& rib, int region_length) const {
+    return !kIpv4 && region_length < kTopPosition && rib.size() >= std::size_t{2} << (kTopPosition - region_length);
+}
+
 template <class Address>
 TableHead Tables<Address>::lay_out(const Rib<Address>& rib) {
     if (rib.size() == 0) return empty_;
     const Cuts cuts = cuts_of(rib, 0, 0);
     if (kIpv4 && rib.size() > kWideRoutes) return builder_.wide_root(cuts);
     const Prefix<Address> region = rib.region();
-    const int position = std::min(region.length(), kMostRegion);
-    return builder_.root(cuts, bits_of(mask_of(region.address(), position) & region.address()),
-                         static_cast<unsigned>(position), rib.exact({}).value_or(kNoRow), Address::kBits);
+    const int length = std::min(region.length(), kMostRegion);
+    const Bits first = bits_of(mask_of(region.address(), length) & region.address());
+    const auto position = static_cast<unsigned>(length);
+    const Row outside = rib.exact({}).value_or(kNoRow);
+    if (deserves_top(rib, length)) return builder_.top_root(cuts, first, position, outside);
+    return builder_.root(cuts, first, position, outside, Address::kBits);
 }
 
 template <class Address>
@@ -169,14 +195,8 @@ template <class Address>
 void Tables<Address>::patch_slots(const Rib<Address>& rib, Unit node, Bits first, unsigned position, unsigned stride,
                                   const Prefix<Address>& changed) {
     const unsigned below = position + stride;
-    const auto length = static_cast<unsigned>(changed.length());
-    std::size_t slot = 0;
-    std::size_t count = std::size_t{1} << stride;
-    if (length > position) {
-        slot = static_cast<std::size_t>((bits_of(changed.first()) - first) >> (128 - below));
-        count = length >= below ? 1 : std::size_t{1} << (below - length);
-    }
-    for (const std::size_t end = slot + count; slot < end; ++slot) {
+    auto [slot, end] = touched(changed, first, position, stride);
+    for (; slot < end; ++slot) {
         std::byte* const at = arena_->at(node) + slot * sizeof(Value);
         const Value old = load_slot<Value>(at);
         const Value fresh = patch(rib, old, first | Bits{slot} << (128 - below), below, changed);
@@ -216,18 +236,101 @@ Value Tables<Address>::patch(const Rib<Address>& rib, Value old, Bits first, uns
 }
 
 template <class Address>
-void Tables<Address>::patch_wide(const Table& table, TableHead& head, const Prefix<Address>& changed) {
+void Tables<Address>::patch_top(const Rib<Address>& rib, TableHead& head, const Prefix<Address>& changed) {
     head.root = owned({head.root, static_cast<std::uint32_t>(root_bytes(head))}).unit;
     if (builder_.failed()) return;
-    const auto length = static_cast<unsigned>(changed.length());
-    auto word = static_cast<std::size_t>(bits_of(changed.first()) >> (128 - kWideBits));
-    const std::size_t end = word + (length >= kWideBits ? 1 : std::size_t{1} << (kWideBits - length));
-    for (; word < end && !builder_.failed(); ++word) {
-        std::byte* const at = arena_->at(head.root) + word * sizeof(WideWord);
-        const Bits first = Bits{word} << (128 - kWideBits);
-        gather_word(*arena_, load_slot<WideWord>(at), dead_);
-        stores_.push_back({at, builder_.wide_word_of(cuts_of(table.rib, first, kWideBits), first), sizeof(WideWord)});
+    const Bits region = Bits{head.first} << 64;
+    if (changed.length() == 0) {
+        std::byte* const outside = arena_->at(head.root) + (std::size_t{1} << head.bits) * sizeof(WideWord);
+        const Cut everywhere{0, rib.exact(changed).value_or(kNoRow)};
+        gather_top_word(*arena_, load_slot<WideWord>(outside), dead_);
+        const Value fresh = builder_.value(Cuts(&everywhere, 1), 0, 0);
+        stores_.push_back({outside, wide_word(fresh), sizeof(WideWord)});
     }
+    auto [slot, end] = touched(changed, region, region_bits(head), head.bits);
+    for (; slot < end && !builder_.failed(); ++slot) {
+        std::byte* const at = arena_->at(head.root) + slot * sizeof(WideWord);
+        const auto old = load_slot<WideWord>(at);
+        const WideWord fresh = patch_top_word(rib, old, region | Bits{slot} << (128 - kTopPosition), changed);
+        if (fresh != old) stores_.push_back({at, fresh, sizeof(WideWord)});
+    }
+}
+
+template <class Address>
+WideWord Tables<Address>::patch_top_word(const Rib<Address>& rib, WideWord old, Bits first,
+                                         const Prefix<Address>& changed) {
+    const auto upper = static_cast<std::uint32_t>(old >> 32);
+    const bool inside = changed.length() > kTopPosition;
+    if (inside && static_cast<std::uint32_t>(old) == 0)
+        return wide_word(patch(rib, upper, first, kTopPosition, changed));
+    if (inside) {
+        const Unit group = owned({upper, kGroupWords * sizeof(WideWord)}).unit;
+        patch_words(rib, group, first, kTopPosition, kGroupBits, changed);
+        return wide_word(group, 1);
+    }
+    gather_top_word(*arena_, old, dead_);
+    return builder_.top_word_of(cuts_of(rib, first, kTopPosition), first);
+}
+
+// Of 2^stride words at `node`: those that the prefix touches. `first` and `position` are the block of all of them.
+template <class Address>
+void Tables<Address>::patch_words(const Rib<Address>& rib, Unit node, Bits first, unsigned position, unsigned stride,
+                                  const Prefix<Address>& changed) {
+    const unsigned below = position + stride;
+    auto [word, end] = touched(changed, first, position, stride);
+    for (; word < end && !builder_.failed(); ++word) {
+        std::byte* const at = arena_->at(node) + word * sizeof(WideWord);
+        const auto old = load_slot<WideWord>(at);
+        const WideWord fresh = patch_word(rib, old, first | Bits{word} << (128 - below), below, changed);
+        if (fresh != old) stores_.push_back({at, fresh, sizeof(WideWord)});
+    }
+}
+
+// The new word of a block. Where the change is inside the node of a slot, the run stays; else it is made again, and
+// what its other slots have is kept.
+template <class Address>
+WideWord Tables<Address>::patch_word(const Rib<Address>& rib, WideWord old, Bits first, unsigned position,
+                                     const Prefix<Address>& changed) {
+    constexpr std::size_t kSlots = 1U << kWideGroupBits;
+    const auto upper = static_cast<std::uint32_t>(old >> 32);
+    const auto bitmap = static_cast<std::uint32_t>(old);
+    const unsigned below = position + kWideGroupBits;
+    const auto run_bytes = static_cast<std::uint32_t>(static_cast<std::size_t>(std::popcount(bitmap)) * sizeof(Value));
+    const auto [from, end] = touched(changed, first, position, kWideGroupBits);
+    const auto rank = [bitmap](std::size_t slot) {
+        return static_cast<std::size_t>(std::popcount(bitmap << (kSlots - 1 - slot))) - 1;
+    };
+    const auto value_at = [&](std::size_t slot) {
+        return bitmap == 0 ? upper : load_slot<Value>(arena_->at(upper) + rank(slot) * sizeof(Value));
+    };
+    if (const Value node = value_at(from);
+        static_cast<unsigned>(changed.length()) > below && (is_chunk(node) || is_direct(node))) {
+        const Unit run = owned({upper, run_bytes}).unit;
+        if (builder_.failed()) return old;
+        const Value fresh = patch(rib, node, first | Bits{from} << (128 - below), below, changed);
+        if (fresh != node) stores_.push_back({arena_->at(run) + rank(from) * sizeof(Value), fresh, sizeof(Value)});
+        return wide_word(run, bitmap);
+    }
+    std::array<Value, kSlots> values;
+    for (std::size_t slot = 0; slot < kSlots; ++slot) values[slot] = value_at(slot);
+    // What only touched slots had is let go.
+    for (std::size_t slot = from, last; slot < end; slot = last + 1) {
+        for (last = slot; last + 1 < end && values[last + 1] == values[slot];) ++last;
+        const bool kept = (slot > 0 && slot == from && values[slot - 1] == values[slot]) ||
+                          (last + 1 < kSlots && values[last + 1] == values[slot]);
+        if (!kept) gather_value(*arena_, values[slot], dead_);
+    }
+    // A cell on both sides of them becomes two: each is let go once.
+    if (from > 0 && end < kSlots && is_cell(values[end]) && values[end] == values[from - 1]) {
+        const Cut same{0, load_slot<Row>(arena_->at(unit_of(values[end])))};
+        const Value fresh = builder_.value(Cuts(&same, 1), 0, 0);
+        for (std::size_t slot = end; slot < kSlots && values[slot] == values[from - 1]; ++slot) values[slot] = fresh;
+    }
+    const auto inner = static_cast<unsigned>(std::countr_zero(end - from));
+    const Bits start = first | Bits{from} << (128 - below);
+    builder_.values_of(cuts_of(rib, start, below - inner), start, below - inner, inner, values.data() + from);
+    if (bitmap != 0) dead_.push_back({upper, run_bytes});
+    return builder_.wide_word_of(values);
 }
 
 template <class Address>

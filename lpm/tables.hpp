@@ -81,12 +81,18 @@ class Tables {
 
     Cuts cuts_of(const Rib<Address>& rib, Bits first, unsigned position);
     TableHead lay_out(const Rib<Address>& rib);
+    bool deserves_top(const Rib<Address>& rib, int region_length) const;
     bool must_lay_out(const Table& table, const TableHead& head, const Prefix<Address>& changed) const;
 
     bool change(TableId table, const Prefix<Address>* changed);
     Block owned(Block block);
     void patch_root(const Table& table, TableHead& head, const Prefix<Address>& changed);
-    void patch_wide(const Table& table, TableHead& head, const Prefix<Address>& changed);
+    void patch_top(const Rib<Address>& rib, TableHead& head, const Prefix<Address>& changed);
+    WideWord patch_top_word(const Rib<Address>& rib, WideWord old, Bits first, const Prefix<Address>& changed);
+    void patch_words(const Rib<Address>& rib, Unit words, Bits first, unsigned position, unsigned stride,
+                     const Prefix<Address>& changed);
+    WideWord patch_word(const Rib<Address>& rib, WideWord old, Bits first, unsigned position,
+                        const Prefix<Address>& changed);
     Value patch(const Rib<Address>& rib, Value old, Bits first, unsigned position, const Prefix<Address>& changed);
     void patch_slots(const Rib<Address>& rib, Unit slots, Bits first, unsigned position, unsigned stride,
                      const Prefix<Address>& changed);

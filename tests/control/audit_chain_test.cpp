@@ -1,9 +1,10 @@
 // The audit log's chain: what is changed, left out, put in or cut off is found.
+#include "control/audit_chain.hpp"
+
 #include <sstream>
 
 #include <catch2/catch.hpp>
 
-#include "control/audit_chain.hpp"
 #include "control/document_hash.hpp"
 #include "tests/control/hub_support.hpp"
 #include "tests/support/random.hpp"

@@ -145,8 +145,8 @@ TEST_CASE("compile: limits are refused with what they are", "[compile]") {
     CHECK(refusal(nothing, {.attachments = 1}).words == "2 attachments: this node has numbers for 1");
     CHECK(refusal(nothing, {.institutions = 1}).words == "2 institutions: this node has numbers for 1");
     CHECK(refusal(nothing, {.institutions = 1}).code == ErrorCode::limit);
-    CHECK(refusal(nothing, {.matrix_bytes = 60}).words ==
-          R"(the matrix would have more than 60 bytes; most is due to agreements "records")");
+    CHECK(refusal(nothing, {.matrix_bytes = 84}).words ==
+          R"(the matrix would have more than 84 bytes; most is due to agreements "records")");
 }
 
 TEST_CASE("compile: an empty policy compiles, and everything is unknown to it", "[compile]") {

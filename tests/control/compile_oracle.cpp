@@ -136,7 +136,8 @@ Answer decide(const Policy& policy, Time now, const Question& question) {
             if (is_client(agreement, *from, in_hub) && is_service(agreement, *to, question.destination) &&
                 covers(agreement, question.protocol, question.destination_port))
                 (agreement.state == AgreementState::tracked ? answer.tracked : answer.forward) = true;
-            if (agreement.state == AgreementState::stateless && is_service(agreement, *from, in_hub) && is_client(agreement, *to, question.destination) &&
+            if (agreement.state == AgreementState::stateless && is_service(agreement, *from, in_hub) &&
+                is_client(agreement, *to, question.destination) &&
                 covers(agreement, question.protocol, question.source_port))
                 answer.reverse = true;
         }

@@ -83,6 +83,35 @@ TEST_CASE("compile: two operators with one address space reach each other as agr
     CHECK(https6.way == "gateway minami-line fe80::2");
 }
 
+TEST_CASE("compile: a tracked agreement fills its forward cell, marked tracked, and no other", "[compile]") {
+    Policy policy = two_operators();
+    Compiler compiler(ports());
+    CHECK(!compile(compiler, policy).tables->tracks);
+    policy.agreements.at("records").state = AgreementState::tracked;
+    const Compiled compiled = compile(compiler, policy);
+    CHECK(compiled.tables->tracks);
+    CHECK(compiled.tables->permissions.count() == 2);  // nothing, and this one
+    const Question forth{"kita-line", address("10.1.1.7"), address("100.65.1.9")};
+    Answer answer = look_up(compiler, *compiled.tables, forth);
+    CHECK(answer.tracked);
+    CHECK(!answer.forward);
+    CHECK(!answer.reverse);
+    const Question back{"minami-line", address("10.1.1.9"), address("100.64.1.7"), 6, 443, 40000, true};
+    answer = look_up(compiler, *compiled.tables, back);
+    CHECK(!answer.tracked);
+    CHECK(!answer.forward);
+    CHECK(!answer.reverse);
+    // Beside a stateless one of the same terms each keeps its own.
+    policy.agreements["same"] = policy.agreements.at("records");
+    policy.agreements.at("same").id = "same";
+    policy.agreements.at("same").state = AgreementState::stateless;
+    const Compiled both = compile(compiler, policy);
+    answer = look_up(compiler, *both.tables, forth);
+    CHECK(answer.tracked);
+    CHECK(answer.forward);
+    CHECK(look_up(compiler, *both.tables, back).reverse);
+}
+
 TEST_CASE("compile: a translation alone permits nothing, nor does a link that an institution does not have",
           "[compile]") {
     Policy policy = two_operators();

@@ -236,20 +236,24 @@ TEST_CASE("state: the directory and what is in it are its owner's alone", "[cont
     Asker asker(hub);
     commit(asker, {"minami"});
     const auto mode = [](const std::string& path) {
-        struct stat found{};
+        struct stat found {};
         REQUIRE(::stat(path.c_str(), &found) == 0);
         return found.st_mode & 0777;
     };
     CHECK(mode(kept / "state") == 0700);
-    for (const char* file : {"generation", "audit.jsonl", "lock", "kept/1"}) CHECK(mode(kept / "state" + ("/" + std::string(file))) == 0600);
+    for (const char* file : {"generation", "audit.jsonl", "lock", "kept/1"})
+        CHECK(mode(kept / "state" + ("/" + std::string(file))) == 0600);
 }
 
 TEST_CASE("state: what the version before kept is begun with", "[control]") {
     TemporaryDirectory kept;
     const std::string text = as_document(a_document({"kita"})).text();
     std::filesystem::create_directory(kept / "state");
-    const json line = {{"format", 1}, {"generation", 41}, {"committed", "2026-10-01T09:00:00+09:00"},
-                       {"bytes", text.size()}, {"crc32", crc32_of(text)}};
+    const json line = {{"format", 1},
+                       {"generation", 41},
+                       {"committed", "2026-10-01T09:00:00+09:00"},
+                       {"bytes", text.size()},
+                       {"crc32", crc32_of(text)}};
     std::ofstream(kept / "state/generation") << line.dump() << "\n" << text;
     TestHub hub(kept / "state");
     REQUIRE(hub.started);

@@ -201,8 +201,7 @@ class TestHub {
                  return compiler.compile(policy, number, now, closed);
              },
              [this](std::unique_ptr<dataplane::Tables> tables) { node.publish(std::move(tables)); }, *state, *audit,
-             events, keys,
-             [this] { return std::chrono::system_clock::now() + std::chrono::seconds(ahead.load()); }}));
+             events, keys, [this] { return std::chrono::system_clock::now() + std::chrono::seconds(ahead.load()); }}));
         started = generations->start(std::move(initial), replace, signature);
         auto served = Service::start(*loop, {socket(), {}, roles, {}}, *generations, node, events, "test");
         REQUIRE(served);

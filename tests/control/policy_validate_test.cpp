@@ -25,18 +25,19 @@ TEST_CASE("validate: the worked example is whole", "[control]") {
     CHECK(Draft().errors() == Words{});
 }
 
-// What the schema names and this version cannot do: refused by name.
-
 TEST_CASE("validate: an agreement may be tracked, by saying so or by saying nothing", "[control]") {
     CHECK(Draft().remove("/agreements/1/state").errors() == Words{});
     CHECK(Draft().set("/agreements/1/state", "tracked").errors() == Words{});
 }
+
+// What the schema names and this version cannot do: refused by name.
 
 TEST_CASE("validate: translations by port block and between families are refused by name", "[control]") {
     for (const std::string kind : {"port_block", "family"})
         CHECK(Draft().set("/translations/0/kind", kind).errors() ==
               Words{"translations \"kita-v4\": kind " + kind +
                     " is not supported by this version; say \"kind\": \"prefix_map\""});
+    CHECK(code_of_first(Draft().set("/translations/0/kind", "port_block")) == ErrorCode::unsupported);
 }
 
 TEST_CASE("validate: protection by ESP is refused by name", "[control]") {

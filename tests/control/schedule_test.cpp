@@ -11,8 +11,8 @@ using nlohmann::json;
 namespace {
 
 json schedule(Asker& asker, const std::vector<std::string>& operators, const std::string& at, bool dry_run = false) {
-    return asker.result(
-        "commit", {{"transaction", staged(asker, operators, true)}, {"effective_at", at}, {"dry_run", dry_run}});
+    return asker.result("commit",
+                        {{"transaction", staged(asker, operators, true)}, {"effective_at", at}, {"dry_run", dry_run}});
 }
 json items(Asker& asker) {
     return asker.result("show.schedule")["items"];

@@ -1,8 +1,12 @@
 // The daemon from outside, on ports that lead nowhere: start, ready, signal, restart, and what it refuses.
+#include <map>
+#include <set>
+
 #include <catch2/catch.hpp>
 
 #include "tests/control/hub_support.hpp"
 #include "tests/control/program_support.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace sekisho;
 using namespace sekisho::control;
@@ -126,6 +130,46 @@ TEST_CASE("sekishod: starts, forwards nothing yet, takes a policy, stops clean, 
     again.signal(SIGINT);
     CHECK(again.wait() == 0);
     CHECK(place.leaves_nothing());
+}
+
+TEST_CASE("sekishod: once it is ready, no thread has more than it needs, and all are filtered", "[control][sekishod]") {
+    if (::geteuid() != 0) return sekisho::test::skip("needs root, to have capabilities to lose");
+    const auto status = [](const Program& program, const std::string& field) {
+        std::map<std::string, std::set<std::string>> values;  // by the thread's name
+        const std::string tasks = "/proc/" + std::to_string(program.pid()) + "/task";
+        for (const auto& task : std::filesystem::directory_iterator(tasks)) {
+            std::string name = content_of(task.path() / "comm");
+            name.pop_back();
+            std::ifstream stream(task.path() / "status");
+            for (std::string line; std::getline(stream, line);)
+                if (line.starts_with(field + ":\t")) values[name].insert(line.substr(field.size() + 2));
+        }
+        return values;
+    };
+    using Values = std::set<std::string>;
+    Place place;
+    {
+        Program sekishod(path_from("SEKISHOD"), place.arguments());
+        REQUIRE(place.ctl({"wait-ready", "--timeout", "60"}).exit_code == 0);
+        for (const char* field : {"CapEff", "CapPrm"})
+            for (const auto& [name, values] : status(sekishod, field)) {
+                INFO(field << " of " << name);
+                CHECK(values == Values{name == "sekishod" ? "0000000000001000" : "0000000000000000"});  // CAP_NET_ADMIN
+            }
+        for (const auto& [name, values] : status(sekishod, "CapBnd")) CHECK(values == status(sekishod, "CapPrm")[name]);
+        CHECK(status(sekishod, "CapEff").size() >= 4);  // control, compiler, recorder, a worker
+        for (const auto& [name, values] : status(sekishod, "NoNewPrivs")) CHECK(values == Values{"1"});
+        for (const auto& [name, values] : status(sekishod, "Seccomp")) CHECK(values == Values{"2"});
+        sekishod.signal(SIGTERM);
+        CHECK(sekishod.wait() == 0);
+        CHECK(place.leaves_nothing());
+    }
+    Program open(path_from("SEKISHOD"), place.arguments({"--no-confinement"}));
+    REQUIRE(place.ctl({"wait-ready", "--timeout", "60"}).exit_code == 0);
+    CHECK(status(open, "Seccomp")["sekishod"] == Values{"0"});
+    CHECK(open.err().find("not confined") != std::string::npos);
+    open.signal(SIGTERM);
+    CHECK(open.wait() == 0);
 }
 
 TEST_CASE("sekishod: what cannot start says why and leaves nothing behind", "[control][sekishod]") {

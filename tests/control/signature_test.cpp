@@ -118,8 +118,8 @@ TEST_CASE("signature: a node with a key takes what is signed with it, and nothin
         refuses(*sign(stranger.secret, hash_of_operators({"kita", "minami"})));
         CHECK(asker.result("show.generation")["generation"] == 1);
         CHECK(hub.node.generations() == std::vector<std::uint64_t>{1});
-        CHECK(asker.result("commit",
-                           {{"transaction", transaction}, {"signature", signature({"kita", "minami"})}})["generation"] == 2);
+        CHECK(asker.result("commit", {{"transaction", transaction},
+                                      {"signature", signature({"kita", "minami"})}})["generation"] == 2);
         // What comes back brings its signature along.
         CHECK(asker.result("rollback", {{"generation", 1}})["generation"] == 3);
         CHECK(asker.result("show.generations")["items"][2]["signature"] == signature({"kita"}));
@@ -146,16 +146,16 @@ TEST_CASE("signature: a first document, and a scheduled change at its time, need
     };
     TestHub hub({}, as_document(a_document({"kita"})), false, {}, {}, pair.keys(), signature({"kita"}));
     Asker asker(hub);
-    CHECK(asker.error("commit", {{"transaction", staged(asker, {"minami"}, true)}, {"effective_at", "2099-01-01"}})
-              ["data"]["name"] == "permission");
+    CHECK(asker.error("commit", {{"transaction", staged(asker, {"minami"}, true)},
+                                 {"effective_at", "2099-01-01"}})["data"]["name"] == "permission");
     Asker next(hub);
     const json transaction = staged(next, {"kita", "minami"}, true);
     next.result("commit", {{"transaction", transaction},
                            {"effective_at", hub.in(std::chrono::hours(2))},
                            {"signature", signature({"kita", "minami"})}});
     // It was signed for what followed generation 1; a commit between makes another document of it.
-    const json made = next.result("commit", {{"transaction", staged(next, {"kita", "chuo"}, true)},
-                                             {"signature", signature({"kita", "chuo"})}});
+    const json made = next.result(
+        "commit", {{"transaction", staged(next, {"kita", "chuo"}, true)}, {"signature", signature({"kita", "chuo"})}});
     CHECK(made["warnings"].dump().find("is signed for what follows generation 1") != std::string::npos);
     hub.advance(std::chrono::hours(3));
     REQUIRE(comes_true([&] { return next.result("show.schedule")["items"][0]["failed"] == true; }));

@@ -214,7 +214,8 @@ TEST_CASE("a dummy is consumed, and TFC padding cut off", "[esp][conformance-25]
           Frames{hub.by("center", udp("100.64.32.7:4000", "192.168.9.9:53").payload(20).ttl(63).to(kPortal))});
 }
 
-TEST_CASE("marks: DSCP and ECN go out as the SA says, and congestion comes in", "[esp][conformance-38][conformance-39][conformance-40]") {
+TEST_CASE("marks: DSCP and ECN go out as the SA says, and congestion comes in",
+          "[esp][conformance-38][conformance-39][conformance-40]") {
     ProtectedHub hub;
     hub.send("kita", udp("10.0.0.7:7", std::string(kHigashiHub4) + ":9").dscp_ecn(0xba));
     REQUIRE(hub.left().size() == 1);

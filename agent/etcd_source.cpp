@@ -1,0 +1,137 @@
+#include "agent/etcd_source.hpp"
+
+#include <charconv>
+
+#include <fmt/format.h>
+
+#include "agent/back_off.hpp"
+
+namespace sekisho::agent {
+
+namespace {
+
+constexpr std::int64_t kPageKeys = 2000;
+
+Error error_of(const EtcdError& error) {
+    return {error.fault == EtcdFault::refused ? ErrorCode::permission : ErrorCode::unavailable, error.words};
+}
+
+}  // namespace
+
+EtcdSource::EtcdSource(Options options) : options_(std::move(options)), reader_(options_.etcd) {}
+
+EtcdSource::~EtcdSource() {
+    stop_following();
+}
+
+std::string EtcdSource::label_at(std::int64_t revision) const {
+    return fmt::format("etcd:{:x}:{}@{}", cluster_, options_.prefix, revision);
+}
+
+Expected<Position> EtcdSource::begin(const std::string& label) {
+    stop_following();
+    auto newest = reader_.range(options_.prefix, end_of_prefix(options_.prefix), 0, 1, true);
+    if (const auto* error = std::get_if<EtcdError>(&newest)) return error_of(*error);
+    cluster_ = std::get<Page>(newest).cluster;
+    revision_ = std::get<Page>(newest).revision;
+
+    // The label's own revision, if it is of this cluster and these keys and not compacted yet.
+    std::int64_t asked = 0;
+    const std::size_t at = label.rfind('@');
+    if (at != std::string::npos) std::from_chars(label.data() + at + 1, label.data() + label.size(), asked);
+    if (asked > 0 && asked <= revision_ && label == label_at(asked)) {
+        auto then = reader_.range(options_.prefix, end_of_prefix(options_.prefix), asked, 1, true);
+        if (const auto* error = std::get_if<EtcdError>(&then)) {
+            if (error->fault != EtcdFault::compacted) return error_of(*error);
+            return Position{label_at(revision_), false};
+        }
+        revision_ = asked;
+        return Position{label, true};
+    }
+    return Position{label_at(revision_), false};
+}
+
+Expected<void> EtcdSource::read(const std::string& below, const std::function<void(Item)>& take) {
+    const std::string first = options_.prefix + below;
+    const std::string end = end_of_prefix(first);
+    std::string from = first;
+    for (std::int64_t limit = kPageKeys;;) {
+        auto answer = reader_.range(from, end, revision_, limit);
+        if (const auto* error = std::get_if<EtcdError>(&answer)) {
+            // Large values: fewer of them at a time.
+            if (error->fault == EtcdFault::too_large && limit > 1) {
+                limit = std::max<std::int64_t>(1, limit / 8);
+                continue;
+            }
+            return error_of(*error);
+        }
+        Page& page = std::get<Page>(answer);
+        if (!page.items.empty()) from = page.items.back().key + '\0';
+        for (KeyValue& item : page.items)
+            take({item.key.substr(options_.prefix.size()), std::move(item.value), item.mod_revision});
+        if (!page.more) return {};
+    }
+}
+
+Event EtcdSource::next(std::chrono::milliseconds longest) {
+    if (!thread_.joinable()) {
+        watcher_ = std::make_unique<EtcdClient>(options_.etcd);
+        thread_ = std::thread([this] { follow(); });
+    }
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, longest, [this] { return !events_.empty(); });
+    if (events_.empty()) return {};
+    Event event = std::move(events_.front());
+    events_.pop_front();
+    return event;
+}
+
+void EtcdSource::push(Event event) {
+    const std::lock_guard lock(mutex_);
+    // Word of progress, and of failures, replaces the one before it.
+    if (!events_.empty() && event.changes.empty() && events_.back().changes.empty() &&
+        events_.back().what == event.what)
+        events_.back() = std::move(event);
+    else
+        events_.push_back(std::move(event));
+    changed_.notify_all();
+}
+
+void EtcdSource::follow() {
+    BackOff back_off(std::chrono::milliseconds(100), options_.longest_back_off);
+    std::int64_t from = revision_ + 1;
+    const auto tell = [&](WatchChanges told) {
+        back_off.reset();
+        from = told.revision + 1;
+        Event event{Event::What::changes, {}, label_at(told.revision), {}};
+        event.changes.reserve(told.changes.size());
+        for (auto& change : told.changes)
+            event.changes.push_back(
+                {change.key.substr(options_.prefix.size()), std::move(change.value), change.revision});
+        push(std::move(event));
+    };
+    for (;;) {
+        const auto error = watcher_->watch(options_.prefix, from, options_.watch_life, tell);
+        if (error && error->fault == EtcdFault::compacted)
+            return push({Event::What::start_again, {}, {}, error->words});
+        if (error) push({Event::What::failed, {}, {}, error->words});
+        std::unique_lock lock(mutex_);
+        if (error) changed_.wait_for(lock, back_off.next(), [this] { return stopping_; });
+        if (stopping_) return;
+    }
+}
+
+void EtcdSource::stop_following() {
+    if (!thread_.joinable()) return;
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+        changed_.notify_all();
+    }
+    watcher_->stop();
+    thread_.join();
+    stopping_ = false;
+    events_.clear();
+}
+
+}  // namespace sekisho::agent
