@@ -432,7 +432,7 @@ class Parser {
 
 namespace {
 
-void sort(Way way, std::size_t i, ParseOut out) noexcept {
+void sort(Way way, std::size_t i, const ParseOut& out) noexcept {
     switch (way) {
         case Way::ipv4: return out.ipv4.add(i);
         case Way::ipv6: return out.ipv6.add(i);
@@ -460,7 +460,7 @@ void parse(Walk& walk, ParseOut out) noexcept {
 }
 
 void parse_inner(Walk& walk, std::size_t i, AttachmentId attachment, std::span<std::uint8_t> bytes, Family family,
-                 ParseOut out) noexcept {
+                 const ParseOut& out) noexcept {
     Way way = UsualParser(walk, i).run_inner(attachment, bytes, family);
     if (way == Way::unusual) way = Parser(walk, i).run_inner(attachment, bytes, family);
     sort(way, i, out);

@@ -22,6 +22,25 @@ bool may_fragment(const Packet& packet) noexcept {
            (header_of<Ipv4Address>(packet).flags_offset.to_host() & kIpv4DontFragment) == 0;
 }
 
+// What a tunnel's packets have in common.
+struct Found {
+    OutboundSa* sa = nullptr;
+    NexthopId nexthop;
+    AttachmentId egress;
+};
+
+std::optional<DropReason> find(const Walk& walk, Packet packet, const Associations& associations,
+                               Found& found) noexcept {
+    found.sa = nullptr;
+    const TunnelId tunnel = walk.tables.attachments[packet.egress.index()].tunnel;
+    if (const auto reason = take_tunnel_way(walk.tables, packet, tunnel)) return reason;
+    OutboundSa* const sa = associations.outbound(tunnel);
+    if (sa == nullptr) return DropReason::sa_missing;
+    sa->prefetch();
+    found = {sa, packet.nexthop, packet.egress};
+    return std::nullopt;
+}
+
 // As many packets of the lane as the cipher takes at once.
 struct Sealing {
     std::size_t count = 0;
@@ -37,7 +56,7 @@ void seal_burst(Walk& walk, Sealing& sealing, Lane& sealed) noexcept {
         const std::size_t i = sealing.places[n];
         Packet& packet = walk.packets[i];
         if (done.outcome != EspOutcome::done) [[unlikely]] {
-            if (done.sa != nullptr) done.sa->failures().count(done.reason);
+            done.sa->failures().count(done.reason);
             walk.drop(i, done.reason);
             continue;
         }
@@ -89,13 +108,15 @@ void seal(Walk& walk, const Lane& in, Lane& sealed) noexcept {
     const Associations* const associations = walk.worker.associations;
     // 1. What is too long is cut; the tunnels' words are asked for.
     Lane fitting;
+    TunnelId asked;
     for (const std::size_t i : in) {
         const Packet& packet = walk.packets[i];
         const Attachment& egress = walk.tables.attachments[packet.egress.index()];
         if (associations == nullptr) {
             walk.drop(i, DropReason::sa_missing);
         } else if (packet.l3_length <= egress.mtu) {
-            associations->prefetch_outbound(egress.tunnel);
+            if (egress.tunnel != asked) associations->prefetch_outbound(egress.tunnel);
+            asked = egress.tunnel;
             fitting.add(i);
         } else if (!may_fragment(packet)) {  // our own: fit has told the others' senders
             walk.drop(i, DropReason::packet_too_big);
@@ -103,23 +124,27 @@ void seal(Walk& walk, const Lane& in, Lane& sealed) noexcept {
             walk.drop(i, *reason);
         }
     }
-    // 2. The ways and the SAs, whose first lines are asked for a burst ahead of the cipher.
+    // 2. The ways and the SAs, whose first lines are asked for a burst ahead of the cipher. Packets of one tunnel
+    // mostly follow each other.
     Sealing sealing;
-    const OutboundSa* before = nullptr;
+    AttachmentId before;
+    Found found;
     for (const std::size_t i : fitting) {
         Packet& packet = walk.packets[i];
-        const TunnelId tunnel = walk.tables.attachments[packet.egress.index()].tunnel;
         packet.tunnelled = packet.egress;
-        if (const auto reason = take_tunnel_way(walk.tables, packet, tunnel)) [[unlikely]] {
-            walk.drop(i, *reason);
-            continue;
+        if (found.sa == nullptr || packet.egress != before) {
+            before = packet.egress;
+            if (const auto reason = find(walk, packet, *associations, found)) [[unlikely]] {
+                walk.drop(i, *reason);
+                continue;
+            }
         }
+        packet.nexthop = found.nexthop;
+        packet.egress = found.egress;
         SealPacket& to_seal = sealing.packets[sealing.count];
-        to_seal.sa = associations->outbound(tunnel);
-        if (to_seal.sa != before && to_seal.sa != nullptr) to_seal.sa->prefetch();
-        before = to_seal.sa;
         const auto* const buffer = static_cast<const std::uint8_t*>(packet.mbuf->buf_addr);
         const auto head = static_cast<std::size_t>(packet.l3 - buffer);
+        to_seal.sa = found.sa;
         to_seal.data = packet.l3;
         to_seal.length = packet.l3_length;
         to_seal.headroom = static_cast<std::uint16_t>(head < kLinkRoom ? 0 : head - kLinkRoom);

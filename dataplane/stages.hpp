@@ -25,7 +25,7 @@ void parse(Walk& walk, ParseOut out) noexcept;
 // The same for `bytes`, an IP packet of `family` with at least its header, that came out of ESP and belongs to
 // `attachment`.
 void parse_inner(Walk& walk, std::size_t packet, AttachmentId attachment, std::span<std::uint8_t> bytes, Family family,
-                 ParseOut out) noexcept;
+                 const ParseOut& out) noexcept;
 // The same for what another worker has opened.
 void parse_opened(Walk& walk, ParseOut out) noexcept;
 
