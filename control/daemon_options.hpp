@@ -28,8 +28,8 @@ struct DaemonOptions {
     SigningKeys signing_keys;              // whose signatures a document needs
     std::size_t keep = StateStore::kKeep;  // generations before the running one
     ManualKeys manual_keys = ManualKeys::refuse;
-    bool check = false;                    // only say what is missing
-    bool confinement = true;               // control/confinement.hpp
+    bool check = false;       // only say what is missing
+    bool confinement = true;  // control/confinement.hpp
     LogLevel log_level = LogLevel::info;
 };
 
