@@ -19,7 +19,6 @@ json to_json(const GenerationRecord& record) {
             {"bytes", record.bytes},
             {"hash", record.hash},
             {"signature", record.signature.empty() ? json() : json(record.signature)},
-            {"label", record.label.empty() ? json() : json(record.label)},
             {"confirmed", record.confirmed}};
 }
 
@@ -46,7 +45,6 @@ Expected<GenerationRecord> record_of(const json& object) {
     record.hash = object["hash"];
     if (is("label", json::value_t::string)) record.label = object["label"];
     if (is("signature", json::value_t::string)) record.signature = object["signature"];
-    if (is("label", json::value_t::string)) record.label = object["label"];
     if (!is_hash(record.hash)) return other;
     return record;
 }

@@ -26,7 +26,6 @@ struct GenerationRecord {
     std::uint64_t bytes = 0;  // of the document's canonical text
     std::string hash;         // of it (control/document_hash.hpp)
     std::string signature;    // base64; "" when there was none
-    std::string label;        // what its committer calls it; "" if nothing
     bool confirmed = true;    // false: it was rolled back, or waits to be confirmed. Told by its file's name, not in it
 };
 

@@ -15,7 +15,6 @@ namespace {
 
 constexpr std::size_t kMaxLabel = 256;          // bytes of a generation's
 constexpr std::uint64_t kLongestWait = 86'400;  // seconds to confirm in
-constexpr std::size_t kMaxLabel = 256;          // bytes
 
 // The options that `commit` and `rollback` share.
 CommitOptions commit_options(Params& params) {
