@@ -102,7 +102,7 @@ def outbound(combination, sequence):
 def main():
     print(f"scapy ESP: SEKISHO_SEED={SEED}")
     lines, wanted = [], []
-    for chosen in itertools.product(["aes-gcm-128", "aes-gcm-256"], [False, True], [4, 6], [4, 6]):
+    for chosen in itertools.product(["aes_gcm_128", "aes_gcm_256"], [False, True], [4, 6], [4, 6]):
         combination = Combination(*chosen)
         lines.append(combination.setting())
         turns = [(inbound, 1 << 31)] if combination.esn else []  # halfway, so that the next number is understood
