@@ -102,9 +102,10 @@ void RandomPolicies::add_random_tunnel(Policy& policy) {
     if (one_in(4)) policy.attachments.at(added.id).mtu = 1200;
     if (!one_in(3) || !tunnel.peer.is_ipv4()) return;
     // A peer behind a router.
-    tunnel.peer = Ipv4Address((203U << 24) + (line.vlan << 4) + below(16));
-    add_route(policy, line.operator_id, fmt::format("{}/28", Ipv4Address((203U << 24) + (line.vlan << 4)).text()),
-              line.id, Ipv4Address(line.subnet4.address().value() + 3).text());
+    const std::uint32_t behind = (203U << 24) + (std::uint32_t{line.vlan} << 4);
+    tunnel.peer = Ipv4Address(behind + below(16));
+    add_route(policy, line.operator_id, fmt::format("{}/28", Ipv4Address(behind).text()), line.id,
+              Ipv4Address(line.subnet4.address().value() + 3).text());
 }
 
 void RandomPolicies::add_random_institution(Policy& policy) {
