@@ -262,7 +262,15 @@ void RandomPolicies::edit(Policy& policy) {
         case 9: add_random_gate(policy); break;
         case 10:
         case 11: drop(policy.agreements); break;
-        case 12: drop(policy.routes); break;
+        case 12: {  // not the way to a tunnel's peer: another would take its place that is no underlay's
+            if (policy.routes.empty()) break;
+            const std::string gone = any_of(policy.routes);
+            const auto& nexthops = policy.routes.at(gone).nexthops;
+            if (std::none_of(nexthops.begin(), nexthops.end(),
+                             [&](const auto& hop) { return policy.attachments.at(hop.attachment).underlay; }))
+                policy.routes.erase(gone);
+            break;
+        }
         case 13: drop(policy.gates); break;
         case 14: {  // an institution, with all that names it
             if (policy.institutions.empty()) break;
