@@ -50,6 +50,10 @@ std::optional<std::array<unsigned char, kSignature>> decoded(std::string_view te
     const int length = EVP_DecodeBlock(bytes.data(), bytes_of(text), static_cast<int>(text.size()));
     ERR_clear_error();
     if (length != kSignature + 2 || !text.ends_with("==")) return std::nullopt;
+    // RFC 4648 §3.5: of the texts that give the same bytes, one is right; the last letter has bits to spare.
+    std::array<unsigned char, kSignatureText + 1> again{};
+    EVP_EncodeBlock(again.data(), bytes.data(), kSignature);
+    if (!std::equal(text.begin(), text.end(), again.begin())) return std::nullopt;
     std::array<unsigned char, kSignature> signature;
     std::copy_n(bytes.begin(), kSignature, signature.begin());
     return signature;
