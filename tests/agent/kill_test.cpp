@@ -19,13 +19,18 @@ namespace {
 struct Daemon {
     TemporaryDirectory directory;
     std::string socket = directory / "s";
+    std::string prefix = "sk-agent-" + std::to_string(::getpid());
     std::optional<Program> process;
 
+    ~Daemon() {
+        process.reset();
+        std::filesystem::remove_all("/run/dpdk/" + prefix);  // what a killed one leaves
+    }
     void start() {
         process.emplace(path_from("SEKISHOD"),
                         std::vector<std::string>{"--socket", socket, "--state-dir", directory / "state",
-                                                 "--file-prefix", "sk-agent-" + std::to_string(::getpid()), "--no-huge",
-                                                 "--memory", "128", "--buffers", "4096", "--port", "port0=net_null0"});
+                                                 "--file-prefix", prefix, "--no-huge", "--memory", "128", "--buffers",
+                                                 "4096", "--port", "port0=net_null0"});
     }
     // The ids of the operators that run; nullopt while it does not answer.
     std::optional<std::vector<std::string>> operators() const {
