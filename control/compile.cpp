@@ -77,6 +77,13 @@ CompileLimits possible(CompileLimits limits) {
 
 using Names = std::vector<std::string>;  // by number
 
+template <class Id>
+std::optional<Id> number_of(const Names& names, std::string_view name) {
+    const auto at = std::find(names.begin(), names.end(), name);
+    if (at == names.end() || name.empty()) return std::nullopt;
+    return Id(static_cast<typename Id::Value>(at - names.begin()));
+}
+
 }  // namespace
 
 struct Compiler::State {
@@ -259,10 +266,10 @@ std::string Compiler::vrf_name(VrfId id) const {
     return state_->name(state_->operator_names, id.index());
 }
 std::optional<AttachmentId> Compiler::attachment_id(std::string_view name) const {
-    const auto names = state_->read(state_->attachment_names);
-    const auto at = std::find(names->begin(), names->end(), name);
-    if (at == names->end() || name.empty()) return std::nullopt;
-    return AttachmentId(static_cast<AttachmentId::Value>(at - names->begin()));
+    return number_of<AttachmentId>(*state_->read(state_->attachment_names), name);
+}
+std::optional<VrfId> Compiler::vrf_id(std::string_view name) const {
+    return number_of<VrfId>(*state_->read(state_->operator_names), name);
 }
 
 }  // namespace sekisho::control

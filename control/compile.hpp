@@ -75,6 +75,7 @@ class Compiler {
     std::string tunnel_name(TunnelId id) const;
     std::string vrf_name(VrfId id) const;
     std::optional<AttachmentId> attachment_id(std::string_view name) const;
+    std::optional<VrfId> vrf_id(std::string_view name) const;
 
   private:
     struct State;

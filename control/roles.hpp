@@ -54,6 +54,8 @@ inline constexpr std::array kMethods = {
     MethodRow{"show.generations", Role::viewer},
     MethodRow{"show.schedule", Role::viewer},
     MethodRow{"show.drift", Role::viewer},
+    MethodRow{"show.sessions", Role::viewer},
+    MethodRow{"session.clear", Role::operator_},
     MethodRow{"gate.close", Role::operator_},
     MethodRow{"gate.open", Role::operator_},
     MethodRow{"begin", Role::operator_},

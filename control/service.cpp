@@ -60,6 +60,9 @@ Expected<std::unique_ptr<Service>> Service::start(EventLoop& loop, Place place, 
         self->security_.witness.gone(client);
         self->generations_.client_gone(client);
     };
+    auto sessions = Sessions::make(loop, service->node_, generations.recorder());
+    if (!sessions) return sessions.error();
+    service->sessions_ = std::move(*sessions);
     auto watch = NodeWatch::make(loop, service->node_, events);
     if (!watch) return watch.error();
     service->watch_ = std::move(*watch);
@@ -96,6 +99,7 @@ void Service::add_methods() {
     methods_["gate.close"] = [this](Call call) { close_gate(std::move(call)); };
     methods_["gate.open"] = [this](Call call) { open_gate(std::move(call)); };
     add_sa_methods();
+    add_session_methods();
     methods_["events"] = [this](Call call) { events(std::move(call)); };
 
     now("show.generation", [this](Params params) -> Result {

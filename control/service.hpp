@@ -20,6 +20,7 @@
 #include "control/resting_node.hpp"
 #include "control/roles.hpp"
 #include "control/sas.hpp"
+#include "control/sessions.hpp"
 #include "control/show_policy.hpp"
 #include "control/socket_server.hpp"
 #include "control/socket_witness.hpp"
@@ -68,6 +69,7 @@ class Service {
     Service(Generations& generations, Node& node, Events& events, std::string version, Roles roles, Security security);
     void add_methods();
     void add_generation_methods();  // control/service_generations.cpp
+    void add_session_methods();     // control/service_sessions.cpp
     void take_line(ClientId client, const Peer& peer, WipedText& line);
     // Nothing, or why the peer may not call it so.
     std::optional<RpcError> refusal(const MethodRow& method, const Peer& peer, const nlohmann::json& params);
@@ -113,6 +115,7 @@ class Service {
     Security security_;
     std::map<std::string, Method, std::less<>> methods_;
     std::map<ClientId, Listener> listeners_;
+    std::unique_ptr<Sessions> sessions_;
     std::unique_ptr<NodeWatch> watch_;
     std::unique_ptr<SocketServer> server_;
 };

@@ -218,6 +218,15 @@ void Worker::tend(const Tables& tables, std::uint64_t now) noexcept {
     expire_sessions(walk);
 }
 
+void Worker::serve_desk(const Tables& tables) noexcept {
+    if (!desk_.has_work()) [[likely]]
+        return;
+    Tracker& tracker = state_.tracker;
+    desk_.work(tracker, tables, static_cast<std::uint32_t>(now_ / state_.tsc_hz),
+               [&](nat::Slot slot, auto family) noexcept { tracker.of<decltype(family)>().close(slot); });
+    state_.counters.sessions = tracker.size();
+}
+
 void Worker::let_numbers_go(const Tables& tables) noexcept {
     Neighbours& neighbours = state_.neighbours;
     if (grace_ && rte_rcu_qsbr_check(readers_, *grace_, false) == 1) {
@@ -268,6 +277,7 @@ void Worker::run() noexcept {
         for (std::size_t port = 0; port < ports_.size(); ++port) worked |= poll(port_id(port), tables);
         if (!worked) now_ = rte_rdtsc();
         tend(tables, now_);
+        serve_desk(tables);
         rte_rcu_qsbr_quiescent(readers_, state_.self.value());
         mailbox_.answer_if_asked(state_.counters);
         pulse_.beat();

@@ -101,6 +101,18 @@ class FakeNode final : public Node {
         }
         return explanation;
     }
+    bool order_sessions(const dataplane::SessionOrder& order) override {
+        if (desks_busy) return false;
+        last_order = order;
+        return true;
+    }
+    std::optional<std::vector<dataplane::SessionAnswer>> answered_sessions() override { return sessions; }
+    std::string operator_name(VrfId) const override { return "kita"; }
+    std::optional<VrfId> operator_named(std::string_view name) const override {
+        if (name == "kita") return VrfId(0);
+        return std::nullopt;
+    }
+    std::string institution_name(InstitutionId) const override { return "sato-hospital"; }
     std::string attachment_name(AttachmentId id) const override { return id == AttachmentId(0) ? "kita-1" : ""; }
     std::optional<AttachmentId> attachment_named(std::string_view name) const override {
         if (name == "kita-1") return AttachmentId(0);
@@ -114,7 +126,10 @@ class FakeNode final : public Node {
     std::vector<dataplane::NexthopInfo> told_nexthops;  // before the hub's thread asks
     std::vector<dataplane::ConflictInfo> told_conflicts;
     std::vector<dataplane::TapInfo> told_taps;
-    std::atomic<bool> stuck{false};  // counters() waits for `patience` and gives nothing
+    std::vector<dataplane::SessionAnswer> sessions;  // by worker; before anybody asks
+    dataplane::SessionOrder last_order;              // the hub's thread writes
+    std::atomic<bool> desks_busy{false};             // no order is taken
+    std::atomic<bool> stuck{false};                  // counters() waits for `patience` and gives nothing
     std::atomic<std::chrono::milliseconds> patience{std::chrono::milliseconds(0)};
     std::atomic<bool> link_up{false};
     std::atomic<std::uint64_t> missed{0}, more_drops{0};
