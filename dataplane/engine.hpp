@@ -95,6 +95,7 @@ class Engine {
     // The answers, by WorkerId, once all are there.
     std::optional<std::vector<SessionAnswer>> answered_sessions();
     Expected<Explanation> explain(const ImaginedPacket& packet, const Explanation::Names& names) const;
+    std::size_t worker_count() const noexcept { return infos_.size(); }
     bool uses_hugepages() const noexcept { return hugepages_; }
 
     // Stops the workers, closes the ports, leaves nothing behind in /run. The counters of the end, which balance.

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "dataplane/flow.hpp"
+
 namespace sekisho::dataplane {
 namespace {
 
@@ -28,6 +30,39 @@ SessionEnd end_of(const Tables& tables, const Address& hub, std::uint16_t port) 
     return end;
 }
 
+// Of an end behind a port block: `inside` in its operator's space, `hub` the pool's.
+SessionEnd end_behind(const Tables& tables, VrfId vrf, const nat::Endpoint& inside, const nat::Endpoint& hub) noexcept {
+    SessionEnd end;
+    end.inside = inside.address;
+    end.hub = hub.address;
+    end.inside_port = inside.port;
+    end.hub_port = hub.port;
+    const lpm::Row who = tables.ipv4.who.find(vrf.value(), inside.address);
+    if (who == lpm::kNoRow) return end;
+    end.known = true;
+    end.vrf = vrf;
+    end.institution = tables.ipv4.who_rows[who].institution;
+    end.attachments = tables.ipv4.who_rows[who].attachments;
+    return end;
+}
+
+// The ends of a translated session, from its forward record.
+void tell_ends(const Tables& tables, const nat::Session4& session, SessionInfo& info) noexcept {
+    const nat::SessionKey4& key = session.key;
+    const nat::Rewrite<Ipv4Address>& to = session.rewrite;
+    if (key.space != nat::kHubSpace)
+        info.client = end_behind(tables, vrf_of(key.space), {key.source, key.source_port}, {to.source, to.source_port});
+    else
+        info.client = end_of(tables, key.source, key.source_port);
+    const lpm::Row row = tables.ipv4.hub.find(lpm::TableId{0}, key.destination);
+    if (row != lpm::kNoRow && tables.ipv4.hub_rows[row].is_pool())
+        info.service = end_behind(tables, tables.ipv4.hub_rows[row].vrf, {to.destination, to.destination_port},
+                                  {key.destination, key.destination_port});
+    else
+        info.service = end_of(tables, key.destination, key.destination_port);
+}
+void tell_ends(const Tables&, const nat::Session6&, SessionInfo&) noexcept {}  // there are none
+
 }  // namespace
 
 template <class Record>
@@ -36,8 +71,12 @@ SessionInfo info_of(const Tables& tables, const nat::Sessions<Record>& sessions,
     const Record& record = sessions[slot];
     const auto key = record.core.is(nat::SessionMarks::kTurned) ? nat::turned_round(record.key) : record.key;
     SessionInfo info;
-    info.client = end_of(tables, key.source, key.source_port);
-    info.service = end_of(tables, key.destination, key.destination_port);
+    if (record.core.is(nat::SessionMarks::kTranslated)) {
+        tell_ends(tables, record, info);
+    } else {
+        info.client = end_of(tables, key.source, key.source_port);
+        info.service = end_of(tables, key.destination, key.destination_port);
+    }
     info.protocol = key.protocol;
     info.state = record.core.state;
     info.replied = record.core.is(nat::SessionMarks::kReplied);

@@ -7,6 +7,7 @@
 #include <rte_cycles.h>
 #include <rte_pause.h>
 
+#include "dataplane/behind.hpp"
 #include "dataplane/kernel/punt.hpp"
 #include "dataplane/path.hpp"
 #include "dataplane/run.hpp"
@@ -221,10 +222,10 @@ void Worker::tend(const Tables& tables, std::uint64_t now) noexcept {
 void Worker::serve_desk(const Tables& tables) noexcept {
     if (!desk_.has_work()) [[likely]]
         return;
-    Tracker& tracker = state_.tracker;
-    desk_.work(tracker, tables, static_cast<std::uint32_t>(now_ / state_.tsc_hz),
-               [&](nat::Slot slot, auto family) noexcept { tracker.of<decltype(family)>().close(slot); });
-    state_.counters.sessions = tracker.size();
+    const std::uint32_t now = second_of(now_, state_.tsc_hz);
+    desk_.work(state_.tracker, tables, now,
+               [&](nat::Slot slot, auto family) noexcept { end_session<decltype(family)>(state_, tables, slot, now); });
+    state_.counters.sessions = state_.tracker.size();
 }
 
 void Worker::let_numbers_go(const Tables& tables) noexcept {
