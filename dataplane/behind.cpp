@@ -93,7 +93,7 @@ Directions directions_of(const End& client, const End& service, std::uint8_t pro
 // This worker's share of a pool; explain's is its own.
 PortPool& share_of(WorkerState& worker, const PortPoolRow& pool) noexcept {
     if (worker.imagines && !worker.imagined_ports)
-        worker.imagined_ports = PortShares::make("", pool.shares->addresses(), 1, 0).value();
+        worker.imagined_ports = PortShares::make({"", pool.shares->addresses(), false}, 1, 0).value();
     PortPool& share = worker.imagines ? worker.imagined_ports->of(WorkerId(0)) : pool.shares->of(worker.self);
     share.set(pool.rules);
     return share;
@@ -136,7 +136,8 @@ Lent lend(Walk& walk, const WhoRow<Ipv4Address>& who, VrfId vrf, const Endpoint&
         return {map->outside, PortPool::kNoMapping, std::nullopt};
     const PortPoolRow& pool = pool_of(tables, who);
     PortPool& share = share_of(walk.worker, pool);
-    const nat::Subscriber subscriber{pool.by_institution ? who.institution.value() : inside.address.value(), space};
+    const nat::Subscriber subscriber{pool.shares->by_institution() ? who.institution.value() : inside.address.value(),
+                                     space};
     const PortPool::Lease lease = share.lease({subscriber, who.institution, tables.epoch(), second_of(walk)}, inside,
                                               protocol, tables.static_maps);
     if (lease.mapping == PortPool::kNoMapping) return {{}, PortPool::kNoMapping, reason_of(lease.refusal)};

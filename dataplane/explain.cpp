@@ -226,12 +226,13 @@ class Journey {
         admit<Address>(walk_, in, {admitted, unsettled});
         if (!unsettled.empty()) {
             if (says_behind<Address>(family, packet))
-                say("recall", "by a session, which holds addresses and ports: passes if it opens one, or is of one that "
-                              "there is; none is imagined");
+                say("recall",
+                    "by a session, which holds addresses and ports: passes if it opens one, or is of one that "
+                    "there is; none is imagined");
             else
                 say("recall", walk_.reasons[0] == DropReason::no_session
-                              ? "of a tracked agreement: passes if it opens a session, or is of one that there is"
-                              : "passes if it is of a session that there is; none is imagined");
+                                  ? "of a tracked agreement: passes if it opens a session, or is of one that there is"
+                                  : "passes if it is of a session that there is; none is imagined");
             recall<Address>(walk_, unsettled, admitted);
         }
         admit_errors<Address>(walk_, errors, admitted);
@@ -314,7 +315,7 @@ class Journey {
         const PortPoolRow& pool = tables_.port_pools[row.pool - 1U];
         return fmt::format("behind port block {} ({}, {} blocks each {})", pool.shares->name(),
                            pool.shares->addresses().text(), pool.rules.blocks_each,
-                           pool.by_institution ? "institution" : "host");
+                           pool.shares->by_institution() ? "institution" : "host");
     }
 
     // What the two lookups give, whatever admit makes of it.
@@ -324,24 +325,24 @@ class Journey {
         const lpm::Row who = family.who.find(packet.vrf.value(), source);
         const lpm::Row hub = family.hub.find(lpm::TableId{0}, destination);
         ttl_ = ttl_of(packet);
-        say("admit", who == lpm::kNoRow
-                         ? fmt::format("who: {} belongs to no institution", source.text())
-                         : fmt::format("who: {} is {} of institution {}{}", source.text(),
-                                       family.who_rows[who].is_behind()
-                                           ? behind_words(family.hub_rows[family.who_rows[who].behind])
-                                           : family.who_rows[who].to_hub.apply(source).text(),
-                                       names_.institution(family.who_rows[who].institution), closed_words(family, who)));
+        say("admit", who == lpm::kNoRow ? fmt::format("who: {} belongs to no institution", source.text())
+                                        : fmt::format("who: {} is {} of institution {}{}", source.text(),
+                                                      family.who_rows[who].is_behind()
+                                                          ? behind_words(family.hub_rows[family.who_rows[who].behind])
+                                                          : family.who_rows[who].to_hub.apply(source).text(),
+                                                      names_.institution(family.who_rows[who].institution),
+                                                      closed_words(family, who)));
         if (hub == lpm::kNoRow)
             say("admit", fmt::format("hub: {} is nobody's", destination.text()));
         else if (family.hub_rows[hub].is_pool())
             say("admit", fmt::format("hub: {} is shared, {}: a session or a static map says whose", destination.text(),
                                      behind_words(family.hub_rows[hub])));
         else
-            say("admit", fmt::format("hub: {} is {} of institution {}, operator space {}{}", destination.text(),
-                                     family.hub_rows[hub].to_operator.apply(destination).text(),
-                                     names_.institution(family.hub_rows[hub].institution),
-                                     names_.vrf(family.hub_rows[hub].vrf),
-                                     tables_.is_closed(family.hub_rows[hub].institution) ? ", closed by a gate" : ""));
+            say("admit",
+                fmt::format("hub: {} is {} of institution {}, operator space {}{}", destination.text(),
+                            family.hub_rows[hub].to_operator.apply(destination).text(),
+                            names_.institution(family.hub_rows[hub].institution), names_.vrf(family.hub_rows[hub].vrf),
+                            tables_.is_closed(family.hub_rows[hub].institution) ? ", closed by a gate" : ""));
         if (who == lpm::kNoRow || hub == lpm::kNoRow || family.hub_rows[hub].is_pool()) return;
         const Matrix& matrix = tables_.matrices[packet.vrf.index()];
         const auto permission = matrix.cell(family.who_rows[who].matrix_row, family.hub_rows[hub].group);

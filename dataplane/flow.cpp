@@ -22,7 +22,7 @@ WorkerId lender_of(const Walk& walk, std::uint16_t space, Ipv4Address inside) no
     if (row == lpm::kNoRow || !family.who_rows[row].is_behind()) return walk.worker.self;  // it opens nothing
     const WhoRow<Ipv4Address>& who = family.who_rows[row];
     const PortPoolRow& pool = walk.tables.port_pools[family.hub_rows[who.behind].pool - 1U];
-    return lender_of(walk, pool.by_institution ? who.institution.value() : inside.value(), space);
+    return lender_of(walk, pool.shares->by_institution() ? who.institution.value() : inside.value(), space);
 }
 
 WorkerId owner_behind(const Walk& walk, const nat::SessionKey4& key) noexcept {

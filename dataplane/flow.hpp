@@ -7,7 +7,6 @@
 
 #include <optional>
 
-#include "dataplane/flow_space.hpp"
 #include "dataplane/walk.hpp"
 #include "nat/endpoint.hpp"
 #include "nat/session_key.hpp"

@@ -28,6 +28,14 @@
 
 namespace sekisho::dataplane {
 
+// The numbers of spaces in session keys and static maps: 0 is hub space, an operator's is that of its VRF and one.
+constexpr std::uint16_t space_of(VrfId vrf) noexcept {
+    return static_cast<std::uint16_t>(vrf.value() + 1);
+}
+constexpr VrfId vrf_of(std::uint16_t space) noexcept {
+    return VrfId(static_cast<VrfId::Value>(space - 1));
+}
+
 inline constexpr NexthopId kNoNexthop{std::numeric_limits<std::uint32_t>::max()};
 
 // Where an operator's line meets the hub: a port and a VLAN, or a tunnel, with the hub's own MAC and addresses there.

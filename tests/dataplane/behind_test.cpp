@@ -431,3 +431,14 @@ TEST_CASE("behind: sessions are told with both of their endpoints, and ended wit
     CHECK(hub.sessions() == 0);
     CHECK(hub.ports().blocks_in_use() == 0);
 }
+
+TEST_CASE("behind: low ports get low ones, and parity is kept where it is asked for", "[path][behind][conformance-63]") {
+    Policy policy = shared_policy();
+    policy.blocks[0].rules.keeps_parity = true;
+    SharedHub hub(policy);
+    for (const unsigned port : {20'000U, 20'001U, 20'002U, 123U, 122U}) {
+        const std::uint16_t outside = hub.port_for(question_of("10.0.5.7", port));
+        CHECK(outside % 2 == port % 2);
+        CHECK((outside < 1024) == (port < 1024));
+    }
+}

@@ -265,6 +265,10 @@ House& House::behind(std::string_view inside) {
     shared.push_back(must(IpPrefix::parse(inside)));
     return *this;
 }
+Block& Block::by_institution() {
+    shares = must(dataplane::PortShares::make({"block", shares->addresses(), true}, shares->workers(), 1));
+    return *this;
+}
 Block& Block::door(nat::PortProtocol protocol, std::string_view outside, std::string_view inside) {
     const auto endpoint = [](std::string_view text) {
         const std::size_t colon = text.find(':');
@@ -277,7 +281,8 @@ Block& Block::door(nat::PortProtocol protocol, std::string_view outside, std::st
 Block& Policy::block(std::string_view vrf, std::string_view addresses, std::size_t workers, std::uint32_t since) {
     Block& block = blocks.emplace_back();
     block.vrf = vrf_index(vrf);
-    block.shares = must(dataplane::PortShares::make("block", must(IpPrefix::parse(addresses)).ipv4(), workers, since));
+    block.shares =
+        must(dataplane::PortShares::make({"block", must(IpPrefix::parse(addresses)).ipv4(), false}, workers, since));
     return block;
 }
 House& House::map(std::string_view inside, std::string_view hub) {
@@ -407,8 +412,7 @@ std::unique_ptr<Tables> Policy::tables() const {
     tables->timeouts = timeouts;
     std::vector<nat::StaticMap> statics;
     for (const Block& block : blocks) {
-        tables->port_pools.push_back(
-            {block.shares, VrfId(static_cast<std::uint16_t>(block.vrf)), block.rules, block.is_by_institution});
+        tables->port_pools.push_back({block.shares, VrfId(static_cast<std::uint16_t>(block.vrf)), block.rules});
         statics.insert(statics.end(), block.statics.begin(), block.statics.end());
     }
     tables->static_maps = must(nat::StaticMaps::make(std::move(statics)));

@@ -90,10 +90,9 @@ struct Block {
     std::size_t vrf = 0;
     std::shared_ptr<dataplane::PortShares> shares;
     nat::PortRules rules;
-    bool is_by_institution = false;
     std::vector<nat::StaticMap> statics;
 
-    Block& by_institution() { return is_by_institution = true, *this; }
+    Block& by_institution();  // before anything is lent
     Block& quota(std::uint32_t blocks) { return rules.blocks_each = blocks, *this; }
     Block& hold_down(std::uint32_t seconds) { return rules.hold_down = seconds, *this; }
     // "100.64.9.1:8443" leads to "10.0.5.9:443".
