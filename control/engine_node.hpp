@@ -37,6 +37,7 @@ class EngineNode final : public Node {
         return engine_.answered_sessions();
     }
     Expected<dataplane::Explanation> explain(const dataplane::ImaginedPacket& packet) const override;
+    std::optional<HubOwner> owner_of(const IpAddress& hub) const override;
     std::string attachment_name(AttachmentId id) const override { return compiler_.attachment_name(id); }
     std::optional<AttachmentId> attachment_named(std::string_view name) const override {
         return compiler_.attachment_id(name);

@@ -21,6 +21,14 @@
 
 namespace sekisho::control {
 
+// Whose a hub-space address is. `shared`: a pool's, and what else there is means nothing but the VRF.
+struct HubOwner {
+    bool shared = false;
+    VrfId vrf;
+    InstitutionId institution;
+    IpAddress inside = Ipv4Address();  // in the operator's space
+};
+
 class Node {
   public:
     virtual ~Node() = default;
@@ -40,6 +48,8 @@ class Node {
     virtual bool order_sessions(const dataplane::SessionOrder& order) = 0;
     virtual std::optional<std::vector<dataplane::SessionAnswer>> answered_sessions() = 0;
     virtual Expected<dataplane::Explanation> explain(const dataplane::ImaginedPacket& packet) const = 0;
+
+    virtual std::optional<HubOwner> owner_of(const IpAddress& hub) const = 0;
 
     // Names behind numbers and the other way round; empty when there is none.
     virtual std::string attachment_name(AttachmentId id) const = 0;

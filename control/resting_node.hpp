@@ -48,6 +48,7 @@ class RestingNode final : public Node {
     Expected<dataplane::Explanation> explain(const dataplane::ImaginedPacket& packet) const override {
         return node_.explain(packet);
     }
+    std::optional<HubOwner> owner_of(const IpAddress& hub) const override { return node_.owner_of(hub); }
     std::string attachment_name(AttachmentId id) const override { return node_.attachment_name(id); }
     std::optional<AttachmentId> attachment_named(std::string_view name) const override {
         return node_.attachment_named(name);

@@ -55,6 +55,8 @@ inline constexpr std::array kMethods = {
     MethodRow{"show.schedule", Role::viewer},
     MethodRow{"show.drift", Role::viewer},
     MethodRow{"show.sessions", Role::viewer},
+    MethodRow{"show.blocks", Role::viewer},
+    MethodRow{"who", Role::viewer},
     MethodRow{"session.clear", Role::operator_},
     MethodRow{"gate.close", Role::operator_},
     MethodRow{"gate.open", Role::operator_},

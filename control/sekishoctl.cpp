@@ -175,10 +175,11 @@ int run(int argc, char** argv) {
     auto* shows = app.add_subcommand("show", "the running generation, the policy's objects, what the node counts");
     shows->add_option("what", what, "what to show")
         ->required()
-        ->check(CLI::IsMember({"generation", "operators", "attachments", "tunnels",     "institutions", "translations",
-                               "agreements", "routes",    "gates",       "ports",       "counters",     "drops",
-                               "stages",     "workers",   "neighbours",  "taps",        "tables",       "policy",
-                               "sa",         "ledger",    "compliance",  "generations", "schedule",     "sessions"}));
+        ->check(CLI::IsMember({"generation",   "operators",   "attachments", "tunnels",  "institutions",
+                               "translations", "agreements",  "routes",      "gates",    "ports",
+                               "counters",     "drops",       "stages",      "workers",  "neighbours",
+                               "taps",         "tables",      "policy",      "sa",       "ledger",
+                               "compliance",   "generations", "schedule",    "sessions", "blocks"}));
     json filter = json::object();
     auto* all_flag = shows->add_flag("--all", all, "drops: the reasons that never happened, too");
     shows->add_option("--tunnel", tunnel, "sa: those of this tunnel only");
@@ -197,6 +198,20 @@ int run(int argc, char** argv) {
         if (!tunnel.empty()) params["tunnel"] = tunnel;
         command = [&, params] { return show(options, what, params); };
     });
+
+    json question = json::object();
+    auto* asks = app.add_subcommand("who", "which institution an address and port in hub space are, or were");
+    asks->add_option_function<std::string>(
+            "address", [&question](const std::string& value) { question["address"] = value; }, "in hub space")
+        ->required();
+    asks->add_option_function<unsigned>(
+            "port", [&question](const unsigned& value) { question["port"] = value; },
+            "its port, or an echo's identifier; of an address that one institution has it does not matter")
+        ->check(CLI::Range(0U, 65535U));
+    asks->add_option_function<std::string>(
+        "--at", [&question](const std::string& value) { question["at"] = value; },
+        "when, Japan time: 2026-04-01T09:00:00+09:00; now by default");
+    asks->callback([&] { command = [&] { return who(options, question); }; });
 
     auto* clears = app.add_subcommand("clear", "end what the node remembers");
     clears->require_subcommand(1);

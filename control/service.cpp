@@ -100,6 +100,7 @@ void Service::add_methods() {
     methods_["gate.open"] = [this](Call call) { open_gate(std::move(call)); };
     add_sa_methods();
     add_session_methods();
+    add_translation_methods();
     methods_["events"] = [this](Call call) { events(std::move(call)); };
 
     now("show.generation", [this](Params params) -> Result {
@@ -123,6 +124,13 @@ void Service::add_methods() {
                     const auto route = routes.find(id);
                     const json nexthops = route == routes.end() ? json::array() : usable.of(route->second);
                     return nexthops.empty() ? std::string() : ",\"nexthops\":" + nexthops.dump();
+                };
+            if (kind == Kind::translations)
+                more = [this](const std::string& id) {
+                    const auto translation = generations_.running()->policy->translations.find(id);
+                    const bool is_block = translation != generations_.running()->policy->translations.end() &&
+                                          translation->second.kind == TranslationKind::port_block;
+                    return is_block ? fmt::format(",\"blocks\":{}", security_.translations.blocks_of(id)) : "";
                 };
             if (kind == Kind::tunnels) more = [this](const std::string& id) { return security_.sas.show_tunnel(id); };
             return show_objects(*generations_.running(), generations_.gates_by_hand(), kind, std::move(params),

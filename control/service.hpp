@@ -24,6 +24,7 @@
 #include "control/show_policy.hpp"
 #include "control/socket_server.hpp"
 #include "control/socket_witness.hpp"
+#include "control/translation_log.hpp"
 
 namespace sekisho::control {
 
@@ -41,6 +42,7 @@ class Service {
         Sas& sas;
         LedgerThread& ledger;
         SocketWitness& witness;
+        TranslationLog& translations;
     };
     // Serves at its place until it is destroyed; the others outlive it.
     static Expected<std::unique_ptr<Service>> start(EventLoop& loop, Place place, Generations& generations, Node& node,
@@ -68,8 +70,10 @@ class Service {
 
     Service(Generations& generations, Node& node, Events& events, std::string version, Roles roles, Security security);
     void add_methods();
-    void add_generation_methods();  // control/service_generations.cpp
-    void add_session_methods();     // control/service_sessions.cpp
+    void add_generation_methods();   // control/service_generations.cpp
+    void add_session_methods();      // control/service_sessions.cpp
+    void add_translation_methods();  // control/service_translations.cpp
+    void who(Call call);
     void take_line(ClientId client, const Peer& peer, WipedText& line);
     // Nothing, or why the peer may not call it so.
     std::optional<RpcError> refusal(const MethodRow& method, const Peer& peer, const nlohmann::json& params);

@@ -17,10 +17,10 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::chrono::milliseconds kLookEvery{2};
-constexpr std::chrono::seconds kPatience{5};
-constexpr std::size_t kMostWaiting = 16;
-constexpr std::size_t kUsual = 100;  // sessions shown
+constexpr std::chrono::milliseconds kLookAtDesks{2};
+constexpr std::chrono::seconds kDeskPatience{5};
+constexpr std::size_t kMostRequests = 16;
+constexpr std::size_t kUsualSessions = 100;  // sessions shown
 
 // "forward_closed"; as in the parameter.
 std::string name_of(nat::TcpState state) {
@@ -117,7 +117,7 @@ SessionRequest read_session_request(Params& params, const Node& node, bool ends)
     }
     request.order.ends = ends;
     if (!ends) {
-        request.order.most = params.number("limit", kUsual, dataplane::SessionDesk::kMost);
+        request.order.most = params.number("limit", kUsualSessions, dataplane::SessionDesk::kMost);
         if (request.order.most == 0) params.refuse("limit", "must be at least 1");
     } else if (told.empty() != params.flag("all")) {
         params.refuse("all", told.empty() ? "must be true where no filter is given" : "goes with no filter");
@@ -146,9 +146,9 @@ void Sessions::clear(const Peer& peer, const SessionRequest& request, Answer<jso
 }
 
 void Sessions::ask(const dataplane::SessionOrder& order, Answer<json> answer) {
-    if (waiting_.size() >= kMostWaiting)
+    if (waiting_.size() >= kMostRequests)
         return answer(Refused{{ErrorCode::limit, "too many requests about sessions wait already"}, {}, {}});
-    if (waiting_.empty()) until_ = Clock::now() + kPatience;
+    if (waiting_.empty()) until_ = Clock::now() + kDeskPatience;
     waiting_.push_back({order, std::move(answer)});
     if (waiting_.size() == 1) look();
 }
@@ -159,12 +159,12 @@ void Sessions::look() {
         const auto answers = ordered_ ? node_.answered_sessions() : std::nullopt;
         if (!answers) {
             if (Clock::now() >= until_) return give_up();
-            return timer_->set(kLookEvery);
+            return timer_->set(kLookAtDesks);
         }
         const Waiting done = std::move(waiting_.front());
         waiting_.pop_front();
         ordered_ = false;
-        until_ = Clock::now() + kPatience;
+        until_ = Clock::now() + kDeskPatience;
         done.answer(to_json(*answers, done.order, node_));
     }
 }
