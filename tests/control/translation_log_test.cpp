@@ -13,7 +13,7 @@ using nlohmann::json;
 namespace {
 
 // One operator; its hospital has hub numbers of its own, its pharmacy is behind two shared addresses, with a server.
-json a_policy(bool with_block = true, const std::string& per = "host") {
+json shared_policy(bool with_block = true, const std::string& per = "host") {
     json document = a_document({"kita"});
     document["attachments"] = {{{"id", "kita-1"},
                                 {"operator", "kita"},
@@ -47,28 +47,23 @@ json a_policy(bool with_block = true, const std::string& per = "host") {
     document["institutions"] = {institution("sato-hospital", "prefixes", "100.64.0.0/24")};
     if (!with_block) return document;
     document["institutions"].push_back(institution("mori-pharmacy", "operator_prefixes", "10.2.0.0/24"));
-    document["translations"].push_back({
-        {"id", "kita-shared"}, {"operator", "kita"}, {"kind", "port_block"}, {"operator_prefix", "10.2.0.0/16"},
-            {"hub_prefix", "100.64.200.0/31"}, {
-            "port_block", {
-                {"per", per}, {"subscribers", 10}, {
-                    "static_maps", {
-                        {
-                            {"protocol", "tcp"}, {"hub_address", "100.64.200.1"}, {"hub_port", 443},
-                                {"operator_address", "10.2.0.9"}, {
-                                "operator_port", 8443
-                            }
-                        }
-                    }
-                }
-            }
-        }}
-});
-return document;
+    const json door = {{"protocol", "tcp"},
+                       {"hub_address", "100.64.200.1"},
+                       {"hub_port", 443},
+                       {"operator_address", "10.2.0.9"},
+                       {"operator_port", 8443}};
+    const json block = {{"per", per}, {"subscribers", 10}, {"static_maps", {door}}};
+    document["translations"].push_back({{"id", "kita-shared"},
+                                        {"operator", "kita"},
+                                        {"kind", "port_block"},
+                                        {"operator_prefix", "10.2.0.0/16"},
+                                        {"hub_prefix", "100.64.200.0/31"},
+                                        {"port_block", block}});
+    return document;
 }
 
 struct LoggedHub : control::test::TestHub {
-    explicit LoggedHub(const json& document = a_policy(), const std::string& state_in = {})
+    explicit LoggedHub(const json& document = shared_policy(), const std::string& state_in = {})
         : TestHub(state_in, as_document(document), false, {},
                   std::make_unique<Compiler>(NodePorts{[](std::string_view) { return PortId(0); }, 1})) {
         INFO((started ? "" : started.error().words));
@@ -177,16 +172,16 @@ TEST_CASE("who: static maps are told by their hub port, and logged when they com
     CHECK(items[0]["host"] == "10.2.0.9");
     CHECK(items[0]["host_port"] == 8443);
     CHECK(items[0]["protocol"] == "tcp");
-    json changed = a_policy();
+    json changed = shared_policy();
     changed["translations"][1]["port_block"]["static_maps"][0]["operator_port"] = 9443;
     const auto commit = [&](const json& document) {
         const json begun = asker.result("begin", {{"replace", true}});
         asker.result("batch", {{"transaction", begun["transaction"]}, {"put", document}});
-        asker.result("commit", {{"transaction", begun["transaction"]}, {"base", begun["base"]}});
+        asker.result("commit", {{"transaction", begun["transaction"]}});
     };
     commit(changed);
     CHECK(asker.result("who", question)["items"][0]["host_port"] == 9443);
-    commit(a_policy(false));
+    commit(shared_policy(false));
     CHECK(asker.result("who", question)["items"].empty());
     asker.ask("who", {{"address", "100.64.200.1"}, {"port", 443}, {"at", "2020-01-01"}});  // behind all that is written
     std::vector<std::string> whats;
@@ -196,15 +191,15 @@ TEST_CASE("who: static maps are told by their hub port, and logged when they com
 }
 
 TEST_CASE("who: blocks of an institution name no host, and a pool that goes closes what it lent", "[control][who]") {
-    LoggedHub hub(a_policy(true, "institution"));
+    LoggedHub hub(shared_policy(true, "institution"));
     Asker asker(hub);
     nat::Endpoint outside;
     hub.lend("10.2.0.7", 4000, outside);
     const json question = {{"address", outside.address.text()}, {"port", outside.port}};
     CHECK(asker.result("who", question)["items"][0]["host"].is_null());
     const json begun = asker.result("begin", {{"replace", true}});
-    asker.result("batch", {{"transaction", begun["transaction"]}, {"put", a_policy(false)}});
-    asker.result("commit", {{"transaction", begun["transaction"]}, {"base", begun["base"]}});
+    asker.result("batch", {{"transaction", begun["transaction"]}, {"put", shared_policy(false)}});
+    asker.result("commit", {{"transaction", begun["transaction"]}});
     hub.on_loop([&] {
         hub.translations->look();
         return true;
@@ -217,12 +212,12 @@ TEST_CASE("who: blocks of an institution name no host, and a pool that goes clos
 TEST_CASE("translation log: a node without pools has none; a restart ends in it what was before", "[control][who]") {
     const TemporaryDirectory state;
     {
-        const LoggedHub hub(a_policy(false), state / "s");
+        const LoggedHub hub(shared_policy(false), state / "s");
         CHECK_FALSE(std::filesystem::exists(hub.translations->file_of(std::chrono::system_clock::now())));
     }
     nat::Endpoint outside;
     {
-        LoggedHub hub(a_policy(), state / "t");
+        LoggedHub hub(shared_policy(), state / "t");
         hub.lend("10.2.0.7", 4000, outside);
         hub.on_loop([&] {
             hub.translations->look();
@@ -231,7 +226,7 @@ TEST_CASE("translation log: a node without pools has none; a restart ends in it 
         Asker(hub).ask("who", {{"address", "100.64.200.1"}, {"at", "2020-01-01"}});
         CHECK(hub.lines().back()["what"] == "block.open");
     }
-    LoggedHub hub(a_policy(), state / "t");
+    LoggedHub hub(shared_policy(), state / "t");
     Asker asker(hub);
     const json now = {{"address", outside.address.text()},
                       {"port", outside.port},
