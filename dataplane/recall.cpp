@@ -34,8 +34,9 @@ bool is_tracked_between(const Tables& tables, const Key& from_client) noexcept {
     const lpm::Row service = family.hub.find(lpm::TableId{0}, from_client.destination);
     if (client == lpm::kNoRow || service == lpm::kNoRow) return false;
     const HubRow<Address>& home = family.hub_rows[client];
+    if (home.is_pool() || family.hub_rows[service].is_pool()) return false;  // by now; it was another's address then
     const lpm::Row who = family.who.find(home.vrf.value(), home.to_operator.apply(from_client.source));
-    if (who == lpm::kNoRow) return false;
+    if (who == lpm::kNoRow || family.who_rows[who].is_behind()) return false;
     const Permissions::Index permission =
         tables.matrices[home.vrf.index()].cell(family.who_rows[who].matrix_row, family.hub_rows[service].group);
     return lets_open<Address>(tables, permission, from_client.protocol, from_client.destination_port);

@@ -442,3 +442,22 @@ TEST_CASE("behind: low ports get low ones, and parity is kept where it is asked 
         CHECK((outside < 1024) == (port < 1024));
     }
 }
+
+TEST_CASE("behind: a session ends when its client's own address becomes a shared one, or a shared one its own",
+          "[path][behind]") {
+    Policy policy = shared_policy();
+    policy.blocks.clear();
+    policy.house("ward").shared.clear();
+    policy.house("ward").map("10.0.5.0/24", "100.64.9.0/24");
+    SharedHub hub(policy);
+    hub.passes("kita", question_of("10.0.5.1", 4000));
+    hub.commit(shared_policy());
+    hub.refuses("center", udp("192.168.9.9:53", "100.64.9.1:4000"), DropReason::no_agreement);
+    const std::uint16_t port = hub.port_for(question_of("10.0.5.1", 4000));
+    hub.commit(policy);
+    hub.refuses("center", udp("192.168.9.9:53", at(kShared, port)), DropReason::no_agreement);
+    hub.passes("kita", question_of("10.0.5.1", 4000));
+    hub.passes("center", udp("192.168.9.9:53", "100.64.9.1:4000"));
+    hub.wait(400);
+    CHECK(hub.sessions() == 0);
+}
