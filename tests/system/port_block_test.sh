@@ -16,7 +16,8 @@ clean_up() {
     ip netns delete $chuo 2>/dev/null || true
     [ -z "$work" ] || rm -rf "$work"
 }
-source "$(dirname "${BASH_SOURCE[0]}")/support.sh"
+# shellcheck source=tests/system/support.sh
+source "$(dirname "$0")/support.sh"
 for name in $kita $chuo; do
     [ ! -e "/run/netns/$name" ] || { echo "there is a network namespace \"$name\" already; it is not ours to use"; exit 1; }
 done
@@ -158,7 +159,7 @@ check "packets went from worker to worker" handed
 balanced() { ctl --json show counters | jq -e '[.ports[].unaccounted, .node.unaccounted] | all(. == 0)'; }
 check "every packet is accounted for" balanced
 
-if [ $failures -ne 0 ]; then
+if [ "$failures" -ne 0 ]; then
     ctl show drops
     ctl show blocks
     cat "$work/log"
