@@ -5,6 +5,8 @@
 // is its static map's; the service, if it is the one behind, is reached by a static map. IPv4 only; the owner's thread.
 #pragma once
 
+#include <span>
+
 #include "dataplane/flow.hpp"
 #include "net/drop_reason.hpp"
 
@@ -22,10 +24,16 @@ OpenedBehind open_behind(Walk& walk, const Packet& packet, const FlowOf<Ipv4Addr
 // Whether these tables let the session go on, with the port that it has; its rewrite is then by them.
 bool is_agreed_behind(Walk& walk, nat::Slot slot) noexcept;
 
-// The packet leaves by this rewrite: to the row of its new destination, where that is behind a block. A reason: a gate
-// closes who is there, or nobody is.
-std::optional<DropReason> take_rewrite(Walk& walk, std::size_t packet,
-                                       const nat::Rewrite<Ipv4Address>& rewrite) noexcept;
+// The row of `who` of a packet's receiver, where the packet is to a pool's address and its session leads to
+// `destination`; kNoRow: nobody is there. The same for all packets of a burst that have a session, in one lookup.
+lpm::Row receiver_of(const Walk& walk, const Packet& packet, Ipv4Address destination) noexcept;
+void find_receivers(const Walk& walk, std::span<const std::size_t> packets, std::span<const FlowOf<Ipv4Address>> flows,
+                    std::span<const nat::Slot> slots, std::span<lpm::Row> receivers) noexcept;
+
+// The packet leaves by this rewrite: to the row of its receiver, where that is behind a block, and otherwise as it was.
+// A reason: a gate closes who is there, or nobody is.
+std::optional<DropReason> take_rewrite(Walk& walk, std::size_t packet, const nat::Rewrite<Ipv4Address>& rewrite,
+                                       lpm::Row receiver) noexcept;
 
 // Ends a session of either kind and family; its port goes back.
 template <class Address>

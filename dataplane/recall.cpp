@@ -87,8 +87,10 @@ std::optional<DropReason> reason_to_refuse(const nat::SessionCore& core, const P
     return std::nullopt;
 }
 
+// `receiver`: of an end behind a port block, see take_rewrite().
 template <class Address>
-void take_as_of_session(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Slot slot, Lane& admitted) noexcept {
+void take_as_of_session(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Slot slot, lpm::Row receiver,
+                        Lane& admitted) noexcept {
     auto& sessions = walk.worker.tracker.of<Address>();
     const auto& session = sessions[slot];
     const Packet& packet = walk.packets[i];
@@ -97,7 +99,7 @@ void take_as_of_session(Walk& walk, std::size_t i, const FlowOf<Address>& flow, 
         return refuse(walk, i, *reason, IcmpError::admin_prohibited);
     if constexpr (Address::kFamily == Family::ipv4)
         if (flow.behind)
-            if (const auto reason = take_rewrite(walk, i, session.rewrite))
+            if (const auto reason = take_rewrite(walk, i, session.rewrite, receiver))
                 return refuse(walk, i, *reason, IcmpError::admin_prohibited);
     sessions.touch(slot, direction, packet.l4_type, packet.l3_length, second_of(walk));
     admitted.add(i);
@@ -151,7 +153,12 @@ void open_or_refuse(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Lane
         if (slot == kNoSlot) return;
         ++walk.worker.counters.sessions_opened;
     }
-    take_as_of_session<Address>(walk, i, flow, slot, admitted);
+    lpm::Row receiver = lpm::kNoRow;
+    if constexpr (Address::kFamily == Family::ipv4)
+        if (flow.behind)
+            receiver =
+                receiver_of(walk, walk.packets[i], walk.worker.tracker.of<Ipv4Address>()[slot].rewrite.destination);
+    take_as_of_session<Address>(walk, i, flow, slot, receiver, admitted);
 }
 
 template <class Address>
@@ -199,6 +206,9 @@ void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept {
     // 2. Their sessions: those that are there first, for opening one may move others.
     std::array<Slot, kWalkPackets> slots;
     walk.worker.tracker.of<Address>().find(keys.data(), slots.data(), count);
+    std::array<lpm::Row, kWalkPackets> receivers;
+    if constexpr (Address::kFamily == Family::ipv4)
+        find_receivers(walk, std::span(own).first(count), flows, std::span(slots).first(count), receivers);
     Lane missing;
     std::array<std::size_t, kWalkPackets> flow_of_packet;
     for (std::size_t n = 0; n < count; ++n) {
@@ -206,7 +216,7 @@ void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept {
         // What the tables changed for one packet may have ended for the next one of its flow.
         if (slots[n] != kNoSlot && walk.worker.tracker.of<Address>().table().holds(slots[n]) &&
             still_agreed<Address>(walk, slots[n])) {
-            take_as_of_session<Address>(walk, i, flows[n], slots[n], admitted);
+            take_as_of_session<Address>(walk, i, flows[n], slots[n], receivers[n], admitted);
         } else {
             flow_of_packet[i] = n;
             missing.add(i);

@@ -182,17 +182,20 @@ void measure(Report& report, bool behind, std::uint32_t sessions, int runs) {
         std::vector<double> path, recall, translate;
         for (int run = -1; run < runs; ++run) {
             std::vector<double> walks;
-            const StageCounters recall_before = driver.stage(Stage::recall);
-            const StageCounters translate_before = driver.stage(Stage::translate);
-            for (int i = 0; i < kWalks; ++i) walks.push_back(driver.walk(replies));
+            std::array<std::vector<double>, 2> stages;
+            for (int i = 0; i < kWalks; ++i) {
+                const std::array before = {driver.stage(Stage::recall), driver.stage(Stage::translate)};
+                walks.push_back(driver.walk(replies));
+                const std::array now = {driver.stage(Stage::recall), driver.stage(Stage::translate)};
+                for (std::size_t s = 0; s < stages.size(); ++s)  // one walk in sixteen is timed
+                    if (now[s].timed_packets != before[s].timed_packets)
+                        stages[s].push_back(static_cast<double>(now[s].timed_cycles - before[s].timed_cycles) /
+                                            static_cast<double>(now[s].timed_packets - before[s].timed_packets));
+            }
             if (run < 0) continue;
-            const auto mean = [](const StageCounters& now, const StageCounters& before) {
-                return static_cast<double>(now.timed_cycles - before.timed_cycles) /
-                       static_cast<double>(now.timed_packets - before.timed_packets);
-            };
             path.push_back(median(walks));
-            recall.push_back(mean(driver.stage(Stage::recall), recall_before));
-            translate.push_back(mean(driver.stage(Stage::translate), translate_before));
+            recall.push_back(median(stages[0]));
+            translate.push_back(median(stages[1]));
         }
         const std::string way = name + (replies ? ": answers" : ": questions");
         report.add({way + ", path", figure_of(path), "cycles/packet", {}, 0, 100});
