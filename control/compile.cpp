@@ -19,6 +19,7 @@
 #include "control/leaves.hpp"
 #include "control/lookups.hpp"
 #include "control/numbering.hpp"
+#include "control/port_blocks.hpp"
 #include "control/port_classes.hpp"
 #include "control/ways.hpp"
 
@@ -77,6 +78,13 @@ CompileLimits possible(CompileLimits limits) {
 
 using Names = std::vector<std::string>;  // by number
 
+template <class Id>
+std::optional<Id> number_of(const Names& names, std::string_view name) {
+    const auto at = std::find(names.begin(), names.end(), name);
+    if (at == names.end() || name.empty()) return std::nullopt;
+    return Id(static_cast<typename Id::Value>(at - names.begin()));
+}
+
 }  // namespace
 
 struct Compiler::State {
@@ -88,7 +96,8 @@ struct Compiler::State {
           tunnels("tunnel", limits.attachments),
           institutions("institution", limits.institutions),
           ipv4(limits.operators),
-          ipv6(limits.operators) {}
+          ipv6(limits.operators),
+          port_blocks(ports.workers) {}
 
     Expected<Numbers> plan_numbers(const Policy& policy) const {
         auto operator_plan = operators.plan(names_of(policy.operators));
@@ -135,6 +144,7 @@ struct Compiler::State {
     Lookups<Ipv6Address> ipv6;
     std::vector<dataplane::Nexthop> nexthops;  // of the last generation
     TapNumbers taps;
+    PortBlocks port_blocks;
 
     // Written by the compiler thread, read by the control thread: only the pointers are guarded, what they point to
     // never changes.
@@ -190,9 +200,12 @@ Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generat
     if (!leaves4) return leaves4.error();
     const auto leaves6 = cut<Ipv6Address>(policy, *numbers, *grants, profiles);
     if (!leaves6) return leaves6.error();
+    auto blocks = state_->port_blocks.place(policy, *numbers, *grants, profiles, tables);
+    if (!blocks) return blocks.error();
     std::vector<std::vector<std::uint32_t>> profiles_of_vrf(vrfs);
     add_profiles(*leaves4, profiles_of_vrf);
     add_profiles(*leaves6, profiles_of_vrf);
+    add_profiles(blocks->leaves, profiles_of_vrf);
     for (std::vector<std::uint32_t>& of_vrf : profiles_of_vrf) {
         std::sort(of_vrf.begin(), of_vrf.end());
         of_vrf.erase(std::unique(of_vrf.begin(), of_vrf.end()), of_vrf.end());
@@ -206,7 +219,8 @@ Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generat
     if (auto placed = place_tunnels(policy, *numbers, *ways, tables); !placed) return placed.error();
     const auto nexthops4 = nexthops_of(*leaves4, ways->ipv4, ways->nexthops);
     const auto nexthops6 = nexthops_of(*leaves6, ways->ipv6, ways->nexthops);
-    auto plan4 = state_->ipv4.plan(*leaves4, nexthops4, *attachment_sets, *cells, std::move(ways->ipv4));
+    blocks->nexthops = nexthops_of(blocks->leaves, ways->ipv4, ways->nexthops);
+    auto plan4 = state_->ipv4.plan(*leaves4, nexthops4, *attachment_sets, *cells, std::move(ways->ipv4), *blocks);
     auto plan6 = state_->ipv6.plan(*leaves6, nexthops6, *attachment_sets, *cells, std::move(ways->ipv6));
 
     // 5. The lookup structures. From here on only they can refuse.
@@ -230,6 +244,7 @@ Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generat
     tables.tracks =
         std::any_of(grants->terms.begin(), grants->terms.end(), [](const Terms& terms) { return terms.tracked; });
     tables.matrices = std::move(cells->matrices);
+    tables.timeouts = policy.timers;
     state_->nexthops = ways->nexthops;
     tables.nexthops = std::move(ways->nexthops);
     tables.groups = std::move(ways->groups);
@@ -259,10 +274,10 @@ std::string Compiler::vrf_name(VrfId id) const {
     return state_->name(state_->operator_names, id.index());
 }
 std::optional<AttachmentId> Compiler::attachment_id(std::string_view name) const {
-    const auto names = state_->read(state_->attachment_names);
-    const auto at = std::find(names->begin(), names->end(), name);
-    if (at == names->end() || name.empty()) return std::nullopt;
-    return AttachmentId(static_cast<AttachmentId::Value>(at - names->begin()));
+    return number_of<AttachmentId>(*state_->read(state_->attachment_names), name);
+}
+std::optional<VrfId> Compiler::vrf_id(std::string_view name) const {
+    return number_of<VrfId>(*state_->read(state_->operator_names), name);
 }
 
 }  // namespace sekisho::control

@@ -241,6 +241,7 @@ Policy policy_of(const Document& document) {
     if (const ObjectPtr hub = document.find(Kind::hub, "")) {
         policy.rules_version = std::get<Hub>(hub->value).rules_version;
         policy.hub_pools = std::get<Hub>(hub->value).pools;
+        policy.timers = std::get<Hub>(hub->value).timers;
     }
     fill(Kind::operators, policy.operators);
     fill(Kind::attachments, policy.attachments);

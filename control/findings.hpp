@@ -75,6 +75,7 @@ struct HubSpace {
 };
 
 HubSpace check_numbers(const Policy& policy, Findings& findings);  // pools, translations, institutions' prefixes
+void check_port_blocks(const Policy& policy, Findings& findings);  // whom they serve, and whether they can
 void check_operators(const Policy& policy, Findings& findings);
 void check_attachments(const Policy& policy, const HubSpace& hub, Findings& findings);
 void check_institutions(const Policy& policy, Findings& findings);  // all but their prefixes

@@ -72,4 +72,8 @@ using Leaves = std::vector<Leaf<Address>>;  // ascending by `hub`
 template <class Address>
 Expected<Leaves<Address>> cut(const Policy& policy, const Numbers& numbers, const Grants& grants, Profiles& profiles);
 
+// Those that institutions have behind port blocks, one for each of their prefixes there, in no order; `inside` only.
+Expected<Leaves<Ipv4Address>> behind_blocks(const Policy& policy, const Numbers& numbers, const Grants& grants,
+                                            Profiles& profiles);
+
 }  // namespace sekisho::control

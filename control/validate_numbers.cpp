@@ -33,13 +33,13 @@ void check_translation(const Policy& policy, const Translation& translation, con
     const IpPrefix& hub = translation.hub_prefix;
     if (!policy.operators.contains(translation.operator_id))
         about.dangling("operator", "operator", translation.operator_id);
-    if (translation.kind != TranslationKind::prefix_map)
+    if (translation.kind == TranslationKind::family)
         about.unsupported("kind " + std::string(name_of(translation.kind)), R"(say "kind": "prefix_map")");
     if (const auto why = unusable(operators))
         about.wrong("operator_prefix", operators.text() + " " + std::string(*why));
     if (operators.family() != hub.family())
         about.wrong("hub_prefix", hub.text() + " and operator_prefix " + operators.text() + " differ in family");
-    else if (operators.length() != hub.length())
+    else if (operators.length() != hub.length() && translation.kind != TranslationKind::port_block)
         about.wrong("hub_prefix", hub.text() + " and operator_prefix " + operators.text() + " differ in length");
     if (pools.covering(hub) == nullptr) about.wrong("hub_prefix", hub.text() + " is not inside one of the hub's pools");
     // Otherwise an address of the operator's own would look like somebody's hub number.
@@ -67,14 +67,18 @@ AddressSpace check_translations(const Policy& policy, const AddressSpace& pools,
     return {std::move(hub_claims), overlap};
 }
 
-void check_prefix(const Institution& institution, std::size_t index, const AddressSpace& pools,
+void check_prefix(const Policy& policy, const Institution& institution, std::size_t index, const AddressSpace& pools,
                   const AddressSpace& translations, ObjectFindings& about) {
     const IpPrefix& prefix = institution.prefixes[index];
     const std::string field = indexed("prefixes", index);
     if (pools.covering(prefix) == nullptr)
         return about.wrong(field, prefix.text() + " is not inside one of the hub's pools");
     const Claim* translation = translations.covering(prefix);
-    if (translation != nullptr && translation->owner == institution.operator_id) return;
+    if (translation != nullptr && translation->owner == institution.operator_id) {
+        if (policy.translations.at(std::string(translation->id)).kind != TranslationKind::port_block) return;
+        return about.wrong(field, prefix.text() + " is of " + translation->place() +
+                                      ", a port block's, whose addresses are nobody's own; say operator_prefixes");
+    }
     std::string words =
         prefix.text() + " is not inside one translation of operator " + in_quotes(institution.operator_id);
     if (translation == nullptr) translation = translations.meeting(prefix);
@@ -93,15 +97,17 @@ HubSpace check_numbers(const Policy& policy, Findings& findings) {
     claims.reserve(policy.institutions.size());
     for (const auto& [id, institution] : policy.institutions) {
         ObjectFindings about(findings, "institutions", id);
-        if (institution.prefixes.empty()) about.wrong("prefixes", "has none (clause 2-3)");
+        if (institution.prefixes.empty() && institution.operator_prefixes.empty())
+            about.wrong("prefixes", "has none (clause 2-3)");
         for (std::size_t i = 0; i < institution.prefixes.size(); ++i) {
-            check_prefix(institution, i, pools, translations, about);
+            check_prefix(policy, institution, i, pools, translations, about);
             claims.push_back({institution.prefixes[i], "institutions", id, "prefixes", i, institution.operator_id});
         }
     }
     AddressSpace institutions(std::move(claims), [&](const Claim& cover, const Claim& claim) {
         findings.add(ErrorCode::invalid, claim.place(), both(cover, claim));
     });
+    check_port_blocks(policy, findings);
     return {std::move(pools), std::move(translations), std::move(institutions)};
 }
 

@@ -89,8 +89,7 @@ template <class Address>
     if (egress.underlay) return refuse(walk, i, DropReason::underlay_plain, IcmpError::admin_prohibited);
     if (!serves(egress, Address())) return refuse(walk, i, DropReason::egress_family, IcmpError::admin_prohibited);
     if (nexthop.kind == Nexthop::Kind::connected) {
-        const HubRow<Address>& row = tables.family<Address>().hub_rows[packet.hub_row];
-        const Address target = row.to_operator.apply(address_of(header_of<Address>(packet).destination));
+        const Address target = target_of<Address>(walk, i);
         if (is_broadcast(egress, target)) return walk.drop(i, DropReason::directed_broadcast);
         if (is_own(egress, target)) return walk.drop(i, DropReason::no_kernel_port);
     }
@@ -145,11 +144,8 @@ void fit(Walk& walk, const Lane& in, FitOut out) noexcept {
     std::array<Key, kWalkPackets> destinations;
     std::array<lpm::Row, kWalkPackets> where;
     for (std::size_t n = 0; n < unresolved.size(); ++n) {
-        const Packet& packet = walk.packets[unresolved[n]];
-        const HubRow<Address>& row = family.hub_rows[packet.hub_row];
-        vrfs[n] = row.vrf.value();
-        destinations[n] =
-            lpm::KeyOf<Address>::of(row.to_operator.apply(address_of(header_of<Address>(packet).destination)));
+        vrfs[n] = family.hub_rows[walk.packets[unresolved[n]].hub_row].vrf.value();
+        destinations[n] = lpm::KeyOf<Address>::of(target_of<Address>(walk, unresolved[n]));
     }
     family.where.find(vrfs.data(), destinations.data(), where.data(), unresolved.size());
     for (std::size_t n = 0; n < unresolved.size(); ++n) {

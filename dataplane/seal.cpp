@@ -72,7 +72,7 @@ void seal_burst(Walk& walk, Sealing& sealing, Lane& sealed) noexcept {
         const std::uint32_t outer_ipv6 = *done.data >> 4 == 6 ? Packet::kIpv6 : 0;
         packet.unmark(Packet::kIpv6);
         packet.mark(Packet::kSealed | inner_ipv6 | outer_ipv6);
-        packet.sealed_in = static_cast<std::uint32_t>(tables.generation);
+        packet.decided_in = static_cast<std::uint32_t>(tables.generation);
         sealed.add(i);
     }
     sealing.count = 0;
