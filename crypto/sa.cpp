@@ -80,7 +80,8 @@ OutboundSa::OutboundSa(const OutboundConfig& config, AeadKey key) noexcept
     hot_.copied_marks =
         static_cast<std::uint8_t>((marks.dscp ? 0 : 0xfc) | (marks.ecn == EcnMode::normal ? kEcnMask : 0));
     hot_.set_marks = static_cast<std::uint8_t>(marks.dscp.value_or(0) << 2);
-    hot_.df = static_cast<std::uint8_t>(marks.df);
+    hot_.copied_df = marks.df == DfMode::copy;
+    hot_.set_df = marks.df == DfMode::set;
     hot_.esn = config.esn;
     hot_.suite = key_.suite();
     if (config.local.is_ipv4()) {

@@ -80,7 +80,8 @@ class OutboundSa {
         std::uint8_t outer_length = 0;    // 20 or 40
         std::uint8_t copied_marks = 0;    // which bits of the inner TOS go out
         std::uint8_t set_marks = 0;       // and what is set besides
-        std::uint8_t df = 0;              // of a DfMode
+        std::uint8_t copied_df : 1 = 0;   // 1: the inner DF goes out
+        std::uint8_t set_df : 1 = 0;      // 1: DF is set besides
         bool esn = false;
         Suite suite = Suite::aes_gcm_128;
         std::array<std::uint8_t, 40> outer{};  // the outer header but for lengths, marks, identification and checksum

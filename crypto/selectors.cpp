@@ -158,7 +158,7 @@ bool Selectors::match(const std::vector<AnyRow>& rows, std::span<const std::uint
     return false;
 }
 
-bool Selectors::match_inbound(std::span<const std::uint8_t> packet) const noexcept {
+bool Selectors::match_each(std::span<const std::uint8_t> packet) const noexcept {
     if (packet.size() >= sizeof(Ipv4Header) && packet[0] >> 4 == 4) return match(rows4_, packet);
     if (packet.size() >= sizeof(Ipv6Header) && packet[0] >> 4 == 6) return match(rows6_, packet);
     return false;
