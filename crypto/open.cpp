@@ -202,7 +202,7 @@ std::size_t Esp::prepare_run(std::span<OpenPacket> packets, std::size_t first, s
         std::memcpy(job.nonce.data() + kSaltLength, &esp.iv, kIvLength);
         aads_[jobs] = {esp.spi, Be32::from_host(static_cast<std::uint32_t>(sequence >> 32)), esp.sequence};
         job.aad = esn ? reinterpret_cast<const std::uint8_t*>(&aads_[jobs]) : data;
-        job.aad_length = esn ? kExtendedAad : kPlainAad;
+        job.aad_length = static_cast<std::uint16_t>(esn ? kExtendedAad : kPlainAad);
         sequences_[jobs] = sequence;
         packet_of_[jobs++] = static_cast<std::uint8_t>(i);
     }

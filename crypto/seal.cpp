@@ -182,7 +182,7 @@ Esp::Framed Esp::frame(const OutboundSa::Hot& told, std::span<SealPacket> run, s
         std::memcpy(job.nonce.data() + kSaltLength, &iv, kIvLength);
         aads_[jobs] = {hot.spi, Be32::from_host(static_cast<std::uint32_t>(sequence >> 32)), low};
         job.aad = hot.esn ? reinterpret_cast<const std::uint8_t*>(&aads_[jobs]) : data - sizeof esp;
-        job.aad_length = hot.esn ? kExtendedAad : kPlainAad;
+        job.aad_length = static_cast<std::uint16_t>(hot.esn ? kExtendedAad : kPlainAad);
         packet_of_[jobs++] = static_cast<std::uint8_t>(first + i);
         bytes += cipher_length;
         packet.data = data - kHead;

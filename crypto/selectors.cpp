@@ -133,6 +133,7 @@ Expected<Selectors> Selectors::make(std::span<const Selector> selectors) {
         else
             made.rows6_.push_back(row_of<Row6>(selector, selector.local.ipv6(), selector.remote.ipv6()));
     }
+    if (!made.rows4_.empty()) made.first4_ = made.rows4_[0];
     return made;
 }
 

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "net/expected.hpp"
-#include "net/prefetch.hpp"
 #include "net/prefix.hpp"
 
 namespace sekisho::crypto {
@@ -39,12 +38,6 @@ class Selectors {
     // Errors: invalid, naming the selector by its place: none at all, two families in one, a range that runs backwards,
     // ports of a protocol that has none.
     static Expected<Selectors> make(std::span<const Selector> selectors);
-
-    // Asks for the first rows.
-    void prefetch() const noexcept {
-        sekisho::prefetch(rows4_.data());
-        sekisho::prefetch(rows6_.data());
-    }
 
     // Whether a packet from the peer to us matches: all of it, with a valid header of its family (4 or 6 in its first
     // nibble, lengths within the span). A non-first fragment matches no selector that asks for ports, nor, in IPv6, one
@@ -80,11 +73,10 @@ class Selectors {
     // Quick for what most SAs carry: IPv4 of the first selector, whatever the protocol.
     bool takes_all4(std::span<const std::uint8_t> packet) const noexcept {
         constexpr std::size_t kAddresses = 12, kEnd = 20;  // of the addresses in an IPv4 header
-        if (rows4_.empty() || packet.size() < kEnd || packet[0] >> 4 != 4) return false;
+        if (!first4_.any_protocol || packet.size() < kEnd || packet[0] >> 4 != 4) return false;
         std::uint32_t addresses[2];
         std::memcpy(addresses, packet.data() + kAddresses, sizeof addresses);
-        const Row4& row = rows4_[0];
-        return row.any_protocol && row.source.holds(addresses) && row.destination.holds(addresses + 1);
+        return first4_.source.holds(addresses) && first4_.destination.holds(addresses + 1);
     }
     bool match_each(std::span<const std::uint8_t> packet) const noexcept;
 
@@ -92,6 +84,7 @@ class Selectors {
     template <class AnyRow>
     static bool match(const std::vector<AnyRow>& rows, std::span<const std::uint8_t> packet) noexcept;
 
+    Row4 first4_{};  // the first of rows4_, so that most packets need not look there; it is nothing without one
     std::vector<Row4> rows4_;
     std::vector<Row6> rows6_;
 };
