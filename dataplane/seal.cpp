@@ -123,7 +123,7 @@ void seal(Walk& walk, const Lane& in, Lane& sealed) noexcept {
         for (const std::size_t i : in) walk.drop(i, DropReason::sa_missing);
         return;
     }
-    // 1. What is too long is cut; the tunnels' words are asked for.
+    // 1. What is too long is cut; the tunnels and their words are asked for.
     Lane fitting;
     AttachmentId asked;
     std::uint16_t mtu = 0;
@@ -134,6 +134,7 @@ void seal(Walk& walk, const Lane& in, Lane& sealed) noexcept {
             const Attachment& egress = walk.tables.attachments[asked.index()];
             mtu = egress.mtu;
             associations->prefetch_outbound(egress.tunnel);
+            prefetch(walk.tables.tunnels.data() + egress.tunnel.index());
         }
         if (packet.l3_length <= mtu) [[likely]] {
             fitting.add(i);
