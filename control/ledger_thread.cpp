@@ -118,8 +118,9 @@ void LedgerThread::run(const std::string& path, crypto::Witness* witness) {
             tasks = queue_->take();
         }
         if (!tasks.empty()) {
-            perform(*ledger, std::move(tasks));
-            note(*ledger, renewal);
+            auto answers = perform(*ledger, std::move(tasks));
+            note(*ledger, renewal);  // first: whoever is answered may ask for the state
+            for (std::function<void()>& answer : answers) tell(std::move(answer));
         }
         // However many ask: reserves are extended in time.
         if (const auto now = std::chrono::steady_clock::now(); now >= due) {
@@ -133,18 +134,16 @@ void LedgerThread::run(const std::string& path, crypto::Witness* witness) {
 
 // Of what was refused together, each has its own try: one that cannot be must not stop the others. Not when the disk or
 // the witness did not answer.
-void LedgerThread::perform(crypto::Ledger& ledger, std::vector<Task> tasks) {
-    if (auto* const work = std::get_if<Work>(&tasks.front())) {
-        std::function<void()> after = (*work)(ledger);
-        tasks.clear();  // and with it an SA whose numbers were given back
-        return tell(std::move(after));
-    }
+std::vector<std::function<void()>> LedgerThread::perform(crypto::Ledger& ledger, std::vector<Task> tasks) const {
+    if (auto* const work = std::get_if<Work>(&tasks.front())) return {(*work)(ledger)};
+    std::vector<std::function<void()>> answers;
     const Expected<void> together = admit_all(ledger, tasks);
     const bool same_for_all = together || tasks.size() == 1 || together.error().code == ErrorCode::unavailable;
     for (const Task& task : tasks) {
         const Expected<void> outcome = same_for_all ? together : admit_all(ledger, {&task, 1});
-        tell([done = std::get<Admission>(task).done, outcome] { done(outcome); });
+        answers.push_back([done = std::get<Admission>(task).done, outcome] { done(outcome); });
     }
+    return answers;
 }
 
 Expected<void> LedgerThread::admit_all(crypto::Ledger& ledger, std::span<const Task> admissions) const {

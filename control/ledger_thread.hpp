@@ -94,7 +94,9 @@ class LedgerThread {
     };
 
     void run(const std::string& path, crypto::Witness* witness);
-    void perform(crypto::Ledger& ledger, std::vector<Task> tasks);
+    // The tasks die in here, and with them SAs whose numbers were given back; what they answer is for the loop's
+    // thread.
+    std::vector<std::function<void()>> perform(crypto::Ledger& ledger, std::vector<Task> tasks) const;
     Expected<void> admit_all(crypto::Ledger& ledger, std::span<const Task> admissions) const;
     void note(const crypto::Ledger& ledger, const Expected<void>& renewal);
     void tell(std::function<void()> what);

@@ -5,7 +5,7 @@
 
 AES-GCM-256 with ESN, keys by hand on both sides: ping and TCP in both families and both directions, a rekey under traffic without a
 loss, and a sequence number that passes 2^32 on its way. The kernel here may have no ESP, so the peer brings Debian's. Needs root;
-without what it needs it is skipped (77). Leaves nothing behind.
+without what it needs it is skipped (77). Leaves nothing behind. [conformance-22] [conformance-23]
 """
 import json
 import os
