@@ -46,6 +46,7 @@ void EngineNode::reclaim() {
 }
 
 void EngineNode::watch() {
+    reclaim();  // SAs come and go without a commit, and their keys die with them
     for (const auto& event : engine_.watch()) {
         log(event.stalled ? LogLevel::error : LogLevel::warning, words_of(event));
         events_.post(EventKind::worker, details_of(event));
