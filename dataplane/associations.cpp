@@ -22,7 +22,7 @@ Expected<std::unique_ptr<Associations>> Associations::make(crypto::EngineKind ki
 Associations::Associations(std::unique_ptr<crypto::AeadEngine> engine, crypto::Retire retire)
     : retire_(std::move(retire)),
       engine_(std::move(engine)),
-      keys_(crypto::prepared_bytes(engine_->kind())),
+      keys_(std::make_shared<crypto::KeyStore>(crypto::prepared_bytes(engine_->kind()))),
       sad_(retire_through()) {}
 
 Associations::~Associations() {
@@ -80,7 +80,7 @@ Expected<void> Associations::add_inbound(const crypto::InboundConfig& config, co
                                          Clock::time_point now) {
     auto tunnel = tunnel_of(config.tunnel);
     if (!tunnel) return tunnel.error();
-    auto made = crypto::InboundSa::make(config, keying_material, *engine_, keys_);
+    auto made = crypto::InboundSa::make(config, keying_material, *engine_, *keys_);
     if (!made) return made.error();
     std::shared_ptr<crypto::InboundSa> sa(std::move(*made));
     if (auto added = (*tunnel)->add_inbound(sa); !added) return added;
@@ -96,9 +96,9 @@ Expected<void> Associations::add_inbound(const crypto::InboundConfig& config, co
 Expected<Associations::Outbound> Associations::make_outbound(const crypto::OutboundConfig& config,
                                                              const Secret& keying_material,
                                                              std::function<void()> ended) {
-    auto made = crypto::OutboundSa::make(config, keying_material, *engine_, keys_);
+    auto made = crypto::OutboundSa::make(config, keying_material, *engine_, *keys_);
     if (!made) return made.error();
-    return Outbound(made->release(), [ended = std::move(ended)](crypto::OutboundSa* sa) {
+    return Outbound(made->release(), [ended = std::move(ended), keys = keys_](crypto::OutboundSa* sa) {
         if (ended) ended();
         delete sa;
     });

@@ -144,7 +144,7 @@ class Associations {
     crypto::Retire retire_;
     std::unique_ptr<crypto::AeadEngine> engine_;                // control's: prepares keys
     std::vector<std::unique_ptr<crypto::AeadEngine>> engines_;  // by WorkerId
-    crypto::KeyStore keys_;
+    const std::shared_ptr<crypto::KeyStore> keys_;              // outbound SAs may outlive this: others hold them too
     crypto::Sad sad_;
     // By TunnelId: the outbound SA. Control writes, workers read. Chunks are made as they are needed, and stay.
     std::array<std::atomic<Word*>, kTunnels / kChunk> chunks_{};

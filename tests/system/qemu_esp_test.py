@@ -69,6 +69,8 @@ class Hub:
     def stop(self):
         self.process.terminate()
         self.process.wait()
+        shutil.rmtree(f"/run/dpdk/sk-qesp-{os.getpid()}", ignore_errors=True)  # it is gone already unless sekishod crashed
+        return self.process.returncode
 
 
 class Pair:
@@ -199,6 +201,7 @@ def test(build, work, kita, minami, taps, running):
     statistics = peer.ask("cat /proc/net/xfrm_stat")
     wrong = [line for line in statistics.splitlines() if line.startswith("XfrmIn") and line.split()[1] != "0" and "NoStates" not in line]
     expect("and the peer refused nothing of the hub's", statistics.startswith("XfrmIn") and not wrong, wrong)
+    expect("sekishod ends well", hub.stop() == 0, (work / "log").read_text())
 
 
 def end(running):
