@@ -35,7 +35,7 @@ Expected<BlockLeaves> PortBlocks::place(const Policy& policy, const Numbers& num
     BlockLeaves blocks;
     std::erase_if(known_, [](const auto& each) { return each.second.expired(); });
     // 1. The pools.
-    std::vector<const Translation*> translations;
+    std::vector<std::pair<VrfId, Prefix4>> maps_of_vrf;  // by pool: what is behind it
     std::vector<nat::StaticMap> statics;
     for (const auto& [name, translation] : policy.translations) {
         if (translation.kind != TranslationKind::port_block) continue;
@@ -50,7 +50,7 @@ Expected<BlockLeaves> PortBlocks::place(const Policy& policy, const Numbers& num
         if (!shares) return shares.error().at(place);
         tables.port_pools.push_back({std::move(*shares), vrf, {told.blocks, told.hold_down, told.parity}});
         blocks.shared.emplace_back(translation.hub_prefix.ipv4(), vrf);
-        translations.push_back(&translation);
+        maps_of_vrf.emplace_back(vrf, translation.operator_prefix.ipv4());
         for (const StaticMap& map : told.static_maps)
             statics.push_back({map.protocol == Protocol::tcp ? nat::PortProtocol::tcp : nat::PortProtocol::udp,
                                {map.hub_address, map.hub_port},
@@ -64,14 +64,14 @@ Expected<BlockLeaves> PortBlocks::place(const Policy& policy, const Numbers& num
     const auto behind = behind_blocks(policy, numbers, grants, profiles);
     if (!behind) return behind.error();
     for (const Leaf<Ipv4Address>& leaf : *behind) {
-        const auto covers = [&](const Translation* each) {
-            return numbers.operators.number_of(each->operator_id).value() == leaf.vrf.value() &&
-                   each->operator_prefix.ipv4().contains(leaf.inside);
-        };
-        const auto at = std::find_if(translations.begin(), translations.end(), covers);
-        if (at == translations.end()) return not_covered(policy, leaf);
+        const auto is_its = [&](const auto& each) { return each.first == leaf.vrf; };
+        if (std::none_of(maps_of_vrf.begin(), maps_of_vrf.end(), is_its)) continue;  // another node's
+        const auto at = std::find_if(maps_of_vrf.begin(), maps_of_vrf.end(), [&](const auto& each) {
+            return is_its(each) && each.second.contains(leaf.inside);
+        });
+        if (at == maps_of_vrf.end()) return not_covered(policy, leaf);
         blocks.leaves.push_back(leaf);
-        blocks.pools.push_back(static_cast<std::uint16_t>(at - translations.begin() + 1));
+        blocks.pools.push_back(static_cast<std::uint16_t>(at - maps_of_vrf.begin() + 1));
     }
     return blocks;
 }

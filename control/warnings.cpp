@@ -108,6 +108,13 @@ void warn_of_institution(const Policy& policy, const Institution& institution, W
     Families own;
     own.add(institution.prefixes);
     own.add(institution.operator_prefixes);
+    const auto translates = [&](const auto& each) {
+        return each.second.kind == TranslationKind::port_block && each.second.operator_id == institution.operator_id;
+    };
+    if (!institution.operator_prefixes.empty() &&
+        std::none_of(policy.translations.begin(), policy.translations.end(), translates))
+        warnings.add(place_of("institutions", institution.id),
+                     "its operator has no port block here, so its operator_prefixes reach nothing by this node");
     Families carried;
     for (const Link& link : institution.links)
         for (const std::string& name : link.attachments)

@@ -120,3 +120,12 @@ TEST_CASE("compile: the timers of the document are the tables'", "[compile]") {
     policy.timers.udp = 150;
     CHECK(compile(compiler, policy).tables->timeouts.udp == 150);
 }
+
+TEST_CASE("compile: where the operator has no port block, those behind one are nobody here", "[compile]") {
+    Compiler compiler(ports());
+    Policy policy = shared();
+    policy.translations.erase("kita-shared");
+    const Compiled compiled = compile(compiler, policy);
+    CHECK(compiled.tables->port_pools.empty());
+    CHECK(compiled.tables->ipv4.who.find(0, *Ipv4Address::parse("10.9.1.7")) == lpm::kNoRow);
+}

@@ -1,6 +1,7 @@
 // Port blocks and timers in the document: what is taken, and what is refused with which words.
 #include <catch2/catch.hpp>
 
+#include "control/calendar.hpp"
 #include "tests/control/policy_draft.hpp"
 
 using namespace sekisho;
@@ -140,4 +141,13 @@ TEST_CASE("timers: those of the document are taken, and those under an RFC's flo
           "hub .timers: tcp_transitory 239: from 240 (RFC 5382 REQ-5) to 32000 seconds");
     CHECK(refused("tcp_unsolicited", 5) == "hub .timers: tcp_unsolicited 5: from 6 (RFC 5382 REQ-4) to 32000 seconds");
     CHECK(refused("icmp", 59) == "hub .timers: icmp 59: from 60 (RFC 5508 REQ-1) to 32000 seconds");
+}
+
+TEST_CASE("port blocks: where the operator has none, those behind it are another node's, and a warning tells it",
+          "[control]") {
+    const Draft draft = shared().remove("/translations/6");
+    CHECK(draft.errors() == Words{});
+    CHECK(warnings(draft.policy(), parse_date("2026-05-01").value()) ==
+          Words{"institutions \"mori-pharmacy\": its operator has no port block here, so its operator_prefixes reach "
+                "nothing by this node"});
 }
