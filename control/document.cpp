@@ -57,7 +57,7 @@ ObjectPtr made(Kind kind, const json& object, const std::string& place, std::vec
                              .at(place));
         return nullptr;
     }
-    return std::make_shared<const Object>(std::move(result));
+    return std::make_shared<Object>(std::move(result));
 }
 
 Error too_many(Kind kind) {
@@ -232,16 +232,13 @@ bool operator==(const Document& a, const Document& b) {
 
 Policy policy_of(const Document& document) {
     Policy policy;
-    const auto fill = [&](Kind kind, auto& map) {
-        using Value = typename std::remove_reference_t<decltype(map)>::mapped_type;
-        document.for_each(kind, [&](const ObjectPtr& object) {  // ascending, so that each goes to the end
-            map.emplace_hint(map.end(), object->id, std::get<Value>(object->value));
-        });
-    };
     if (const ObjectPtr hub = document.find(Kind::hub, "")) {
         policy.rules_version = std::get<Hub>(hub->value).rules_version;
         policy.hub_pools = std::get<Hub>(hub->value).pools;
     }
+    const auto fill = [&](Kind kind, auto& map) {
+        map = std::remove_reference_t<decltype(map)>(document.objects(kind));
+    };
     fill(Kind::operators, policy.operators);
     fill(Kind::attachments, policy.attachments);
     fill(Kind::tunnels, policy.tunnels);

@@ -14,7 +14,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
@@ -47,16 +46,6 @@ constexpr std::string_view name_of(Kind kind) noexcept {
     return kKindNames[static_cast<std::size_t>(kind)];
 }
 std::optional<Kind> kind_named(std::string_view name) noexcept;
-
-// One object of the document; never changed once made, so that documents share it.
-struct Object {
-    using Value = std::variant<Hub, Operator, Attachment, Tunnel, Institution, Translation, Agreement, Route, Gate>;
-
-    std::string id;    // of a route: its operator and prefix, "kita 10.0.0.0/8"; of the hub: ""
-    std::string text;  // canonical JSON: one line, no spaces, keys in byte order
-    Value value;       // the alternative of its kind
-};
-using ObjectPtr = std::shared_ptr<const Object>;
 
 class Document {
   public:
@@ -100,7 +89,7 @@ class Document {
     std::array<ObjectMap<Object>, kKinds.size()> kinds_;
 };
 
-// The document as the compiler takes it. Nothing is parsed again.
+// The document as the compiler takes it: the same objects, shared. Nothing is parsed again, and nothing copied.
 Policy policy_of(const Document& document);
 
 }  // namespace sekisho::control

@@ -8,6 +8,28 @@
 
 namespace sekisho::control {
 
+namespace {
+
+// Room for the rows of small changes: an eighth, and something for a node that has few.
+std::size_t room_beside(std::size_t rows) {
+    return rows / 8 + 1024;
+}
+
+}  // namespace
+
+template <class Address>
+dataplane::WhoRow<Address> Lookups<Address>::who_row(const Leaf<Address>& leaf, std::uint16_t attachments,
+                                                     std::uint16_t matrix_row) {
+    return {leaf.institution, attachments, matrix_row,
+            nat::PrefixMap<Address>(leaf.translation_inside, leaf.translation_hub)};
+}
+template <class Address>
+dataplane::HubRow<Address> Lookups<Address>::hub_row(const Leaf<Address>& leaf, std::uint16_t group,
+                                                     NexthopId nexthop) {
+    return {leaf.institution, leaf.vrf, group, nexthop,
+            nat::PrefixMap<Address>(leaf.translation_hub, leaf.translation_inside)};
+}
+
 template <class Address>
 typename Lookups<Address>::Plan Lookups<Address>::plan(const Leaves<Address>& leaves,
                                                        const std::vector<NexthopId>& nexthops,
@@ -26,34 +48,49 @@ typename Lookups<Address>::Plan Lookups<Address>::plan(const Leaves<Address>& le
 
     // 2. Rows of `who`: operator space to hub space.
     const RowNumbers who = number_rows(plan.who_before, plan.who);
-    plan.who_rows.resize(who.size);
+    plan.who_rows = dataplane::SharedRows<dataplane::WhoRow<Address>>(who.size, room_beside(who.size));
     for (std::size_t vrf = 0; vrf < plan.who.size(); ++vrf)
         for (std::size_t i = 0; i < plan.who[vrf].size(); ++i) {
             lpm::Row& row = plan.who[vrf][i].row;
             const Leaf<Address>& leaf = leaves[row];
             row = who.of[vrf][i];
-            plan.who_rows[row] = {leaf.institution, attachment_sets[leaf.institution.index()],
-                                  cells.rows_of[vrf].at(leaf.profile),
-                                  nat::PrefixMap<Address>(leaf.translation_inside, leaf.translation_hub)};
+            plan.who_rows.fresh(row) =
+                who_row(leaf, attachment_sets[leaf.institution.index()], cells.rows_of[vrf].at(leaf.profile));
         }
     // 3. Rows of `hub`: hub space to operator space.
     const RowNumbers hub = number_rows(plan.hub_before, plan.hub);
-    plan.hub_rows.resize(hub.size);
+    plan.hub_rows = dataplane::SharedRows<dataplane::HubRow<Address>>(hub.size, room_beside(hub.size));
     for (std::size_t i = 0; i < leaves.size(); ++i) {
         const Leaf<Address>& leaf = leaves[i];
         plan.hub[0][i].row = hub.of[0][i];
-        plan.hub_rows[hub.of[0][i]] = {leaf.institution, leaf.vrf, cells.group_of[leaf.profile], nexthops[i],
-                                       nat::PrefixMap<Address>(leaf.translation_hub, leaf.translation_inside)};
+        plan.hub_rows.fresh(hub.of[0][i]) = hub_row(leaf, cells.group_of[leaf.profile], nexthops[i]);
     }
     return plan;
 }
 
 template <class Address>
 Expected<void> Lookups<Address>::apply(const Plan& plan) {
-    auto done = change(who_, plan.who_before, plan.who);
-    if (done) done = change(hub_, plan.hub_before, plan.hub);
-    if (done) done = change(where_, plan.where_before, plan.where);
+    auto done = control::change(who_, plan.who_before, plan.who);
+    if (done) done = control::change(hub_, plan.hub_before, plan.hub);
+    if (done) done = control::change(where_, plan.where_before, plan.where);
     return done;
+}
+
+template <class Address>
+Expected<void> Lookups<Address>::change(const Leaves<Address>& gone, const std::vector<NewLeaf>& fresh,
+                                        dataplane::FamilyTables<Address>& tables) {
+    for (const Leaf<Address>& leaf : gone) {
+        if (auto erased = who_.erase(static_cast<lpm::TableId>(leaf.vrf.index()), leaf.inside); !erased) return erased;
+        if (auto erased = hub_.erase(0, leaf.hub); !erased) return erased;
+    }
+    for (const NewLeaf& each : fresh) {
+        const auto who = static_cast<lpm::Row>(tables.who_rows.append(each.who));
+        const auto hub = static_cast<lpm::Row>(tables.hub_rows.append(each.hub));
+        const auto table = static_cast<lpm::TableId>(each.leaf.vrf.index());
+        if (auto inserted = who_.insert(table, each.leaf.inside, who); !inserted) return inserted;
+        if (auto inserted = hub_.insert(0, each.leaf.hub, hub); !inserted) return inserted;
+    }
+    return {};
 }
 
 template <class Address>

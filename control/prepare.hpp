@@ -18,6 +18,7 @@
 #include "control/diff.hpp"
 #include "control/document.hpp"
 #include "control/generation_record.hpp"
+#include "control/validate.hpp"
 #include "net/expected.hpp"
 
 namespace sekisho::control {
@@ -29,6 +30,7 @@ using CompileCall = std::function<Expected<Compiled>(const Policy&, std::uint64_
 struct Generation : GenerationRecord {  // immutable once it runs
     Document document;
     std::shared_ptr<const Policy> policy = std::make_shared<const Policy>();
+    HubNumbers numbers;    // of the policy's institutions
     std::string compiled;  // time of the last compilation, which a date in the policy may have caused
     CompileReport report;
     std::shared_ptr<const GateTargets> gates = std::make_shared<const GateTargets>();
