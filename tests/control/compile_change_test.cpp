@@ -1,24 +1,11 @@
 // Small changes: what is told of them is what is told of the whole, and generations before do not notice.
-#include <iostream>
-
 #include <catch2/catch.hpp>
 
-#include "control/validate.hpp"
 #include "tests/control/compile_support.hpp"
 
 using namespace sekisho;
 using namespace sekisho::control;
 using namespace sekisho::control::test;
-
-namespace {
-
-std::vector<std::string> words_of(const std::vector<Error>& errors) {
-    std::vector<std::string> words;
-    for (const Error& error : errors) words.push_back(error.words);
-    return words;
-}
-
-}  // namespace
 
 TEST_CASE("compile: an institution that changes leaves the tables before as they were", "[compile]") {
     Policy policy = two_operators();
@@ -67,45 +54,4 @@ TEST_CASE("compile: a mistake in a small change is told as in a large one, and t
     const Question question{"kita-line", address("10.1.1.7"), address("100.65.1.9")};
     CHECK(look_up(compiler, *closed.tables, question).source_closed);
     CHECK(look_up(compiler, *closed.tables, question) == decide(policy, kNow, question));
-}
-
-TEST_CASE("validate: a change of a valid policy has the errors of the whole, step by step", "[compile]") {
-    RandomPolicies random("validate, step by step");
-    int valid = 0, invalid = 0;
-    for (int round = 0; round < 20; ++round) {
-        Policy policy = random.policy();
-        policy.rules_version = "2026";
-        HubNumbers numbers;
-        if (!validate(policy, numbers).empty()) { for (auto& w : words_of(validate(policy))) std::cout << w << "\n"; continue; }
-        for (int step = 0; step < 60; ++step) {
-            Policy next = policy;
-            for (std::uint32_t edits = 1 + random.below(3); edits > 0; --edits) random.edit(next);
-            if (random.below(5) == 0 && !next.institutions.empty()) {
-                const std::string gone = next.institutions.begin()->first;  // with whatever names it
-                next.institutions.erase(gone);
-            }
-            if (random.below(5) == 0 && next.institutions.size() > 1)
-                next.institutions[next.institutions.begin()->first].prefixes =
-                    std::next(next.institutions.begin())->second.prefixes;
-            if (random.below(8) == 0 && !next.institutions.empty())
-                next.institutions[next.institutions.begin()->first].operator_id = "nobody";
-            HubNumbers whole_numbers, change_numbers = numbers;
-            const auto whole = validate(next, whole_numbers);
-            const auto change = validate_change(policy, next, change_numbers);
-            INFO("round " << round << ", step " << step);
-            REQUIRE(words_of(change) == words_of(whole));
-            if (!whole.empty()) {
-                ++invalid;
-                continue;
-            }
-            ++valid;
-            CHECK(change_numbers.ipv4.size() == whole_numbers.ipv4.size());
-            CHECK(change_numbers.ipv6.size() == whole_numbers.ipv6.size());
-            policy = next;
-            numbers = change_numbers;
-        }
-    }
-    std::cout << "validate, step by step: " << valid << " valid, " << invalid << " invalid\n";
-    CHECK(valid > 100);
-    CHECK(invalid > 100);
 }
