@@ -34,7 +34,9 @@ std::variant<Prepared, Refused> prepare(const Document& document, const Generati
 
     auto compiled = compile(policy, about.number, now, closed_agreements);
     if (!compiled) return Refused{compiled.error(), {}, {}};
-    const DocumentHash hash = hash_of(document);
+    generation->digest = base.digest;
+    generation->digest.change(base.document, document);
+    const DocumentHash hash = generation->digest.hash();
     generation->rules_version = policy.rules_version;
     generation->objects = document.size();
     generation->bytes = hash.bytes;

@@ -62,12 +62,15 @@ Expected<std::optional<StateStore::Saved>> load_generation(const std::string& pa
         saved.record.committed = line["committed"];
         saved.record.what = "commit";
         saved.record.bytes = (*parts)->rest.size();
-        saved.record.hash = sha256_text((*parts)->rest);
+        const auto document = Document::parse((*parts)->rest);
+        if (!document) return damaged_file(path, document.error().words, kRestore);
+        saved.record.hash = hash_of(*document).text;
     } else if (line["format"] == kGenerationFormat) {
         auto record = record_of(line);
-        if (!record) return damaged_file(path, "its first line does not describe a generation", kRestore);
+        if (!record || !has(line, "sha256", json::value_t::string))
+            return damaged_file(path, "its first line does not describe a generation", kRestore);
         saved.record = std::move(*record);
-        if (sha256_text((*parts)->rest) != saved.record.hash)
+        if (line["sha256"] != sha256_text((*parts)->rest))
             return damaged_file(path, "its document's checksum is wrong", kRestore);
     } else {
         return damaged_file(path,
@@ -83,6 +86,7 @@ Expected<void> save_generation(const std::string& path, const GenerationRecord& 
     json line = to_json(record);
     line.erase("confirmed");
     line["format"] = kGenerationFormat;
+    line["sha256"] = sha256_of_text(document);
     return write_file(path, line, [&document](const TakeText& take) { document.write(take); });
 }
 

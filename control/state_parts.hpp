@@ -16,7 +16,7 @@
 namespace sekisho::control {
 
 inline constexpr int kTextFormat = 1;        // checked by length and CRC-32
-inline constexpr int kGenerationFormat = 2;  // by length and SHA-256
+inline constexpr int kGenerationFormat = 3;  // by length and SHA-256
 inline constexpr const char* kRestore = "start with --policy FILE --policy-replace, or restore the file";
 inline constexpr const char* kUnconfirmed = ".unconfirmed";
 

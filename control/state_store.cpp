@@ -135,7 +135,7 @@ Expected<StateStore::Saved> StateStore::load(std::uint64_t number) const {
 
 Expected<Document> StateStore::document_of(const Saved& saved) {
     auto document = Document::parse(saved.document);
-    if (!document || saved.changes.empty()) return document;
+    if (!document) return document;
     for (const std::string& lines : saved.changes) {
         Scheduled change;
         auto changes = changes_in(lines);
@@ -146,7 +146,7 @@ Expected<Document> StateStore::document_of(const Saved& saved) {
         document = std::move(next);
     }
     if (hash_of(*document).text != saved.record.hash)
-        return Error{ErrorCode::invalid, "what its journal makes of it is not what was committed"};
+        return Error{ErrorCode::invalid, "the document is not the one that was committed"};
     return document;
 }
 
