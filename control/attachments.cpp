@@ -192,9 +192,8 @@ Expected<std::uint16_t> attachment_set(const Policy& policy, const std::string& 
             const auto id = numbers.attachments.number_of(attachment);
             if (!id) return id.error().at(place_of("institutions", name));
             if (policy.attachments.at(attachment).operator_id != institution.operator_id)
-                return Error{ErrorCode::invalid,
-                             fmt::format("attachment {} is not of operator {}", in_quotes(attachment),
-                                         in_quotes(institution.operator_id))}
+                return Error{ErrorCode::invalid, fmt::format("attachment {} is not of operator {}",
+                                                             in_quotes(attachment), in_quotes(institution.operator_id))}
                     .at(place_of("institutions", name));
             members.push_back(*id);
         }

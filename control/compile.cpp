@@ -137,8 +137,7 @@ Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generat
     if (!force) return force.error();
     std::erase_if(force->agreements, [&](const auto& each) { return closed_agreements.contains(each.first); });
     std::optional<Compiled> change = state_->compile_change(policy, generation, *force);
-    Expected<Compiled> compiled =
-        change ? std::move(*change) : state_->compile_whole(policy, generation, *force);
+    Expected<Compiled> compiled = change ? std::move(*change) : state_->compile_whole(policy, generation, *force);
     if (compiled)
         compiled->report.time =
             std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
@@ -160,8 +159,7 @@ Expected<Compiled> Compiler::State::compile_whole(const Policy& policy, std::uin
     const std::size_t vrfs = numbers->operators.size();
 
     // 2. Attachments, institutions' gates, pools.
-    if (auto placed = place_attachments(policy, *numbers, force, ports, tables); !placed)
-        return placed.error();
+    if (auto placed = place_attachments(policy, *numbers, force, ports, tables); !placed) return placed.error();
     const auto attachment_sets = share_attachments(policy, *numbers, fresh.attachment_sets, tables);
     if (!attachment_sets) return attachment_sets.error();
     place_taps(policy, *numbers, taps, tables);

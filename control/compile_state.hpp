@@ -63,7 +63,8 @@ struct Compiler::State {
     std::string name(const NamesPtr& names, std::size_t number) const;
 
     Expected<Compiled> compile_whole(const Policy& policy, std::uint64_t generation, const InForce& force);
-    // Nothing, where only the whole way tells what becomes of it; the lookup structures are then as they were, or empty.
+    // Nothing, where only the whole way tells what becomes of it; the lookup structures are then as they were, or
+    // empty.
     std::optional<Compiled> compile_change(const Policy& policy, std::uint64_t generation, const InForce& force);
     void forget();  // of the lookup structures
 

@@ -136,7 +136,7 @@ Expected<Document> Document::parse(std::string_view text) {
     return std::move(*document);
 }
 
-Expected<void> Document::put(std::string_view kind_name, const json& value) {
+Expected<std::size_t> Document::put(std::string_view kind_name, const json& value) {
     const auto kind = kind_named(kind_name);
     if (!kind) return unknown_kind(kind_name);
     std::vector<Error> errors;
@@ -149,8 +149,9 @@ Expected<void> Document::put(std::string_view kind_name, const json& value) {
     if (object == nullptr) return errors.front();
     ObjectMap<Object>& objects = kinds_[static_cast<std::size_t>(*kind)];
     if (objects.size() == kMaxObjects && objects.find(object->id) == nullptr) return too_many(*kind);
+    const std::size_t bytes = object->text.size();
     objects.put(std::move(object));
-    return {};
+    return bytes;
 }
 
 Expected<void> Document::erase(std::string_view kind_name, std::string_view id) {

@@ -61,8 +61,9 @@ class Document {
     // The same, with the first error only.
     static Expected<Document> parse(std::string_view text);
 
-    // Adds the object, or replaces the one of the same id. On an error nothing is changed. `kind` is one of kKindNames.
-    Expected<void> put(std::string_view kind, const nlohmann::json& object);
+    // Adds the object, or replaces the one of the same id; gives the bytes of its canonical text. On an error nothing
+    // is changed. `kind` is one of kKindNames.
+    Expected<std::size_t> put(std::string_view kind, const nlohmann::json& object);
     // Removes it: not_found when there is none. The hub's id is "".
     Expected<void> erase(std::string_view kind, std::string_view id);
 

@@ -74,7 +74,7 @@ struct HubSpace {
     AddressSpace translations;  // hub prefixes; owner is the operator
 };
 
-HubSpace check_hub_space(const Policy& policy, Findings& findings);  // pools and translations
+HubSpace check_hub_space(const Policy& policy, Findings& findings);                       // pools and translations
 HubNumbers check_numbers(const Policy& policy, const HubSpace& hub, Findings& findings);  // institutions' prefixes
 void check_own_numbers(const Institution& institution, const HubSpace& hub, ObjectFindings& about);
 void check_operators(const Policy& policy, Findings& findings);

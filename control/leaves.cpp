@@ -182,9 +182,9 @@ class Cutter {
 
     const typename Ground<Address>::Translation* translation_over(const Prefix<Address>& prefix) const {
         const auto& all = ground_.translations;
-        auto after =
-            std::upper_bound(all.begin(), all.end(), prefix,
-                             [](const auto& wanted, const auto& translation) { return wanted < translation.hub; });
+        auto after = std::upper_bound(all.begin(), all.end(), prefix, [](const auto& wanted, const auto& translation) {
+            return wanted < translation.hub;
+        });
         if (after == all.begin()) return nullptr;
         --after;
         return after->hub.contains(prefix) ? &*after : nullptr;
@@ -229,10 +229,11 @@ class Cutter {
     Leaf<Address> leaf(const Frame& frame) const {
         const Owner<Address>& owner = owners_[frame.owner];
         const nat::PrefixMap<Address> to_operator(owner.translation->hub, owner.translation->inside);
-        return {frame.prefix,      Prefix<Address>(to_operator.apply(frame.prefix.address()), frame.prefix.length()),
-                owner.translation->hub,    owner.translation->inside,
-                owner.institution, VrfId(static_cast<VrfId::Value>(owner.vrf)),
-                frame.profile};
+        return {
+            frame.prefix,           Prefix<Address>(to_operator.apply(frame.prefix.address()), frame.prefix.length()),
+            owner.translation->hub, owner.translation->inside,
+            owner.institution,      VrfId(static_cast<VrfId::Value>(owner.vrf)),
+            frame.profile};
     }
 
     Error overlap(std::size_t a, std::size_t b, const Prefix<Address>& prefix) const {
@@ -303,12 +304,12 @@ Expected<Leaves<Address>> cut_one(const Institution& institution, InstitutionId 
     return cutter.cut_added();
 }
 
-#define SEKISHO_LEAVES_OF(Address)                                                                                    \
+#define SEKISHO_LEAVES_OF(Address)                                                                                     \
     template Expected<Ground<Address>> ground_of<Address>(const Policy&, const Numbers&, const Grants&, const Sides&); \
-    template Expected<Leaves<Address>> cut<Address>(const Policy&, const Numbers&, const Grants&, const Sides&,       \
-                                                    Ground<Address>&, Profiles&);                                     \
-    template Expected<Leaves<Address>> cut_one<Address>(const Institution&, InstitutionId, const Numbers&,            \
-                                                        const Grants&, const Sides&, const Ground<Address>&,          \
+    template Expected<Leaves<Address>> cut<Address>(const Policy&, const Numbers&, const Grants&, const Sides&,        \
+                                                    Ground<Address>&, Profiles&);                                      \
+    template Expected<Leaves<Address>> cut_one<Address>(const Institution&, InstitutionId, const Numbers&,             \
+                                                        const Grants&, const Sides&, const Ground<Address>&,           \
                                                         Profiles&);
 SEKISHO_LEAVES_OF(Ipv4Address)
 SEKISHO_LEAVES_OF(Ipv6Address)

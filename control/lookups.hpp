@@ -41,8 +41,8 @@ class Lookups {
               const std::vector<std::uint16_t>& attachment_sets, const Cells& cells, RoutesOfVrf<Address> ways) const;
     // On an error the Fibs are somewhere between: only forget() makes them usable again.
     Expected<void> apply(const Plan& plan);
-    // These leaves instead of those; their rows are appended to those of `tables`, where there must be room. Errors, and
-    // what to do then, as apply().
+    // These leaves instead of those; their rows are appended to those of `tables`, where there must be room. Errors,
+    // and what to do then, as apply().
     Expected<void> change(const Leaves<Address>& gone, const std::vector<NewLeaf>& fresh,
                           dataplane::FamilyTables<Address>& tables);
     // Empties the Fibs; the next plan() starts from nothing.

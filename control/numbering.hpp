@@ -46,7 +46,6 @@ class NumberedNames {
 
 class Numbering {
   public:
-
     // The numbers of one generation. Copies are cheap.
     class Plan {
       public:

@@ -32,8 +32,8 @@ struct Generation : GenerationRecord {  // immutable once it runs
     Document document;
     std::shared_ptr<const Policy> policy = std::make_shared<const Policy>();
     DocumentDigest digest;  // of the document
-    HubNumbers numbers;    // of the policy's institutions
-    std::string compiled;  // time of the last compilation, which a date in the policy may have caused
+    HubNumbers numbers;     // of the policy's institutions
+    std::string compiled;   // time of the last compilation, which a date in the policy may have caused
     CompileReport report;
     std::shared_ptr<const GateTargets> gates = std::make_shared<const GateTargets>();
 };

@@ -66,24 +66,25 @@ Expected<Document> Scheduled::applied_to(const Document& document) const {
                          fmt::format("{}: it was changed by another commit since generation {}, on which scheduled "
                                      "change {} was staged",
                                      place_of(name_of(change.kind), change.id), base, this->id)};
-        const auto applied = change.after == nullptr
-                                 ? result.erase(name_of(change.kind), change.id)
-                                 : result.put(name_of(change.kind), json::parse(change.after->text));
-        if (!applied) return applied.error();
+        if (change.after == nullptr) {
+            if (auto erased = result.erase(name_of(change.kind), change.id); !erased) return erased.error();
+        } else if (auto put = result.put(name_of(change.kind), json::parse(change.after->text)); !put) {
+            return put.error();
+        }
     }
     return result;
 }
 
 std::string Scheduled::text() const {
     return json{{"id", id},
-                            {"effective_at", time_text(at)},
-                            {"staged", staged},
-                            {"uid", uid},
-                            {"gid", gid},
-                            {"pid", pid},
-                            {"base", base},
-                            {"hash", hash},
-                            {"signature", text_or_null(signature)}}
+                {"effective_at", time_text(at)},
+                {"staged", staged},
+                {"uid", uid},
+                {"gid", gid},
+                {"pid", pid},
+                {"base", base},
+                {"hash", hash},
+                {"signature", text_or_null(signature)}}
                .dump() +
            "\n" + lines_of(changes);
 }

@@ -46,7 +46,8 @@ Expected<std::optional<StateParts>> load_parts(const std::string& path, const ch
 Expected<void> check_crc(const StateParts& parts, const std::string& path, const char* remedy) {
     if (!has(parts.line, "crc32", json::value_t::number_unsigned))
         return damaged_file(path, "its first line does not describe a generation", remedy);
-    if (parts.line["crc32"] != crc32_of(parts.rest)) return damaged_file(path, "its document's checksum is wrong", remedy);
+    if (parts.line["crc32"] != crc32_of(parts.rest))
+        return damaged_file(path, "its document's checksum is wrong", remedy);
     return {};
 }
 
@@ -74,9 +75,9 @@ Expected<std::optional<StateStore::Saved>> load_generation(const std::string& pa
             return damaged_file(path, "its document's checksum is wrong", kRestore);
     } else {
         return damaged_file(path,
-                       fmt::format("its format is {}, this version reads {} and {}", line["format"].dump(), kTextFormat,
-                                   kGenerationFormat),
-                       kRestore);
+                            fmt::format("its format is {}, this version reads {} and {}", line["format"].dump(),
+                                        kTextFormat, kGenerationFormat),
+                            kRestore);
     }
     saved.document = std::move((*parts)->rest);
     return std::optional<StateStore::Saved>(std::move(saved));

@@ -24,7 +24,7 @@ namespace {
 using nlohmann::json;
 
 // What a journal takes; beyond, the document is written whole.
-constexpr std::size_t kMostChanges = 10'000;                       // objects of one entry
+constexpr std::size_t kMostChanges = 10'000;  // objects of one entry
 constexpr std::size_t kMostEntries = 5'000;
 constexpr std::uint64_t kJournalBytes = std::uint64_t{256} << 10;  // beside a quarter of the document's
 

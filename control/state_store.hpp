@@ -8,9 +8,9 @@
 //   kept/N.unconfirmed     one that ran and was rolled back
 //   gates, scheduled/N     gates by hand; changes that are to come into force at a time
 //
-// Every change is one rename, or one entry of the journal, durable before the call returns; what is read is checked against its length and hash (or
-// CRC-32), and a damaged file is refused instead of guessed at. One daemon a directory, held by a lock. The compiler
-// thread changes generations and the recorder gates; the control thread loads before that.
+// Every change is one rename, or one entry of the journal, durable before the call returns; what is read is checked
+// against its length and hash (or CRC-32), and a damaged file is refused instead of guessed at. One daemon a directory,
+// held by a lock. The compiler thread changes generations and the recorder gates; the control thread loads before that.
 #pragma once
 
 #include <cstdint>

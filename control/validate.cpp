@@ -49,9 +49,9 @@ void check_institution(const Policy& policy, const Institution& institution, Obj
             about.unsupported(field + " method internet_vpn, which needs evidence of IKE (clause 4-3),",
                               "no gate of this version could hold it to that");
         if ((link.method == LinkMethod::other) == link.guideline.empty())
-            about.wrong(field + ".guideline",
-                        link.guideline.empty() ? "an other method names the guideline that it follows (clause 4-3)"
-                                               : "only an other method has one (clause 4-3)");
+            about.wrong(field + ".guideline", link.guideline.empty()
+                                                  ? "an other method names the guideline that it follows (clause 4-3)"
+                                                  : "only an other method has one (clause 4-3)");
         for (std::size_t j = 0; j < link.attachments.size(); ++j) {
             const std::string place = field + "." + indexed("attachments", j);
             const auto attachment = policy.attachments.find(link.attachments[j]);

@@ -63,12 +63,12 @@ class Change {
 
   private:
     void gather() {
-        decltype(policy_.institutions)::differences(
-            before_.institutions, policy_.institutions, [&](const Institution* was, const Institution* is) {
-                if (is == nullptr) gone_.insert(was->id);
-                if (is != nullptr) institutions_.push_back(is);
-                if (was != nullptr) was_.push_back(was);
-            });
+        decltype(policy_.institutions)::differences(before_.institutions, policy_.institutions,
+                                                    [&](const Institution* was, const Institution* is) {
+                                                        if (is == nullptr) gone_.insert(was->id);
+                                                        if (is != nullptr) institutions_.push_back(is);
+                                                        if (was != nullptr) was_.push_back(was);
+                                                    });
         decltype(policy_.agreements)::differences(before_.agreements, policy_.agreements,
                                                   [&](const Agreement*, const Agreement* is) {
                                                       if (is != nullptr) agreements_.push_back(is);
@@ -111,8 +111,9 @@ class Change {
             return true;
         };
         for (const auto& [id, agreement] : policy_.agreements)
-            fits_ = fits_ && !names_gone(agreement.client_institutions) && !names_gone(agreement.service_institutions) &&
-                    covered(agreement.client_prefixes) && covered(agreement.service_prefixes);
+            fits_ = fits_ && !names_gone(agreement.client_institutions) &&
+                    !names_gone(agreement.service_institutions) && covered(agreement.client_prefixes) &&
+                    covered(agreement.service_prefixes);
     }
 
     const Policy& before_;

@@ -27,10 +27,10 @@ struct Daemon {
         std::filesystem::remove_all("/run/dpdk/" + prefix);  // what a killed one leaves
     }
     void start() {
-        process.emplace(path_from("SEKISHOD"),
-                        std::vector<std::string>{"--socket", socket, "--state-dir", directory / "state",
-                                                 "--file-prefix", prefix, "--no-huge", "--memory", "128", "--buffers",
-                                                 "4096", "--port", "port0=net_null0"});
+        process.emplace(
+            path_from("SEKISHOD"),
+            std::vector<std::string>{"--socket", socket, "--state-dir", directory / "state", "--file-prefix", prefix,
+                                     "--no-huge", "--memory", "128", "--buffers", "4096", "--port", "port0=net_null0"});
     }
     // The ids of the operators that run; nullopt while it does not answer.
     std::optional<std::vector<std::string>> operators() const {

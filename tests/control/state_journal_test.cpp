@@ -1,4 +1,6 @@
 // The journal beside a generation's file: small generations as what they changed, whole after a crash at any byte.
+#include "control/state_journal.hpp"
+
 #include <filesystem>
 #include <fstream>
 
@@ -6,7 +8,6 @@
 
 #include "control/document_hash.hpp"
 #include "control/state_file.hpp"
-#include "control/state_journal.hpp"
 #include "tests/control/hub_support.hpp"
 
 using namespace sekisho;
