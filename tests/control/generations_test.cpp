@@ -235,7 +235,7 @@ TEST_CASE("generations: there are only so many transactions at a time", "[contro
 
 TEST_CASE("generations: all transactions together may hold so many bytes, and what ends makes room", "[control]") {
     TestHub hub;
-    hub.generations->limit_staged_bytes(2000);
+    hub.generations->limit_staged_bytes(1400);
     Asker asker(hub), other(hub);
     json many = json::array();
     for (int i = 0; i < 6; ++i) many.push_back(an_operator("operator-" + std::to_string(i)));
