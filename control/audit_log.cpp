@@ -29,6 +29,11 @@ Expected<std::unique_ptr<AuditLog>> AuditLog::open(const std::string& path) {
 }
 
 Expected<void> AuditLog::append(const std::string& what, const nlohmann::json& more, const Peer& peer) {
+    auto written = write(what, more, peer);
+    return written ? sync() : written;
+}
+
+Expected<void> AuditLog::write(const std::string& what, const nlohmann::json& more, const Peer& peer) {
     nlohmann::ordered_json line = {{"time", time_text(std::chrono::system_clock::now())},
                                    {"what", what},
                                    {"uid", peer.uid},
@@ -50,6 +55,10 @@ Expected<void> AuditLog::append(const std::string& what, const nlohmann::json& m
         if (length != 0) head_ = sha256_text(text.substr(0, length));
     }
     if (!whole) return Error{ErrorCode::unavailable, "audit log " + path_ + ": writing: " + std::strerror(error)};
+    return {};
+}
+
+Expected<void> AuditLog::sync() {
     if (::fdatasync(file_.number()) != 0)
         return Error{ErrorCode::unavailable, "audit log " + path_ + ": syncing: " + std::strerror(errno)};
     return {};

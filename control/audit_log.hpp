@@ -27,6 +27,10 @@ class AuditLog {
     // Safe from any thread. Appends {"time", "what", "uid", "gid", "pid", ...more, "previous"}. `peer` is who asked;
     // the daemon itself by default.
     Expected<void> append(const std::string& what, const nlohmann::json& more, const Peer& peer);
+    // The same in two steps, for several lines at once: what was written is durable once sync() returns without an
+    // error.
+    Expected<void> write(const std::string& what, const nlohmann::json& more, const Peer& peer);
+    Expected<void> sync();
     static Peer own_peer() noexcept;
 
     // The hash of the last line, which names the whole log up to it: what a witness outside the node remembers. Any

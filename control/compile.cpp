@@ -49,6 +49,14 @@ CompileLimits possible(CompileLimits limits) {
     return limits;
 }
 
+template <class Id>
+std::optional<Id> number_of(const NumberedNames& names, std::string_view name) {
+    for (std::size_t number = 0; number < names.size() && !name.empty(); ++number)
+        if (const Named* const named = names.find(number); named != nullptr && named->id == name)
+            return Id(static_cast<typename Id::Value>(number));
+    return std::nullopt;
+}
+
 }  // namespace
 
 void close_by_document(const InForce& in_force, const dataplane::TableParts& tables, GateTargets& gates) {
@@ -77,7 +85,8 @@ Compiler::State::State(NodePorts node_ports, const CompileLimits& node_limits)
       tunnels("tunnel", limits.attachments),
       institutions("institution", limits.institutions),
       ipv4(limits.operators),
-      ipv6(limits.operators) {}
+      ipv6(limits.operators),
+      port_blocks(ports.workers) {}
 
 Expected<Numbers> Compiler::State::plan_numbers(const Policy& policy) const {
     auto operator_plan = operators.plan(names_of(policy.operators));
@@ -196,9 +205,12 @@ Expected<Compiled> Compiler::State::compile_whole(const Policy& policy, std::uin
     if (!ground6) return ground6.error();
     const auto leaves6 = cut(policy, *numbers, *grants, fresh.sides, *ground6, profiles);
     if (!leaves6) return leaves6.error();
+    auto blocks = port_blocks.place(policy, *numbers, *grants, profiles, tables);
+    if (!blocks) return blocks.error();
     std::vector<std::vector<std::uint32_t>> profiles_of_vrf(vrfs);
     add_profiles(*leaves4, profiles_of_vrf);
     add_profiles(*leaves6, profiles_of_vrf);
+    add_profiles(blocks->leaves, profiles_of_vrf);
     for (std::vector<std::uint32_t>& of_vrf : profiles_of_vrf) {
         std::sort(of_vrf.begin(), of_vrf.end());
         of_vrf.erase(std::unique(of_vrf.begin(), of_vrf.end()), of_vrf.end());
@@ -212,7 +224,8 @@ Expected<Compiled> Compiler::State::compile_whole(const Policy& policy, std::uin
     if (auto placed = place_tunnels(policy, *numbers, *ways, tables); !placed) return placed.error();
     const auto nexthops4 = nexthops_of(*leaves4, ways->ipv4, ways->nexthops);
     const auto nexthops6 = nexthops_of(*leaves6, ways->ipv6, ways->nexthops);
-    auto plan4 = ipv4.plan(*leaves4, nexthops4, *attachment_sets, *cells, std::move(ways->ipv4));
+    blocks->nexthops = nexthops_of(blocks->leaves, ways->ipv4, ways->nexthops);
+    auto plan4 = ipv4.plan(*leaves4, nexthops4, *attachment_sets, *cells, std::move(ways->ipv4), *blocks);
     auto plan6 = ipv6.plan(*leaves6, nexthops6, *attachment_sets, *cells, std::move(ways->ipv6));
 
     // 5. The lookup structures. From here on only they can refuse.
@@ -237,6 +250,7 @@ Expected<Compiled> Compiler::State::compile_whole(const Policy& policy, std::uin
     tables.tracks =
         std::any_of(grants->terms.begin(), grants->terms.end(), [](const Terms& terms) { return terms.tracked; });
     tables.matrices = std::move(cells->matrices);
+    tables.timeouts = policy.timers;
     nexthops = ways->nexthops;
     tables.nexthops = std::move(ways->nexthops);
     tables.groups = std::move(ways->groups);
@@ -254,7 +268,8 @@ Expected<Compiled> Compiler::State::compile_whole(const Policy& policy, std::uin
     fresh.owner_of = gates->owner_of;
     fresh.tables = tables;
     fresh.report = result.report;
-    basis = std::move(fresh);
+    basis.reset();  // a small change does not follow what is behind port blocks
+    if (blocks->leaves.empty() && blocks->shared.empty()) basis = std::move(fresh);
     result.gates = std::move(gates);
     return result;
 }
@@ -275,11 +290,10 @@ std::string Compiler::vrf_name(VrfId id) const {
     return state_->name(state_->operator_names, id.index());
 }
 std::optional<AttachmentId> Compiler::attachment_id(std::string_view name) const {
-    const auto names = state_->read(state_->attachment_names);
-    for (std::size_t number = 0; number < names->size() && !name.empty(); ++number)
-        if (const Named* const named = names->find(number); named != nullptr && named->id == name)
-            return AttachmentId(static_cast<AttachmentId::Value>(number));
-    return std::nullopt;
+    return number_of<AttachmentId>(*state_->read(state_->attachment_names), name);
+}
+std::optional<VrfId> Compiler::vrf_id(std::string_view name) const {
+    return number_of<VrfId>(*state_->read(state_->operator_names), name);
 }
 
 }  // namespace sekisho::control

@@ -29,6 +29,7 @@ struct NodePorts {
     std::size_t count = 0;
     // The largest IP packet that a port carries, in bytes; empty when the node does not say.
     std::function<std::uint16_t(PortId port)> mtu = {};
+    std::size_t workers = 1;  // each has a share of every pool of ports
 };
 
 // How many of each a generation may have; numbers of names that left count until they are given again.
@@ -79,6 +80,7 @@ class Compiler {
     std::string tunnel_name(TunnelId id) const;
     std::string vrf_name(VrfId id) const;
     std::optional<AttachmentId> attachment_id(std::string_view name) const;
+    std::optional<VrfId> vrf_id(std::string_view name) const;
 
   private:
     std::unique_ptr<State> state_;

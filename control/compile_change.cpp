@@ -187,6 +187,8 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
                                        if (was == nullptr) fresh.push_back(is->id);
                                    });
     if (changes.size() > kMostChanges) return std::nullopt;
+    for (const Changed& changed : changes)
+        if (changed.is != nullptr && !institution_of(changed.is).operator_prefixes.empty()) return std::nullopt;
     auto planned = institutions.plan_change(gone, fresh);
     if (!planned) return std::nullopt;
     Numbers numbers = basis->numbers;
@@ -247,6 +249,7 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
     close_by_document(force, tables, *gates);
     tables.closed_institutions.resize(gates->closed_institutions.size());
     write_attachment_sets(basis->attachment_sets, tables);
+    tables.timeouts = policy.timers;
     tables.generation = generation;
 
     basis->policy = policy;

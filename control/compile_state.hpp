@@ -23,6 +23,7 @@
 #include "control/leaves.hpp"
 #include "control/lookups.hpp"
 #include "control/numbering.hpp"
+#include "control/port_blocks.hpp"
 #include "control/ways.hpp"
 
 namespace sekisho::control {
@@ -78,6 +79,7 @@ struct Compiler::State {
     Lookups<Ipv6Address> ipv6;
     std::vector<dataplane::Nexthop> nexthops;  // of the last generation
     TapNumbers taps;
+    PortBlocks port_blocks;
     std::optional<Basis> basis;
 
     // Written by the compiler thread, read by the control thread: only the pointers are guarded, what they point to

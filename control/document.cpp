@@ -236,6 +236,7 @@ Policy policy_of(const Document& document) {
     if (const ObjectPtr hub = document.find(Kind::hub, "")) {
         policy.rules_version = std::get<Hub>(hub->value).rules_version;
         policy.hub_pools = std::get<Hub>(hub->value).pools;
+        policy.timers = std::get<Hub>(hub->value).timers;
     }
     const auto fill = [&](Kind kind, auto& map) {
         map = std::remove_reference_t<decltype(map)>(document.objects(kind));

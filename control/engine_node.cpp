@@ -46,6 +46,7 @@ void EngineNode::reclaim() {
 }
 
 void EngineNode::watch() {
+    reclaim();  // SAs come and go without a commit, and their keys die with them
     for (const auto& event : engine_.watch()) {
         log(event.stalled ? LogLevel::error : LogLevel::warning, words_of(event));
         events_.post(EventKind::worker, details_of(event));
@@ -115,6 +116,23 @@ void EngineNode::watch_taps() {
                                       {"words", tap.words}});
     }
     taps_ = std::move(now);
+}
+
+namespace {
+
+template <class Address>
+std::optional<HubOwner> owner_in(const dataplane::FamilyTables<Address>& family, const Address& hub) {
+    const lpm::Row row = family.hub.find(lpm::TableId{0}, hub);
+    if (row == lpm::kNoRow) return std::nullopt;
+    const dataplane::HubRow<Address>& home = family.hub_rows[row];
+    return HubOwner{home.is_pool(), home.vrf, home.institution, home.to_operator.apply(hub)};
+}
+
+}  // namespace
+
+std::optional<HubOwner> EngineNode::owner_of(const IpAddress& hub) const {
+    const dataplane::Tables& tables = engine_.tables();
+    return hub.is_ipv4() ? owner_in(tables.ipv4, hub.ipv4()) : owner_in(tables.ipv6, hub.ipv6());
 }
 
 Expected<dataplane::Explanation> EngineNode::explain(const dataplane::ImaginedPacket& packet) const {

@@ -32,11 +32,19 @@ class EngineNode final : public Node {
     std::vector<dataplane::NexthopInfo> nexthops() const override { return engine_.nexthops(); }
     std::vector<dataplane::ConflictInfo> conflicts() const override { return engine_.conflicts(); }
     std::vector<dataplane::TapInfo> taps() const override { return engine_.taps(); }
+    bool order_sessions(const dataplane::SessionOrder& order) override { return engine_.order_sessions(order); }
+    std::optional<std::vector<dataplane::SessionAnswer>> answered_sessions() override {
+        return engine_.answered_sessions();
+    }
     Expected<dataplane::Explanation> explain(const dataplane::ImaginedPacket& packet) const override;
+    std::optional<HubOwner> owner_of(const IpAddress& hub) const override;
     std::string attachment_name(AttachmentId id) const override { return compiler_.attachment_name(id); }
     std::optional<AttachmentId> attachment_named(std::string_view name) const override {
         return compiler_.attachment_id(name);
     }
+    std::string operator_name(VrfId id) const override { return compiler_.vrf_name(id); }
+    std::optional<VrfId> operator_named(std::string_view name) const override { return compiler_.vrf_id(name); }
+    std::string institution_name(InstitutionId id) const override { return compiler_.institution_name(id); }
 
   private:
     EngineNode(dataplane::Engine& engine, Compiler& compiler, Events& events)

@@ -76,7 +76,9 @@ struct HubSpace {
 
 HubSpace check_hub_space(const Policy& policy, Findings& findings);                       // pools and translations
 HubNumbers check_numbers(const Policy& policy, const HubSpace& hub, Findings& findings);  // institutions' prefixes
-void check_own_numbers(const Institution& institution, const HubSpace& hub, ObjectFindings& about);
+void check_own_numbers(const Policy& policy, const Institution& institution, const HubSpace& hub,
+                       ObjectFindings& about);
+void check_port_blocks(const Policy& policy, Findings& findings);  // whom they serve, and whether they can
 void check_operators(const Policy& policy, Findings& findings);
 void check_attachments(const Policy& policy, const HubSpace& hub, Findings& findings);
 // All but their prefixes.

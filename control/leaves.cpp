@@ -65,8 +65,9 @@ Expected<std::vector<Map<Address>>> maps_of(const Policy& policy, const Numbers&
     std::vector<Map<Address>> maps;
     for (const auto& [name, translation] : policy.translations) {
         const std::string place = place_of("translations", name);
+        if (translation.kind == TranslationKind::port_block) continue;  // control/port_blocks'
         if (translation.kind != TranslationKind::prefix_map)
-            return Error{ErrorCode::unsupported, "only prefix maps work in this version"}.at(place);
+            return Error{ErrorCode::unsupported, "no translation between families in this version"}.at(place);
         const auto owner = numbers.operators.number_of(translation.operator_id);
         if (!owner) return owner.error().at(place);
         if (translation.operator_prefix.family() != translation.hub_prefix.family() ||
@@ -302,6 +303,36 @@ Expected<Leaves<Address>> cut_one(const Institution& institution, InstitutionId 
     Cutter<Address> cutter(numbers, grants, sides, ground, profiles);
     if (auto added = cutter.add(institution.id, institution, number); !added) return added.error();
     return cutter.cut_added();
+}
+
+Expected<Leaves<Ipv4Address>> behind_blocks(const Policy& policy, const Numbers& numbers, const Grants& grants,
+                                            Profiles& profiles) {
+    Leaves<Ipv4Address> leaves;
+    const auto is_behind = [](const auto& each) { return !each.second.operator_prefixes.empty(); };
+    if (std::none_of(policy.institutions.begin(), policy.institutions.end(), is_behind)) return leaves;
+    const Sides::Side client = side_of(grants, &Grant::clients, numbers, profiles.sets);
+    const Sides::Side service = side_of(grants, &Grant::services, numbers, profiles.sets);
+    std::size_t i = 0;
+    for (const auto& [name, institution] : policy.institutions) {
+        const std::uint32_t number = numbers.institutions[i++];
+        if (institution.operator_prefixes.empty()) continue;
+        const auto vrf = numbers.operators.number_of(institution.operator_id);
+        if (!vrf) return vrf.error().at(place_of("institutions", name));
+        const Profile profile{profiles.sets.unite(client.of_operator[*vrf], client.of_institution[number]),
+                              profiles.sets.unite(service.of_operator[*vrf], service.of_institution[number])};
+        for (const IpPrefix& prefix : institution.operator_prefixes) {
+            if (!prefix.is_ipv4())
+                return Error{ErrorCode::invalid, prefix.text() + ": port blocks are of IPv4 only"}.at(
+                    place_of("institutions", name));
+            Leaf<Ipv4Address> leaf;
+            leaf.inside = prefix.ipv4();
+            leaf.institution = InstitutionId(number);
+            leaf.vrf = VrfId(static_cast<VrfId::Value>(*vrf));
+            leaf.profile = profiles.number_of(profile);
+            leaves.push_back(leaf);
+        }
+    }
+    return leaves;
 }
 
 #define SEKISHO_LEAVES_OF(Address)                                                                                     \

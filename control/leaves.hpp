@@ -107,4 +107,8 @@ Expected<Leaves<Address>> cut_one(const Institution& institution, InstitutionId 
                                   const Grants& grants, const Sides& sides, const Ground<Address>& ground,
                                   Profiles& profiles);
 
+// Those that institutions have behind port blocks, one for each of their prefixes there, in no order; `inside` only.
+Expected<Leaves<Ipv4Address>> behind_blocks(const Policy& policy, const Numbers& numbers, const Grants& grants,
+                                            Profiles& profiles);
+
 }  // namespace sekisho::control

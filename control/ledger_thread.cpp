@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kRenewal{5};
 constexpr std::chrono::milliseconds kRest{500};  // while there is nothing to renew
+constexpr std::size_t kTogether = 256;           // admissions that one commit is for, and how many keys they may have
+constexpr std::size_t kKeysTogether = 8192;
 
 crypto::WallTime wall_now() {
     return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
@@ -33,13 +35,27 @@ crypto::LedgerOptions options_for(ManualKeys manual, const std::string& path, cr
 
 }  // namespace
 
-void LedgerThread::Queue::submit(Work work) {
+void LedgerThread::Queue::submit(Task task) {
     {
         const std::lock_guard lock(mutex);
         if (stopping) return;
-        waiting.push_back(std::move(work));
+        waiting.push_back(std::move(task));
     }
     changed.notify_one();
+}
+
+std::vector<LedgerThread::Task> LedgerThread::Queue::take() {
+    std::vector<Task> taken;
+    std::size_t keys = 0;
+    while (!waiting.empty() && taken.size() < kTogether) {
+        const auto* const admission = std::get_if<Admission>(&waiting.front());
+        if (!taken.empty() && (admission == nullptr || keys + admission->asked.size() > kKeysTogether)) break;
+        if (admission != nullptr) keys += admission->asked.size();
+        taken.push_back(std::move(waiting.front()));
+        waiting.pop_front();
+        if (std::holds_alternative<Work>(taken.back())) break;
+    }
+    return taken;
 }
 
 LedgerThread::LedgerThread(EventLoop& loop, ManualKeys manual, std::string path, crypto::Witness* witness,
@@ -51,7 +67,7 @@ LedgerThread::LedgerThread(EventLoop& loop, ManualKeys manual, std::string path,
 }
 
 LedgerThread::~LedgerThread() {
-    std::deque<Work> dropped;
+    std::deque<Task> dropped;
     {
         const std::lock_guard lock(queue_->mutex);
         queue_->stopping = true;
@@ -94,21 +110,17 @@ void LedgerThread::run(const std::string& path, crypto::Witness* witness) {
     note(*ledger, renewal);
     auto due = std::chrono::steady_clock::now();
     for (;;) {
-        Work work;
+        std::vector<Task> tasks;
         {
             std::unique_lock lock(queue_->mutex);
             queue_->changed.wait_until(lock, due, [this] { return queue_->stopping || !queue_->waiting.empty(); });
             if (queue_->stopping) return;
-            if (!queue_->waiting.empty()) {
-                work = std::move(queue_->waiting.front());
-                queue_->waiting.pop_front();
-            }
+            tasks = queue_->take();
         }
-        if (work) {
-            std::function<void()> after = work(*ledger);
-            work = nullptr;  // and with it an SA whose numbers were given back
-            note(*ledger, renewal);
-            tell(std::move(after));
+        if (!tasks.empty()) {
+            auto answers = perform(*ledger, std::move(tasks));
+            note(*ledger, renewal);  // first: whoever is answered may ask for the state
+            for (std::function<void()>& answer : answers) tell(std::move(answer));
         }
         // However many ask: reserves are extended in time.
         if (const auto now = std::chrono::steady_clock::now(); now >= due) {
@@ -120,22 +132,37 @@ void LedgerThread::run(const std::string& path, crypto::Witness* witness) {
     }
 }
 
-void LedgerThread::admit(std::vector<Asked> asked, Done done) {
-    queue_->submit([manual = manual_, asked = std::move(asked), done = std::move(done)](crypto::Ledger& ledger) {
-        std::vector<crypto::NumberRequest> requests;
-        Expected<void> outcome;
-        for (const Asked& each : asked) {
-            if (each.request.origin == crypto::KeyOrigin::manual && manual == ManualKeys::refuse)
-                outcome = Error{ErrorCode::permission, "this node takes no manual keys (--manual-keys)"};
+// Of what was refused together, each has its own try: one that cannot be must not stop the others. Not when the disk or
+// the witness did not answer.
+std::vector<std::function<void()>> LedgerThread::perform(crypto::Ledger& ledger, std::vector<Task> tasks) const {
+    if (auto* const work = std::get_if<Work>(&tasks.front())) return {(*work)(ledger)};
+    std::vector<std::function<void()>> answers;
+    const Expected<void> together = admit_all(ledger, tasks);
+    const bool same_for_all = together || tasks.size() == 1 || together.error().code == ErrorCode::unavailable;
+    for (const Task& task : tasks) {
+        const Expected<void> outcome = same_for_all ? together : admit_all(ledger, {&task, 1});
+        answers.push_back([done = std::get<Admission>(task).done, outcome] { done(outcome); });
+    }
+    return answers;
+}
+
+Expected<void> LedgerThread::admit_all(crypto::Ledger& ledger, std::span<const Task> admissions) const {
+    std::vector<crypto::NumberRequest> requests;
+    for (const Task& task : admissions)
+        for (const Asked& each : std::get<Admission>(task).asked) {
+            if (each.request.origin == crypto::KeyOrigin::manual && manual_ == ManualKeys::refuse)
+                return Error{ErrorCode::permission, "this node takes no manual keys (--manual-keys)"};
             requests.push_back(each.request);
         }
-        try {
-            if (outcome) outcome = ledger.admit(requests, wall_now(), std::chrono::steady_clock::now());
-        } catch (const std::exception& fault) {
-            outcome = Error{ErrorCode::unavailable, std::string("the ledger: ") + fault.what()};
-        }
-        return [done, outcome] { done(outcome); };
-    });
+    try {
+        return ledger.admit(requests, wall_now(), std::chrono::steady_clock::now());
+    } catch (const std::exception& fault) {
+        return Error{ErrorCode::unavailable, std::string("the ledger: ") + fault.what()};
+    }
+}
+
+void LedgerThread::admit(std::vector<Asked> asked, Done done) {
+    queue_->submit(Admission{std::move(asked), std::move(done)});
 }
 
 LedgerThread::Outbound LedgerThread::held(Outbound sa, const crypto::Fingerprint& key) {

@@ -12,9 +12,11 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <variant>
 #include <vector>
 
 #include "control/event_loop.hpp"
@@ -59,7 +61,8 @@ class LedgerThread {
         crypto::NumberRequest request;  // its word is the SA's
         Outbound sa;
     };
-    // Numbers for all of these or for none. Errors: those of Ledger::admit().
+    // Numbers for all of these or for none. Errors: those of Ledger::admit(). What waits together is made durable
+    // together.
     void admit(std::vector<Asked> asked, Done done);
     // What to give to workers in place of an SA: when the last of them lets it go, its numbers are given back and then
     // it dies, on this thread. Safe when this thread has ended.
@@ -74,16 +77,27 @@ class LedgerThread {
 
   private:
     using Work = std::function<std::function<void()>(crypto::Ledger& ledger)>;  // here; what it gives, on the loop's
+    struct Admission {
+        std::vector<Asked> asked;
+        Done done;
+    };
+    using Task = std::variant<Work, Admission>;
     struct Queue {
         std::mutex mutex;
         std::condition_variable changed;
-        std::deque<Work> waiting;
+        std::deque<Task> waiting;
         bool stopping = false;
 
-        void submit(Work work);
+        void submit(Task task);
+        // The first task; what follows it too, if all are admissions. Under the lock.
+        std::vector<Task> take();
     };
 
     void run(const std::string& path, crypto::Witness* witness);
+    // The tasks die in here, and with them SAs whose numbers were given back; what they answer is for the loop's
+    // thread.
+    std::vector<std::function<void()>> perform(crypto::Ledger& ledger, std::vector<Task> tasks) const;
+    Expected<void> admit_all(crypto::Ledger& ledger, std::span<const Task> admissions) const;
     void note(const crypto::Ledger& ledger, const Expected<void>& renewal);
     void tell(std::function<void()> what);
 

@@ -15,6 +15,16 @@ std::size_t room_beside(std::size_t rows) {
     return rows / 8 + 1024;
 }
 
+// Adds what is behind port blocks to `who`, and the pools to `hub`, numbered on from the leaves.
+void add_blocks(const BlockLeaves& blocks, std::size_t leaves, Lookups<Ipv4Address>::Plan& plan) {
+    for (std::size_t i = 0; i < blocks.leaves.size(); ++i)
+        plan.who[blocks.leaves[i].vrf.index()].push_back({blocks.leaves[i].inside, static_cast<lpm::Row>(leaves + i)});
+    for (std::size_t i = 0; i < blocks.shared.size(); ++i)
+        plan.hub[0].push_back({blocks.shared[i].first, static_cast<lpm::Row>(leaves + i)});
+    std::sort(plan.hub[0].begin(), plan.hub[0].end(), [](const auto& a, const auto& b) { return a.prefix < b.prefix; });
+}
+void add_blocks(const BlockLeaves&, std::size_t, Lookups<Ipv6Address>::Plan&) {}
+
 }  // namespace
 
 template <class Address>
@@ -34,36 +44,66 @@ template <class Address>
 typename Lookups<Address>::Plan Lookups<Address>::plan(const Leaves<Address>& leaves,
                                                        const std::vector<NexthopId>& nexthops,
                                                        const std::vector<std::uint16_t>& attachment_sets,
-                                                       const Cells& cells, RoutesOfVrf<Address> ways) const {
+                                                       const Cells& cells, RoutesOfVrf<Address> ways,
+                                                       const BlockLeaves& blocks) const {
     Plan plan{routes_in(who_), routes_in(hub_), routes_in(where_), {}, {}, std::move(ways), {}, {}};
-    // 1. The routes, holding the index of their leaf until they have a row.
+    // 1. The routes, holding the index of their leaf until they have a row; behind the leaves, what blocks add.
     plan.who.resize(cells.matrices.size());
     plan.hub.resize(1);
     for (std::size_t i = 0; i < leaves.size(); ++i) {
         plan.who[leaves[i].vrf.index()].push_back({leaves[i].inside, static_cast<lpm::Row>(i)});
         plan.hub[0].push_back({leaves[i].hub, static_cast<lpm::Row>(i)});
     }
+    add_blocks(blocks, leaves.size(), plan);
     for (auto& table : plan.who)
         std::sort(table.begin(), table.end(), [](const auto& a, const auto& b) { return a.prefix < b.prefix; });
-
-    // 2. Rows of `who`: operator space to hub space.
     const RowNumbers who = number_rows(plan.who_before, plan.who);
+    const RowNumbers hub = number_rows(plan.hub_before, plan.hub);
+
+    // 2. Rows of `who`: operator space to hub space, or to the row that a session leads to.
     plan.who_rows = dataplane::SharedRows<dataplane::WhoRow<Address>>(who.size, room_beside(who.size));
     for (std::size_t vrf = 0; vrf < plan.who.size(); ++vrf)
         for (std::size_t i = 0; i < plan.who[vrf].size(); ++i) {
             lpm::Row& row = plan.who[vrf][i].row;
-            const Leaf<Address>& leaf = leaves[row];
+            const std::size_t number = row;
             row = who.of[vrf][i];
-            plan.who_rows.fresh(row) =
-                who_row(leaf, attachment_sets[leaf.institution.index()], cells.rows_of[vrf].at(leaf.profile));
+            dataplane::WhoRow<Address>& filled = plan.who_rows.fresh(row);
+            const auto fill = [&](const auto& leaf) {
+                filled.institution = leaf.institution;
+                filled.attachments = attachment_sets[leaf.institution.index()];
+                filled.matrix_row = cells.rows_of[vrf].at(leaf.profile);
+            };
+            if (number < leaves.size()) {
+                fill(leaves[number]);
+                filled.to_hub =
+                    nat::PrefixMap<Address>(leaves[number].translation_inside, leaves[number].translation_hub);
+            } else {
+                fill(blocks.leaves[number - leaves.size()]);
+                filled.behind = static_cast<std::uint32_t>(hub.size + number - leaves.size());
+            }
         }
-    // 3. Rows of `hub`: hub space to operator space.
-    const RowNumbers hub = number_rows(plan.hub_before, plan.hub);
-    plan.hub_rows = dataplane::SharedRows<dataplane::HubRow<Address>>(hub.size, room_beside(hub.size));
-    for (std::size_t i = 0; i < leaves.size(); ++i) {
-        const Leaf<Address>& leaf = leaves[i];
+    // 3. Rows of `hub`: hub space to operator space; behind those that lookups lead to, those that are behind blocks.
+    const std::size_t hub_rows = hub.size + blocks.leaves.size();
+    plan.hub_rows = dataplane::SharedRows<dataplane::HubRow<Address>>(hub_rows, room_beside(hub_rows));
+    for (std::size_t i = 0; i < plan.hub[0].size(); ++i) {
+        const std::size_t number = plan.hub[0][i].row;
         plan.hub[0][i].row = hub.of[0][i];
-        plan.hub_rows.fresh(hub.of[0][i]) = hub_row(leaf, cells.group_of[leaf.profile], nexthops[i]);
+        dataplane::HubRow<Address>& row = plan.hub_rows.fresh(hub.of[0][i]);
+        if (number < leaves.size()) {
+            const Leaf<Address>& leaf = leaves[number];
+            row = {leaf.institution, leaf.vrf, cells.group_of[leaf.profile], nexthops[number],
+                   nat::PrefixMap<Address>(leaf.translation_hub, leaf.translation_inside)};
+        } else {
+            const std::size_t pool = number - leaves.size();
+            row.vrf = blocks.shared[pool].second;
+            row.nexthop = dataplane::kResolve;
+            row.pool = static_cast<std::uint16_t>(pool + 1);
+        }
+    }
+    for (std::size_t i = 0; i < blocks.leaves.size(); ++i) {
+        const Leaf<Ipv4Address>& leaf = blocks.leaves[i];
+        plan.hub_rows.fresh(hub.size + i) = {leaf.institution,   leaf.vrf, cells.group_of[leaf.profile],
+                                             blocks.nexthops[i], {},       blocks.pools[i]};
     }
     return plan;
 }

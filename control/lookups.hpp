@@ -11,6 +11,7 @@
 
 #include "control/cells.hpp"
 #include "control/leaves.hpp"
+#include "control/port_blocks.hpp"
 #include "control/rows.hpp"
 #include "control/ways.hpp"
 #include "dataplane/tables.hpp"
@@ -36,9 +37,10 @@ class Lookups {
 
     explicit Lookups(std::size_t vrfs) : who_(vrfs), hub_(1), where_(vrfs) {}
 
-    // `nexthops` are those of the leaves, in their order; `attachment_sets` go by institution.
+    // `nexthops` are those of the leaves, in their order; `attachment_sets` go by institution; `blocks` are IPv4's.
     Plan plan(const Leaves<Address>& leaves, const std::vector<NexthopId>& nexthops,
-              const std::vector<std::uint16_t>& attachment_sets, const Cells& cells, RoutesOfVrf<Address> ways) const;
+              const std::vector<std::uint16_t>& attachment_sets, const Cells& cells, RoutesOfVrf<Address> ways,
+              const BlockLeaves& blocks = {}) const;
     // On an error the Fibs are somewhere between: only forget() makes them usable again.
     Expected<void> apply(const Plan& plan);
     // These leaves instead of those; their rows are appended to those of `tables`, where there must be room. Errors,

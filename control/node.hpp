@@ -21,6 +21,14 @@
 
 namespace sekisho::control {
 
+// Whose a hub-space address is. `shared`: a pool's, and what else there is means nothing but the VRF.
+struct HubOwner {
+    bool shared = false;
+    VrfId vrf;
+    InstitutionId institution;
+    IpAddress inside = Ipv4Address();  // in the operator's space
+};
+
 class Node {
   public:
     virtual ~Node() = default;
@@ -36,11 +44,19 @@ class Node {
     virtual std::vector<dataplane::NexthopInfo> nexthops() const = 0;    // of routes that have several
     virtual std::vector<dataplane::ConflictInfo> conflicts() const = 0;  // addresses of the hub that others claim
     virtual std::vector<dataplane::TapInfo> taps() const = 0;            // by TapId
+    // See Engine.
+    virtual bool order_sessions(const dataplane::SessionOrder& order) = 0;
+    virtual std::optional<std::vector<dataplane::SessionAnswer>> answered_sessions() = 0;
     virtual Expected<dataplane::Explanation> explain(const dataplane::ImaginedPacket& packet) const = 0;
+
+    virtual std::optional<HubOwner> owner_of(const IpAddress& hub) const = 0;
 
     // Names behind numbers and the other way round; empty when there is none.
     virtual std::string attachment_name(AttachmentId id) const = 0;
     virtual std::optional<AttachmentId> attachment_named(std::string_view name) const = 0;
+    virtual std::string operator_name(VrfId id) const = 0;
+    virtual std::optional<VrfId> operator_named(std::string_view name) const = 0;
+    virtual std::string institution_name(InstitutionId id) const = 0;
 };
 
 }  // namespace sekisho::control

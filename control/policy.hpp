@@ -19,6 +19,7 @@
 #include "crypto/marks.hpp"
 #include "crypto/selectors.hpp"
 #include "crypto/suite.hpp"
+#include "nat/timeouts.hpp"
 #include "net/address.hpp"
 #include "net/ids.hpp"
 #include "net/prefix.hpp"
@@ -45,6 +46,7 @@ enum class GateReason { maintenance, emergency, arrears, violation, expiry, revo
 struct Hub {
     std::string rules_version;    // of the connection rules that the document was written for
     std::vector<IpPrefix> pools;  // of hub-numbered addresses
+    nat::Timeouts timers;         // of sessions
 };
 
 struct Certification {
@@ -123,6 +125,24 @@ struct Institution {
     InstitutionKind kind = InstitutionKind::hospital;
     std::vector<IpPrefix> prefixes;  // in hub space
     std::vector<Link> links;
+    std::vector<IpPrefix> operator_prefixes;  // in its operator's space, behind a port block
+};
+
+struct StaticMap {  // of a port block: a server's own port
+    Protocol protocol = Protocol::tcp;
+    Ipv4Address hub_address;
+    std::uint16_t hub_port = 0;
+    Ipv4Address operator_address;
+    std::uint16_t operator_port = 0;
+};
+
+struct PortBlock {
+    bool by_institution = false;    // blocks are an institution's, otherwise a host's
+    std::uint32_t subscribers = 0;  // hosts or institutions that are served at once
+    std::uint32_t blocks = 4;       // that each may have, of nat::kBlockPorts ports
+    std::uint32_t hold_down = 120;  // seconds for which ports rest
+    bool parity = false;            // even ports for even ones (RFC 4787 REQ-4)
+    std::vector<StaticMap> static_maps;
 };
 
 struct Translation {
@@ -131,6 +151,7 @@ struct Translation {
     TranslationKind kind = TranslationKind::prefix_map;
     IpPrefix operator_prefix = Prefix4();  // in the operator's space
     IpPrefix hub_prefix = Prefix4();       // as long; equal for an operator that uses its hub numbers natively
+    PortBlock port_block;                  // of that kind: hub_prefix is the addresses that all behind it share
 };
 
 struct PortRange {
@@ -197,6 +218,7 @@ using ObjectPtr = std::shared_ptr<const Object>;
 struct Policy {
     std::string rules_version;
     std::vector<IpPrefix> hub_pools;
+    nat::Timeouts timers;
     // By id, so that every walk over them has one order.
     PolicyMap<Object, Operator> operators;
     PolicyMap<Object, Attachment> attachments;

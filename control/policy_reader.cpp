@@ -158,8 +158,21 @@ class Fields {
     std::vector<Error>& errors_;
 };
 
+nat::Timeouts read_timers(Fields fields) {
+    const nat::Timeouts usual;
+    const auto seconds = [&](const char* name, std::uint32_t otherwise) {
+        return static_cast<std::uint32_t>(fields.large_number(name, otherwise));
+    };
+    return {seconds("tcp_established", usual.tcp_established),
+            seconds("tcp_transitory", usual.tcp_transitory),
+            seconds("tcp_unsolicited", usual.tcp_unsolicited),
+            seconds("udp", usual.udp),
+            seconds("icmp", usual.icmp),
+            seconds("other", usual.other)};
+}
+
 Hub read_hub(Fields& fields) {
-    return {fields.text("rules_version"), fields.prefixes("pools")};
+    return {fields.text("rules_version"), fields.prefixes("pools"), read_timers(fields.object("timers"))};
 }
 
 Operator read_operator(Fields& fields) {
@@ -264,6 +277,7 @@ Institution read_institution(Fields& fields) {
     institution.kind = fields.choice("kind", InstitutionKind::hospital, InstitutionKind::service_provider);
     for (const char* record : {"certificate", "application"}) fields.text(record);  // read to be refused, and not kept
     institution.prefixes = fields.prefixes("prefixes");
+    institution.operator_prefixes = fields.prefixes("operator_prefixes");
     fields.each("links", [&](Fields& link) {
         for (const char* record : {"access_line_operator", "cpe", "demarcation"}) link.text(record);
         institution.links.push_back({link.choice("method", LinkMethod::ip_vpn, LinkMethod::other),
@@ -272,10 +286,39 @@ Institution read_institution(Fields& fields) {
     return institution;
 }
 
+PortBlock read_port_block(Fields fields) {
+    PortBlock block;
+    const auto number = [&](const char* name, std::uint32_t otherwise) {
+        return static_cast<std::uint32_t>(fields.large_number(name, otherwise));
+    };
+    block.by_institution = fields.id("per") == "institution";
+    block.subscribers = number("subscribers", 0);
+    block.blocks = number("blocks", block.blocks);
+    block.hold_down = number("hold_down", block.hold_down);
+    block.parity = fields.flag("parity");
+    fields.each("static_maps", [&](Fields& map) {
+        const auto address = [&](const char* name) {
+            return map.address<Ipv4Address>(name, "an IPv4 address").value_or(Ipv4Address());
+        };
+        block.static_maps.push_back({map.choice("protocol", Protocol::tcp, Protocol::udp), address("hub_address"),
+                                     map.number("hub_port", 0), address("operator_address"),
+                                     map.number("operator_port", 0)});
+    });
+    return block;
+}
+
 Translation read_translation(Fields& fields) {
-    return {fields.id("id"), fields.id("operator"),
-            fields.choice("kind", TranslationKind::prefix_map, TranslationKind::family),
-            fields.prefix("operator_prefix"), fields.prefix("hub_prefix")};
+    Translation translation{fields.id("id"),
+                            fields.id("operator"),
+                            fields.choice("kind", TranslationKind::prefix_map, TranslationKind::family),
+                            fields.prefix("operator_prefix"),
+                            fields.prefix("hub_prefix"),
+                            {}};
+    const bool is_block = translation.kind == TranslationKind::port_block;
+    if (is_block != fields.has("port_block"))
+        fields.refuse("port_block", is_block ? "is missing: how the ports are lent" : "goes with kind port_block only");
+    if (is_block && fields.has("port_block")) translation.port_block = read_port_block(fields.object("port_block"));
+    return translation;
 }
 
 Agreement read_agreement(Fields& fields) {

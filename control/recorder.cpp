@@ -24,16 +24,36 @@ void Recorder::gates(std::string what, nlohmann::json line, Peer peer, StateStor
 }
 
 void Recorder::line(std::string what, nlohmann::json line, Peer peer, Done done) {
-    thread_.submit([this, what = std::move(what), line = std::move(line), peer = std::move(peer),
-                    done = std::move(done)]() -> CompilerThread::After {
-        Expected<void> recorded;
-        try {
-            recorded = audit_.append(what, line, peer);
-        } catch (const std::exception& fault) {
-            recorded = Error{ErrorCode::unavailable, std::string("recording failed: ") + fault.what()};
+    {
+        const std::lock_guard lock(lines_mutex_);
+        lines_.push_back({std::move(what), std::move(line), std::move(peer), std::move(done)});
+        if (lines_.size() > 1) return;
+    }
+    thread_.submit([this]() -> CompilerThread::After {
+        std::vector<Line> lines;
+        {
+            const std::lock_guard lock(lines_mutex_);
+            lines.swap(lines_);
         }
-        return [done, recorded] { done(recorded); };
+        return record(std::move(lines));
     });
+}
+
+CompilerThread::After Recorder::record(std::vector<Line> lines) {
+    std::vector<Expected<void>> outcomes;
+    for (const Line& line : lines) {
+        Expected<void> written;
+        try {
+            written = audit_.write(line.what, line.line, line.peer);
+        } catch (const std::exception& fault) {
+            written = Error{ErrorCode::unavailable, std::string("recording failed: ") + fault.what()};
+        }
+        outcomes.push_back(std::move(written));
+    }
+    const Expected<void> durable = audit_.sync();
+    return [lines = std::move(lines), outcomes = std::move(outcomes), durable] {
+        for (std::size_t i = 0; i < lines.size(); ++i) lines[i].done(outcomes[i] ? durable : outcomes[i]);
+    };
 }
 
 void Recorder::refusal(std::string_view method, const Peer& peer, std::string_view role) {

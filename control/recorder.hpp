@@ -9,11 +9,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
 
 #include "control/audit_log.hpp"
 #include "control/compiler_thread.hpp"
@@ -34,17 +36,28 @@ class Recorder {
 
     // Appends the line to the audit log, then saves the gates; both are durable when `done` is called without an error.
     void gates(std::string what, nlohmann::json line, Peer peer, StateStore::SavedText gates, Done done);
-    // Appends a line to the audit log alone.
+    // Appends a line to the audit log alone. Lines that wait together are made durable together, and may come before
+    // gates that were asked for between them.
     void line(std::string what, nlohmann::json line, Peer peer, Done done);
     // Audits that this peer may not call this method.
     void refusal(std::string_view method, const Peer& peer, std::string_view role);
 
   private:
+    struct Line {
+        std::string what;
+        nlohmann::json line;
+        Peer peer;
+        Done done;
+    };
+    CompilerThread::After record(std::vector<Line> lines);
+
     StateStore& state_;
     AuditLog& audit_;
     RequestRate refusals_;
     std::uint64_t left_out_ = 0;
-    CompilerThread thread_;  // last, so that it has ended before what it uses
+    std::mutex lines_mutex_;
+    std::vector<Line> lines_;  // that wait; the thread has been asked to take them
+    CompilerThread thread_;    // last, so that it has ended before what it uses
 };
 
 }  // namespace sekisho::control

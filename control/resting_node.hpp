@@ -41,13 +41,21 @@ class RestingNode final : public Node {
     std::vector<dataplane::NexthopInfo> nexthops() const override { return node_.nexthops(); }
     std::vector<dataplane::ConflictInfo> conflicts() const override { return node_.conflicts(); }
     std::vector<dataplane::TapInfo> taps() const override { return node_.taps(); }
+    bool order_sessions(const dataplane::SessionOrder& order) override { return node_.order_sessions(order); }
+    std::optional<std::vector<dataplane::SessionAnswer>> answered_sessions() override {
+        return node_.answered_sessions();
+    }
     Expected<dataplane::Explanation> explain(const dataplane::ImaginedPacket& packet) const override {
         return node_.explain(packet);
     }
+    std::optional<HubOwner> owner_of(const IpAddress& hub) const override { return node_.owner_of(hub); }
     std::string attachment_name(AttachmentId id) const override { return node_.attachment_name(id); }
     std::optional<AttachmentId> attachment_named(std::string_view name) const override {
         return node_.attachment_named(name);
     }
+    std::string operator_name(VrfId id) const override { return node_.operator_name(id); }
+    std::optional<VrfId> operator_named(std::string_view name) const override { return node_.operator_named(name); }
+    std::string institution_name(InstitutionId id) const override { return node_.institution_name(id); }
 
   private:
     static constexpr std::chrono::milliseconds kRest{500};

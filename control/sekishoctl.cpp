@@ -117,6 +117,23 @@ void add_close(CLI::App& command, json& gate) {
     text("--until", "until", "when it opens by itself; when it is opened by default");
 }
 
+// The filters of sessions, sent on likewise.
+void add_session_filter(CLI::App& command, json& filter, const std::string& of) {
+    const auto text = [&](const char* flag, const char* name, const std::string& help) {
+        command.add_option_function<std::string>(
+            flag, [&filter, name](const std::string& value) { filter[name] = value; }, of + help);
+    };
+    text("--operator", "operator", "one end is of this operator");
+    text("--attachment", "attachment", "one end's institution may use this attachment");
+    text("--address", "address", "one end has this address, in hub space or its operator's");
+    text("--protocol", "protocol", "tcp, udp, icmp, icmpv6, or a protocol number");
+    text("--state", "state", "of TCP: opening, answered, established, closed and so on");
+    command
+        .add_option_function<unsigned>(
+            "--port", [&filter](const unsigned& value) { filter["port"] = value; }, of + "one end has this port")
+        ->check(CLI::Range(0U, 65535U));
+}
+
 int run(int argc, char** argv) {
     Options options;
     CLI::App app{"sekishoctl: look at and change the hub, by its control socket"};
@@ -158,16 +175,53 @@ int run(int argc, char** argv) {
     auto* shows = app.add_subcommand("show", "the running generation, the policy's objects, what the node counts");
     shows->add_option("what", what, "what to show")
         ->required()
-        ->check(CLI::IsMember({"generation", "operators", "attachments", "tunnels",     "institutions", "translations",
-                               "agreements", "routes",    "gates",       "ports",       "counters",     "drops",
-                               "stages",     "workers",   "neighbours",  "taps",        "tables",       "policy",
-                               "sa",         "ledger",    "compliance",  "generations", "schedule"}));
+        ->check(CLI::IsMember({"generation",   "operators",   "attachments", "tunnels",  "institutions",
+                               "translations", "agreements",  "routes",      "gates",    "ports",
+                               "counters",     "drops",       "stages",      "workers",  "neighbours",
+                               "taps",         "tables",      "policy",      "sa",       "ledger",
+                               "compliance",   "generations", "schedule",    "sessions", "blocks"}));
+    json filter = json::object();
     auto* all_flag = shows->add_flag("--all", all, "drops: the reasons that never happened, too");
     shows->add_option("--tunnel", tunnel, "sa: those of this tunnel only");
+    add_session_filter(*shows, filter, "sessions: ");
+    shows
+        ->add_option_function<unsigned>(
+            "--limit", [&](const unsigned& value) { filter["limit"] = value; }, "sessions: so many at most; 100")
+        ->check(CLI::Range(1U, 1000U));
     shows->callback([&, all_flag] {
         if (all_flag->count() != 0 && what != "drops") throw CLI::ValidationError("--all", "goes with drops only");
         if (!tunnel.empty() && what != "sa") throw CLI::ValidationError("--tunnel", "goes with sa only");
-        command = [&] { return show(options, what, all, tunnel); };
+        if (!filter.empty() && what != "sessions")
+            throw CLI::ValidationError("--" + filter.begin().key(), "goes with sessions only");
+        json params = filter;
+        if (all) params["all"] = true;
+        if (!tunnel.empty()) params["tunnel"] = tunnel;
+        command = [&, params] { return show(options, what, params); };
+    });
+
+    json question = json::object();
+    auto* asks = app.add_subcommand("who", "which institution an address and port in hub space are, or were");
+    asks->add_option_function<std::string>(
+            "address", [&question](const std::string& value) { question["address"] = value; }, "in hub space")
+        ->required();
+    asks->add_option_function<unsigned>(
+            "port", [&question](const unsigned& value) { question["port"] = value; },
+            "its port, or an echo's identifier; of an address that one institution has it does not matter")
+        ->check(CLI::Range(0U, 65535U));
+    asks->add_option_function<std::string>(
+        "--at", [&question](const std::string& value) { question["at"] = value; },
+        "when, Japan time: 2026-04-01T09:00:00+09:00; now by default");
+    asks->callback([&] { command = [&] { return who(options, question); }; });
+
+    auto* clears = app.add_subcommand("clear", "end what the node remembers");
+    clears->require_subcommand(1);
+    auto* session = clears->add_subcommand("session", "end the sessions that match all that is said");
+    add_session_filter(*session, filter, "");
+    session->add_flag_callback(
+        "--all", [&filter] { filter["all"] = true; }, "every session");
+    session->callback([&] {
+        if (filter.empty()) throw CLI::ValidationError("clear session", "says which sessions, or --all");
+        command = [&] { return clear_sessions(options, filter); };
     });
 
     GenerationArguments given;
@@ -222,7 +276,7 @@ int run(int argc, char** argv) {
     ledgers->add_subcommand("new", "make a new one in place of one that does not stand: all manual keys start anew")
         ->callback([&] { command = [&] { return new_ledger(options); }; });
     ledgers->add_subcommand("show", "whether manual keys are taken, and why not")->callback([&] {
-        command = [&] { return show(options, "ledger", false, {}); };
+        command = [&] { return show(options, "ledger", json::object()); };
     });
 
     std::vector<std::string> kinds;

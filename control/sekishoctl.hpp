@@ -75,7 +75,9 @@ int confirm(const Options& options, std::uint64_t generation);  // 0: whichever 
 int rollback(const Options& options, std::uint64_t generation, const nlohmann::json& params);
 int cancel(const Options& options, std::uint64_t scheduled);
 int drift(const Options& options, const std::string& file, const std::string& hash);
-int show(const Options& options, const std::string& what, bool all, const std::string& tunnel);
+int show(const Options& options, const std::string& what, const nlohmann::json& params);
+int who(const Options& options, const nlohmann::json& question);
+int clear_sessions(const Options& options, const nlohmann::json& filter);
 int explain(const Options& options, const nlohmann::json& packet);
 int close_gate(const Options& options, nlohmann::json gate);
 int open_gate(const Options& options, const std::string& id);

@@ -100,6 +100,15 @@ std::string nexthops_cell(const json& item) {
     return text.empty() ? "-" : text;
 }
 
+// "10.0.0.7:4000 (100.64.0.7:4000)": where an end is, and what it is in hub space.
+std::string end_cell(const json& end) {
+    const auto endpoint = [&](const char* address, const char* port) {
+        const std::string text = cell(at(end, address));
+        return (text.find(':') == std::string::npos ? text : "[" + text + "]") + ":" + cell(at(end, port));
+    };
+    return endpoint("/address", "/port") + " (" + endpoint("/hub_address", "/hub_port") + ")";
+}
+
 std::string spi_cell(const json& spi) {
     return spi.is_number_unsigned() ? fmt::format("0x{:08x}", spi.get<std::uint64_t>()) : "-";
 }
@@ -145,6 +154,8 @@ const std::map<std::string, View>& views() {
                                  const json tunnel = at(item, "/object/tunnel");
                                  return tunnel.is_null() ? cell(at(item, "/object/port")) : "tunnel " + cell(tunnel);
                              }};
+    static const Column client{"CLIENT", [](const json& item) { return end_cell(at(item, "/client")); }};
+    static const Column service{"SERVICE", [](const json& item) { return end_cell(at(item, "/service")); }};
     static const Column nexthops{"NEXTHOPS", [](const json& item) { return nexthops_cell(item); }};
     static const std::map<std::string, View> kViews = {
         {"operators",
@@ -174,7 +185,14 @@ const std::map<std::string, View>& views() {
         {"translations",
          {"show.translations",
           {text("ID", "/id"), text("OPERATOR", "/object/operator"), text("KIND", "/object/kind"),
-           text("OPERATOR PREFIX", "/object/operator_prefix"), text("HUB PREFIX", "/object/hub_prefix")}}},
+           text("OPERATOR PREFIX", "/object/operator_prefix"), text("HUB PREFIX", "/object/hub_prefix"),
+           text("PER", "/object/port_block/per"), number("LENT BLOCKS", "/blocks")}}},
+        {"blocks",
+         {"show.blocks",
+          {text("ADDRESS", "/address"), number("FROM", "/first_port"), number("TO", "/last_port"),
+           text("PROTOCOL", "/protocol"), text("INSTITUTION", "/institution"), text("OPERATOR", "/operator"),
+           text("HOST", "/host"), number("PORT", "/host_port"), text("TRANSLATION", "/translation"),
+           text("SINCE", "/opened")}}},
         {"agreements",
          {"show.agreements",
           {text("ID", "/id"), clients, services, text("PROTOCOL", "/object/protocol"), service_ports,
@@ -225,6 +243,11 @@ const std::map<std::string, View>& views() {
            number("BUSY CYCLES", "/busy_cycles"), number("HANDED OVER", "/handed_over"),
            number("HANDED IN", "/handed_in"), number("NOT TAKEN", "/handover_full"), number("SESSIONS", "/sessions"),
            number("OPENED", "/sessions_opened")}}},
+        {"sessions",
+         {"show.sessions",
+          {text("PROTOCOL", "/protocol"), client, text("INSTITUTION", "/client/institution"), service,
+           text("OF", "/service/institution"), text("STATE", "/state"), number("PACKETS", "/packets"),
+           number("BYTES", "/bytes"), number("IDLE", "/idle"), number("LEFT", "/left"), number("WORKER", "/worker")}}},
         {"taps",
          {"show.taps",
           {text("ATTACHMENT", "/attachment"), text("NAMESPACE", "/network_namespace"), text("INTERFACE", "/interface"),
@@ -291,7 +314,7 @@ int show_policy(const Options& options) {
 
 }  // namespace
 
-int show(const Options& options, const std::string& what, bool all, const std::string& tunnel) {
+int show(const Options& options, const std::string& what, const json& params) {
     if (what == "policy") return show_policy(options);
     Daemon daemon(options);
     const auto view = views().find(what);
@@ -304,9 +327,6 @@ int show(const Options& options, const std::string& what, bool all, const std::s
             print_fields(*result);
         return kOk;
     }
-    json params = json::object();
-    if (all) params["all"] = true;
-    if (!tunnel.empty()) params["tunnel"] = tunnel;
     const auto result = daemon.call_pages(view->second.method, params, view->second.items);
     if (!result) return daemon.exit_code();
     if (options.json) {
@@ -320,6 +340,8 @@ int show(const Options& options, const std::string& what, bool all, const std::s
         rows["items"].push_back(std::move(gate));
     }
     print_table(view->second, rows);
+    if (const std::uint64_t omitted = rows.value("omitted", std::uint64_t{0}); omitted != 0)
+        fmt::print("and {} more\n", omitted);
     return kOk;
 }
 

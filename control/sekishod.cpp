@@ -130,9 +130,13 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
     if (!engine) return engine.error();
     log(LogLevel::info,
         fmt::format("dataplane started, {}", (*engine)->uses_hugepages() ? "hugepages" : "no hugepages"));
-    Compiler compiler(names_of(options.engine.ports));
+    NodePorts ports = names_of(options.engine.ports);
+    ports.workers = (*engine)->worker_count();
+    Compiler compiler(std::move(ports));
     auto node = EngineNode::make(**loop, **engine, compiler, events);
     if (!node) return node.error();
+    auto translations = TranslationLog::make(**loop, **node, options.state_directory);
+    if (!translations) return translations.error();
     SocketWitness witness(**loop);
     LedgerThread ledger(**loop, options.manual_keys, options.state_directory + "/nonce-ledger",
                         options.manual_keys == ManualKeys::witness ? &witness : nullptr,
@@ -143,7 +147,10 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
          [&compiler](const Policy& policy, std::uint64_t number, WallTime now, const NamesByHand& closed_agreements) {
              return compiler.compile(policy, number, now, closed_agreements);
          },
-         [&node](std::unique_ptr<dataplane::Tables> tables) { (*node)->publish(std::move(tables)); },
+         [&node, &translations](std::unique_ptr<dataplane::Tables> tables) {
+             (*translations)->publish(*tables);
+             (*node)->publish(std::move(tables));
+         },
          **state,
          **audit,
          events,
@@ -157,7 +164,7 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
     if (auto started = (*generations)->start(std::move(*document), options.policy_replace, *signature); !started)
         return started;
     auto service = Service::start(**loop, {options.socket, options.socket_group, options.roles, {}}, **generations,
-                                  **node, events, build_version(), {*sas, ledger, witness});
+                                  **node, events, build_version(), {*sas, ledger, witness, **translations});
     if (!service) return service.error();
 
     const FileDescriptor asked(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));

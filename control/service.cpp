@@ -60,6 +60,9 @@ Expected<std::unique_ptr<Service>> Service::start(EventLoop& loop, Place place, 
         self->security_.witness.gone(client);
         self->generations_.client_gone(client);
     };
+    auto sessions = Sessions::make(loop, service->node_, generations.recorder());
+    if (!sessions) return sessions.error();
+    service->sessions_ = std::move(*sessions);
     auto watch = NodeWatch::make(loop, service->node_, events);
     if (!watch) return watch.error();
     service->watch_ = std::move(*watch);
@@ -96,6 +99,8 @@ void Service::add_methods() {
     methods_["gate.close"] = [this](Call call) { close_gate(std::move(call)); };
     methods_["gate.open"] = [this](Call call) { open_gate(std::move(call)); };
     add_sa_methods();
+    add_session_methods();
+    add_translation_methods();
     methods_["events"] = [this](Call call) { events(std::move(call)); };
 
     now("show.generation", [this](Params params) -> Result {
@@ -119,6 +124,13 @@ void Service::add_methods() {
                     const auto route = routes.find(id);
                     const json nexthops = route == routes.end() ? json::array() : usable.of(route->second);
                     return nexthops.empty() ? std::string() : ",\"nexthops\":" + nexthops.dump();
+                };
+            if (kind == Kind::translations)
+                more = [this](const std::string& id) {
+                    const auto translation = generations_.running()->policy->translations.find(id);
+                    const bool is_block = translation != generations_.running()->policy->translations.end() &&
+                                          translation->second.kind == TranslationKind::port_block;
+                    return is_block ? fmt::format(",\"blocks\":{}", security_.translations.blocks_of(id)) : "";
                 };
             if (kind == Kind::tunnels) more = [this](const std::string& id) { return security_.sas.show_tunnel(id); };
             return show_objects(*generations_.running(), generations_.gates_by_hand(), kind, std::move(params),

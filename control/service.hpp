@@ -20,9 +20,11 @@
 #include "control/resting_node.hpp"
 #include "control/roles.hpp"
 #include "control/sas.hpp"
+#include "control/sessions.hpp"
 #include "control/show_policy.hpp"
 #include "control/socket_server.hpp"
 #include "control/socket_witness.hpp"
+#include "control/translation_log.hpp"
 
 namespace sekisho::control {
 
@@ -40,6 +42,7 @@ class Service {
         Sas& sas;
         LedgerThread& ledger;
         SocketWitness& witness;
+        TranslationLog& translations;
     };
     // Serves at its place until it is destroyed; the others outlive it.
     static Expected<std::unique_ptr<Service>> start(EventLoop& loop, Place place, Generations& generations, Node& node,
@@ -67,7 +70,10 @@ class Service {
 
     Service(Generations& generations, Node& node, Events& events, std::string version, Roles roles, Security security);
     void add_methods();
-    void add_generation_methods();  // control/service_generations.cpp
+    void add_generation_methods();   // control/service_generations.cpp
+    void add_session_methods();      // control/service_sessions.cpp
+    void add_translation_methods();  // control/service_translations.cpp
+    void who(Call call);
     void take_line(ClientId client, const Peer& peer, WipedText& line);
     // Nothing, or why the peer may not call it so.
     std::optional<RpcError> refusal(const MethodRow& method, const Peer& peer, const nlohmann::json& params);
@@ -113,6 +119,7 @@ class Service {
     Security security_;
     std::map<std::string, Method, std::less<>> methods_;
     std::map<ClientId, Listener> listeners_;
+    std::unique_ptr<Sessions> sessions_;
     std::unique_ptr<NodeWatch> watch_;
     std::unique_ptr<SocketServer> server_;
 };

@@ -118,6 +118,8 @@ std::vector<Error> validate(const Policy& policy, HubNumbers& numbers) {
     if (policy.rules_version.empty())
         findings.add(ErrorCode::invalid, "hub .rules_version",
                      "is missing: which connection rules the document is for (clause 1-1)");
+    if (auto checked = policy.timers.check(); !checked)
+        findings.add(ErrorCode::invalid, "hub .timers", checked.error().words);
     check_operators(policy, findings);
     const HubSpace hub = check_hub_space(policy, findings);
     numbers = check_numbers(policy, hub, findings);

@@ -40,6 +40,27 @@ void check_ports(const Agreement& agreement, ObjectFindings& about) {
     }
 }
 
+// Behind a port block only a session tells who a packet is from, or for.
+void check_stateless(const Policy& policy, const Agreement& agreement, ObjectFindings& about) {
+    const auto refuse = [&](const std::string& id) {
+        about.wrong("state",
+                    "is stateless, and institution " + in_quotes(id) +
+                        " is behind a port block, by its operator_prefixes: only tracked agreements work there");
+    };
+    for (const auto* names : {&agreement.client_institutions, &agreement.service_institutions})
+        for (const std::string& id : *names) {
+            const auto found = policy.institutions.find(id);
+            if (found != policy.institutions.end() && !found->second.operator_prefixes.empty()) return refuse(id);
+        }
+    if (agreement.client_operators.empty()) return;
+    for (const auto& [id, institution] : policy.institutions) {
+        if (institution.operator_prefixes.empty()) continue;
+        const auto& operators = agreement.client_operators;
+        if (std::find(operators.begin(), operators.end(), institution.operator_id) != operators.end())
+            return refuse(id);
+    }
+}
+
 }  // namespace
 
 void check_agreement(const Policy& policy, const Agreement& agreement, const HubNumbers& numbers,
@@ -55,6 +76,7 @@ void check_agreement(const Policy& policy, const Agreement& agreement, const Hub
     check_prefixes(agreement.client_prefixes, numbers, "clients.prefixes", about);
     check_prefixes(agreement.service_prefixes, numbers, "services.prefixes", about);
     check_ports(agreement, about);
+    if (agreement.state == AgreementState::stateless) check_stateless(policy, agreement, about);
     about.period("from", agreement.from, "until", agreement.until, false);
 }
 

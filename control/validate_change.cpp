@@ -42,14 +42,20 @@ class Change {
         : before_(before), policy_(policy), numbers_(numbers) {}
 
     bool is_fine() {
+        // Who is behind a port block is told by translations, institutions and agreements together.
+        for (const auto& [id, translation] : policy_.translations)
+            if (translation.kind != TranslationKind::prefix_map) return false;
+        if (!policy_.timers.check()) return false;
         gather();
+        for (const Institution* institution : institutions_)
+            if (!institution->operator_prefixes.empty()) return false;
         if (gone_.size() + institutions_.size() + agreements_.size() > kMostChanges) return false;
         const HubSpace hub = check_hub_space(policy_, findings_);
         check_lines(hub);
         move_numbers();
         for (const Institution* institution : institutions_) {
             ObjectFindings about(findings_, "institutions", institution->id);
-            check_own_numbers(*institution, hub, about);
+            check_own_numbers(policy_, *institution, hub, about);
             check_institution(policy_, *institution, about);
         }
         for (const Agreement* agreement : agreements_) {

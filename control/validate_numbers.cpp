@@ -33,13 +33,13 @@ void check_translation(const Policy& policy, const Translation& translation, con
     const IpPrefix& hub = translation.hub_prefix;
     if (!policy.operators.contains(translation.operator_id))
         about.dangling("operator", "operator", translation.operator_id);
-    if (translation.kind != TranslationKind::prefix_map)
+    if (translation.kind == TranslationKind::family)
         about.unsupported("kind " + std::string(name_of(translation.kind)), R"(say "kind": "prefix_map")");
     if (const auto why = unusable(operators))
         about.wrong("operator_prefix", operators.text() + " " + std::string(*why));
     if (operators.family() != hub.family())
         about.wrong("hub_prefix", hub.text() + " and operator_prefix " + operators.text() + " differ in family");
-    else if (operators.length() != hub.length())
+    else if (operators.length() != hub.length() && translation.kind != TranslationKind::port_block)
         about.wrong("hub_prefix", hub.text() + " and operator_prefix " + operators.text() + " differ in length");
     if (pools.covering(hub) == nullptr) about.wrong("hub_prefix", hub.text() + " is not inside one of the hub's pools");
     // Otherwise an address of the operator's own would look like somebody's hub number.
@@ -67,13 +67,18 @@ AddressSpace check_translations(const Policy& policy, const AddressSpace& pools,
     return {std::move(hub_claims), overlap};
 }
 
-void check_prefix(const Institution& institution, std::size_t index, const HubSpace& hub, ObjectFindings& about) {
+void check_prefix(const Policy& policy, const Institution& institution, std::size_t index, const HubSpace& hub,
+                  ObjectFindings& about) {
     const IpPrefix& prefix = institution.prefixes[index];
     const std::string field = indexed("prefixes", index);
     if (hub.pools.covering(prefix) == nullptr)
         return about.wrong(field, prefix.text() + " is not inside one of the hub's pools");
     const Claim* translation = hub.translations.covering(prefix);
-    if (translation != nullptr && translation->owner == institution.operator_id) return;
+    if (translation != nullptr && translation->owner == institution.operator_id) {
+        if (policy.translations.at(translation->id).kind != TranslationKind::port_block) return;
+        return about.wrong(field, prefix.text() + " is of " + translation->place() +
+                                      ", a port block's, whose addresses are nobody's own; say operator_prefixes");
+    }
     std::string words =
         prefix.text() + " is not inside one translation of operator " + in_quotes(institution.operator_id);
     if (translation == nullptr) translation = hub.translations.meeting(prefix);
@@ -91,9 +96,11 @@ HubSpace check_hub_space(const Policy& policy, Findings& findings) {
     return {std::move(pools), std::move(translations)};
 }
 
-void check_own_numbers(const Institution& institution, const HubSpace& hub, ObjectFindings& about) {
-    if (institution.prefixes.empty()) about.wrong("prefixes", "has none (clause 2-3)");
-    for (std::size_t i = 0; i < institution.prefixes.size(); ++i) check_prefix(institution, i, hub, about);
+void check_own_numbers(const Policy& policy, const Institution& institution, const HubSpace& hub,
+                       ObjectFindings& about) {
+    if (institution.prefixes.empty() && institution.operator_prefixes.empty())
+        about.wrong("prefixes", "has none (clause 2-3)");
+    for (std::size_t i = 0; i < institution.prefixes.size(); ++i) check_prefix(policy, institution, i, hub, about);
 }
 
 HubNumbers check_numbers(const Policy& policy, const HubSpace& hub, Findings& findings) {
@@ -101,13 +108,14 @@ HubNumbers check_numbers(const Policy& policy, const HubSpace& hub, Findings& fi
     claims.reserve(policy.institutions.size());
     for (const auto& [id, institution] : policy.institutions) {
         ObjectFindings about(findings, "institutions", id);
-        check_own_numbers(institution, hub, about);
+        check_own_numbers(policy, institution, hub, about);
         for (std::size_t i = 0; i < institution.prefixes.size(); ++i)
             claims.push_back({institution.prefixes[i], "institutions", id, "prefixes", i, institution.operator_id});
     }
     const AddressSpace space(std::move(claims), [&](const Claim& cover, const Claim& claim) {
         findings.add(ErrorCode::invalid, claim.place(), both(cover, claim));
     });
+    check_port_blocks(policy, findings);
     std::vector<Prefix4> ipv4;
     std::vector<Prefix6> ipv6;
     for (const Claim& claim : space.claims())

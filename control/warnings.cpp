@@ -73,8 +73,10 @@ void warn_of_agreement(const Policy& policy, const Agreement& agreement, system_
     Families served;
     const auto add = [&](Families& families, const std::vector<std::string>& names) {
         for (const std::string& name : names)
-            if (const auto found = policy.institutions.find(name); found != policy.institutions.end())
+            if (const auto found = policy.institutions.find(name); found != policy.institutions.end()) {
                 families.add(found->second.prefixes);
+                families.add(found->second.operator_prefixes);
+            }
     };
     clients.add(agreement.client_prefixes);
     add(clients, agreement.client_institutions);
@@ -105,6 +107,7 @@ void warn_of_tunnel(const Policy& policy, const Attachment& attachment, Warnings
 void warn_of_institution(const Policy& policy, const Institution& institution, Warnings& warnings) {
     Families own;
     own.add(institution.prefixes);
+    own.add(institution.operator_prefixes);
     Families carried;
     for (const Link& link : institution.links)
         for (const std::string& name : link.attachments)

@@ -71,9 +71,9 @@ class AeadEngine {
     // or unavailable from the key store. Control's thread.
     virtual Expected<AeadKey> prepare(Suite suite, std::span<const std::uint8_t> key, KeyStore& store) = 0;
 
-    // No allocation, no system call, no wait. The tag is compared in constant time.
-    virtual void seal(std::span<AeadJob> jobs) noexcept = 0;
-    virtual void open(std::span<AeadJob> jobs) noexcept = 0;
+    // No allocation, no system call, no wait. The tag is compared in constant time. True: every job is good.
+    virtual bool seal(std::span<AeadJob> jobs) noexcept = 0;
+    virtual bool open(std::span<AeadJob> jobs) noexcept = 0;
 
   protected:
     AeadEngine() = default;

@@ -83,25 +83,37 @@ class IpsecMbEngine final : public AeadEngine {
         return AeadKey(std::move(*slot), suite, EngineKind::ipsec_mb);
     }
 
-    void seal(std::span<AeadJob> jobs) noexcept override {
+    bool seal(std::span<AeadJob> jobs) noexcept override {
+        const auto call = seal_;
+        const std::uint8_t* before = nullptr;
+        std::size_t asked = 0;
         for (std::size_t i = 0; i < jobs.size(); ++i) {
             AeadJob& job = jobs[i];
-            look_ahead(jobs, i);
-            seal_[static_cast<std::size_t>(job.suite)](key_of(job), &context_, job.out, job.in, job.length,
-                                                       job.nonce.data(), job.aad, job.aad_length, job.tag, kIcvLength);
+            if (job.key != before) asked = look_ahead(jobs, i, asked);
+            before = job.key;
+            call[static_cast<std::size_t>(job.suite)](key_of(job), &context_, job.out, job.in, job.length,
+                                                      job.nonce.data(), job.aad, job.aad_length, job.tag, kIcvLength);
             job.good = true;
         }
+        return true;
     }
 
-    void open(std::span<AeadJob> jobs) noexcept override {
+    bool open(std::span<AeadJob> jobs) noexcept override {
         alignas(16) std::uint8_t tag[kIcvLength];
+        const auto call = open_;
+        const std::uint8_t* before = nullptr;
+        std::size_t asked = 0;
+        bool good = true;
         for (std::size_t i = 0; i < jobs.size(); ++i) {
             AeadJob& job = jobs[i];
-            look_ahead(jobs, i);
-            open_[static_cast<std::size_t>(job.suite)](key_of(job), &context_, job.out, job.in, job.length,
-                                                       job.nonce.data(), job.aad, job.aad_length, tag, kIcvLength);
+            if (job.key != before) asked = look_ahead(jobs, i, asked);
+            before = job.key;
+            call[static_cast<std::size_t>(job.suite)](key_of(job), &context_, job.out, job.in, job.length,
+                                                      job.nonce.data(), job.aad, job.aad_length, tag, kIcvLength);
             job.good = equal_tags(tag, job.tag);
+            good &= job.good;
         }
+        return good;
     }
 
   private:
@@ -110,14 +122,13 @@ class IpsecMbEngine final : public AeadEngine {
     }
     static constexpr std::size_t kAhead = 4;
 
-    // Asks for the key of the job that is kAhead after job i; before the first, for those of the first ones.
-    void look_ahead(std::span<const AeadJob> jobs, std::size_t i) const noexcept {
-        if (i == 0)
-            for (std::size_t next = 1; next < std::min(kAhead, jobs.size()); ++next) look_at(jobs, next);
-        if (i + kAhead < jobs.size()) look_at(jobs, i + kAhead);
-    }
-    void look_at(std::span<const AeadJob> jobs, std::size_t i) const noexcept {
-        if (jobs[i].key != jobs[i - 1].key) prefetch_key(jobs[i].key, jobs[i].length, vaes_);
+    // At a job i whose key is not the one before's, as most are where SAs are many: asks for the keys of the kAhead
+    // jobs behind it. The first `asked` were asked for; returns how many are now.
+    std::size_t look_ahead(std::span<const AeadJob> jobs, std::size_t i, std::size_t asked) const noexcept {
+        const std::size_t end = std::min(i + kAhead + 1, jobs.size());
+        for (std::size_t next = std::max(i + 1, asked); next < end; ++next)
+            if (jobs[next].key != jobs[next - 1].key) prefetch_key(jobs[next].key, jobs[next].length, vaes_);
+        return end;
     }
 
     Manager manager_;

@@ -57,12 +57,13 @@ class OpensslEngine final : public AeadEngine {
         return AeadKey(std::move(*slot), suite, EngineKind::openssl);
     }
 
-    void seal(std::span<AeadJob> jobs) noexcept override { run<kSeal>(jobs); }
-    void open(std::span<AeadJob> jobs) noexcept override { run<kOpen>(jobs); }
+    bool seal(std::span<AeadJob> jobs) noexcept override { return run<kSeal>(jobs); }
+    bool open(std::span<AeadJob> jobs) noexcept override { return run<kOpen>(jobs); }
 
   private:
     template <Direction direction>
-    void run(std::span<AeadJob> jobs) noexcept {
+    bool run(std::span<AeadJob> jobs) noexcept {
+        bool good = true;
         std::array<const std::uint8_t*, 2> loaded = {nullptr, nullptr};  // by Suite
         for (AeadJob& job : jobs) {
             const auto suite = static_cast<std::size_t>(job.suite);
@@ -70,11 +71,13 @@ class OpensslEngine final : public AeadEngine {
             const std::uint8_t* const fresh = loaded[suite] == job.key ? nullptr : job.key;
             loaded[suite] = job.key;
             job.good = one<direction>(context, fresh, job);
+            good = good && job.good;
         }
         for (std::size_t suite = 0; suite < loaded.size(); ++suite)
             if (loaded[suite] != nullptr)
                 EVP_CipherInit_ex2(contexts_[suite][direction].get(), nullptr, kNoKey.data(), nullptr, direction,
                                    nullptr);
+        return good;
     }
 
     // `key` is nullptr when the context has it already.

@@ -57,6 +57,10 @@ class Esp {
     // The engine is the worker's own and outlives this.
     explicit Esp(AeadEngine& engine) noexcept : engine_(&engine) {}
 
+    // Packets for the caller to fill and to give to seal() or open(): a burst's worth, so that none need be made anew.
+    std::span<SealPacket, kBurst> to_seal() noexcept { return to_seal_; }
+    std::span<OpenPacket, kBurst> to_open() noexcept { return to_open_; }
+
     // All packets get an outcome. Sequence numbers are taken in the order of the packets. A burst to an SA whose
     // lifetime ended or whose reserve is spent is dropped from that packet on, with the reason. A packet that is
     // refused for its own sake (malformed, no room) may leave a gap in the sequence numbers.
@@ -70,9 +74,18 @@ class Esp {
     // seal.cpp
     void seal_burst(std::span<SealPacket> packets) noexcept;
     std::size_t seal_run(std::span<SealPacket> packets, std::size_t first, std::size_t end, std::size_t jobs) noexcept;
+    struct Framed {
+        std::size_t jobs;     // there are then
+        std::uint64_t bytes;  // that the cipher works on
+    };
+    template <std::size_t kOuter>
+    Framed frame(const OutboundSa::Hot& told, std::span<SealPacket> run, std::uint64_t sequence, std::size_t first,
+                 std::size_t jobs) noexcept;
     // open.cpp
     void open_burst(std::span<OpenPacket> packets) noexcept;
-    std::size_t prepare_open(std::span<OpenPacket> packets) noexcept;
+    std::size_t prepare_run(std::span<OpenPacket> packets, std::size_t first, std::size_t end,
+                            std::size_t jobs) noexcept;
+    std::size_t drop_forged(std::span<OpenPacket> packets, std::size_t jobs) noexcept;
     void accept_run(std::span<OpenPacket> packets, std::size_t first, std::size_t end) noexcept;
 
     // An AAD with the high half of the sequence number, which the packet does not carry (RFC 4106 §5).
@@ -82,6 +95,8 @@ class Esp {
     static_assert(sizeof(ExtendedAad) == 12);
 
     AeadEngine* engine_;
+    std::array<SealPacket, kBurst> to_seal_;
+    std::array<OpenPacket, kBurst> to_open_;
     std::array<AeadJob, kBurst> jobs_;
     std::array<ExtendedAad, kBurst> aads_;
     std::array<std::uint8_t, kBurst> packet_of_;   // by job: its place in the burst

@@ -7,19 +7,15 @@
 #include <string>
 #include <sys/mman.h>
 
+#include "crypto/pages.hpp"
 #include "net/secret.hpp"
 
 namespace sekisho::crypto {
 
 namespace {
 
-constexpr std::size_t kLine = 64;
-constexpr std::size_t kPage = 4096;
 constexpr std::size_t kSlotsASlab = 56;  // of 1,088 bytes: just under 64 KiB, the least that systems let anyone lock
-
-constexpr std::size_t rounded(std::size_t bytes, std::size_t to) {
-    return (bytes + to - 1) / to * to;
-}
+constexpr std::size_t kSmallSlabs = 8;   // before there are large ones
 
 }  // namespace
 
@@ -41,7 +37,7 @@ KeyStore::KeyStore(std::size_t slot_bytes) : slot_bytes_(rounded(std::max<std::s
 KeyStore::~KeyStore() {
     for (const auto slab : slabs_) {
         wipe(slab);
-        munmap(slab.data(), slab.size());
+        unmap_pages(slab);
     }
 }
 
@@ -60,36 +56,41 @@ void KeyStore::put_back(std::uint8_t* at) noexcept {
     free_.push_back(at);
 }
 
+// A large slab when there are many keys, if so much may be locked.
 Expected<void> KeyStore::grow() {
-    const std::size_t bytes = rounded(slot_bytes_ * kSlotsASlab, kPage);
-    const auto refused = [bytes](ErrorCode code, const std::string& tried) {
-        return Error{code, tried + " " + std::to_string(bytes) + " bytes for keys: " + std::strerror(errno)};
+    if (slabs_.size() >= kSmallSlabs && slot_bytes_ <= kLargePage)
+        if (auto grown = grow(kLargePage); grown) return grown;
+    return grow(slot_bytes_ * kSlotsASlab);
+}
+
+Expected<void> KeyStore::grow(std::size_t wanted) {
+    const auto refused = [wanted](ErrorCode code, const std::string& tried) {
+        return Error{code, tried + " " + std::to_string(wanted) + " bytes for keys: " + std::strerror(errno)};
     };
-    void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return refused(ErrorCode::unavailable, "cannot map");
-    const std::span slab(static_cast<std::uint8_t*>(memory), bytes);
+    const std::span slab = map_pages(wanted);
+    if (slab.empty()) return refused(ErrorCode::unavailable, "cannot map");
     // Before a key lies there. Nothing falls back to memory that could be swapped or dumped.
     std::string tried = "cannot keep out of core dumps";
-    bool fine = madvise(memory, bytes, MADV_DONTDUMP) == 0;
+    bool fine = madvise(slab.data(), slab.size(), MADV_DONTDUMP) == 0;
     if (fine) {
         tried = "cannot lock (see ulimit -l, LimitMEMLOCK)";
-        fine = mlock(memory, bytes) == 0;
+        fine = mlock(slab.data(), slab.size()) == 0;
     }
     // A child of fork() sees zeros.
     if (fine) {
         tried = "cannot keep from children";
-        fine = madvise(memory, bytes, MADV_WIPEONFORK) == 0;
+        fine = madvise(slab.data(), slab.size(), MADV_WIPEONFORK) == 0;
     }
     if (!fine) {
         Error error = refused(ErrorCode::permission, tried);
-        munmap(memory, bytes);
+        unmap_pages(slab);
         return error;
     }
+    const std::size_t more = slab.size() / slot_bytes_;
     slabs_.push_back(slab);
-    slots_ += bytes / slot_bytes_;
+    slots_ += more;
     free_.reserve(slots_);
-    for (std::size_t at = 0; at + slot_bytes_ <= bytes; at += slot_bytes_) free_.push_back(slab.data() + at);
-    std::reverse(free_.begin(), free_.end());
+    for (std::size_t i = more; i-- > 0;) free_.push_back(slab.data() + i * slot_bytes_);
     return {};
 }
 

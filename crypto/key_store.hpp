@@ -61,6 +61,7 @@ class KeyStore {
     friend class KeySlot;
     void put_back(std::uint8_t* at) noexcept;
     Expected<void> grow();
+    Expected<void> grow(std::size_t wanted);
 
     const std::size_t slot_bytes_;
     mutable std::mutex mutex_;  // over all below

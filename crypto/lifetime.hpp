@@ -63,10 +63,8 @@ class alignas(64) Lifetime {
 
     bool is_over() const noexcept { return over_.load(std::memory_order_relaxed); }
 
-    void prefetch() const noexcept {
-        sekisho::prefetch(this);
-        sekisho::prefetch(&limits_.hard_time);  // the limits go on into the next line
-    }
+    // Asks for what workers read and write.
+    void prefetch() const noexcept { sekisho::prefetch(this); }
 
     // Workers, once a burst: what was sealed, or opened and authentic.
     void count(std::uint64_t bytes, std::uint64_t packets) noexcept {
@@ -114,8 +112,8 @@ class alignas(64) Lifetime {
     std::atomic<std::uint64_t> packets_{0};
     std::atomic<std::uint32_t> events_{0};
     std::atomic<bool> over_{false};
+    const LifetimeLimits limits_;  // those that workers read lie in the first line
     std::chrono::seconds age_{0};  // control's alone
-    const LifetimeLimits limits_;
 };
 
 }  // namespace sekisho::crypto

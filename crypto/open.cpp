@@ -1,4 +1,5 @@
 // Opening: the window asked, the cipher over all, the window moved, and only then a look at what came out.
+#include <array>
 #include <cstring>
 
 #include "crypto/esp.hpp"
@@ -19,8 +20,15 @@ constexpr DropReason reason_of(ReplayWindow::Verdict verdict) noexcept {
     return verdict == ReplayWindow::Verdict::stale ? DropReason::replay_stale : DropReason::replay_duplicate;
 }
 
-// RFC 4303 §2.4: 1, 2, 3 and so on. `trailer` is where pad length and next header lie.
-inline bool is_padding(const std::uint8_t* trailer, std::uint32_t length) noexcept {
+// RFC 4303 §2.4: 1, 2, 3 and so on. `trailer` is where pad length and next header lie; before it are four bytes and
+// more.
+[[gnu::always_inline]] inline bool is_padding(const std::uint8_t* trailer, std::uint32_t length) noexcept {
+    if (length < kEspAlignment) [[likely]] {
+        constexpr std::array<std::uint32_t, kEspAlignment> kPadding = {0, 1, 0x0102, 0x01'0203};
+        Be32 before;
+        std::memcpy(&before, trailer - sizeof before, sizeof before);
+        return (before.to_host() & ((1U << 8 * length) - 1)) == kPadding[length];
+    }
     const std::uint8_t* const padding = trailer - length;
     std::uint32_t wrong = 0;
     for (std::uint32_t i = 0; i < length; ++i) wrong |= padding[i] ^ (i + 1);
@@ -49,7 +57,7 @@ inline bool restore_ecn_ipv6(Ipv6Header& ip, std::uint8_t outer) noexcept {
 }
 
 // What is in an authentic packet: `plain` is payload, padding and trailer.
-void look_inside(OpenPacket& packet, std::uint8_t* plain, std::uint32_t length) noexcept {
+[[gnu::always_inline]] inline void look_inside(OpenPacket& packet, std::uint8_t* plain, std::uint32_t length) noexcept {
     // 1. The trailer.
     const std::uint8_t* const trailer = plain + length - kTrailer;
     const std::uint32_t padding = trailer[0];
@@ -103,20 +111,16 @@ void Esp::open(std::span<OpenPacket> packets) noexcept {
 }
 
 void Esp::open_burst(std::span<OpenPacket> packets) noexcept {
-    const std::size_t jobs = prepare_open(packets);
-    engine_->open(std::span(jobs_).first(jobs));
-    // The forged go first, so that what is left are runs of authentic packets.
-    std::size_t good = 0;
-    while (good < jobs && jobs_[good].good) ++good;
-    for (std::size_t i = good; i < jobs; ++i) {
-        const std::uint8_t place = packet_of_[i];
-        if (!jobs_[i].good) [[unlikely]] {
-            drop(packets[place], DropReason::icv_wrong);
-            continue;
-        }
-        packet_of_[good] = place;
-        sequences_[good++] = sequences_[i];
+    std::size_t jobs = 0;
+    for (std::size_t first = 0; first < packets.size();) {
+        std::size_t end = first + 1;
+        while (end < packets.size() && packets[end].sa == packets[first].sa) ++end;
+        jobs = prepare_run(packets, first, end, jobs);
+        first = end;
     }
+    std::size_t good = jobs;
+    if (!engine_->open(std::span(jobs_).first(jobs))) [[unlikely]]
+        good = drop_forged(packets, jobs);
     for (std::size_t first = 0; first < good;) {
         InboundSa* const sa = packets[packet_of_[first]].sa;
         std::size_t end = first + 1;
@@ -126,59 +130,79 @@ void Esp::open_burst(std::span<OpenPacket> packets) noexcept {
     }
 }
 
-// Everything that can be refused without the cipher is; the rest becomes jobs. Returns how many.
-std::size_t Esp::prepare_open(std::span<OpenPacket> packets) noexcept {
-    std::size_t jobs = 0;
-    for (std::size_t i = 0; i < packets.size(); ++i) {
+// What is left are runs of authentic packets; returns how many.
+std::size_t Esp::drop_forged(std::span<OpenPacket> packets, std::size_t jobs) noexcept {
+    std::size_t good = 0;
+    for (std::size_t i = 0; i < jobs; ++i) {
+        const std::uint8_t place = packet_of_[i];
+        if (!jobs_[i].good) {
+            drop(packets[place], DropReason::icv_wrong);
+            continue;
+        }
+        packet_of_[good] = place;
+        sequences_[good++] = sequences_[i];
+    }
+    return good;
+}
+
+// The packets [first, end), all of one SA: everything that can be refused without the cipher is; the rest becomes jobs,
+// from `jobs` on. Returns how many there are then.
+std::size_t Esp::prepare_run(std::span<OpenPacket> packets, std::size_t first, std::size_t end,
+                             std::size_t jobs) noexcept {
+    // 1. No SA: drop (RFC 4303 §3.4.2).
+    InboundSa* const sa = packets[first].sa;
+    if (sa == nullptr || sa->lifetime().is_over()) [[unlikely]] {
+        for (; first < end; ++first)
+            drop(packets[first], sa == nullptr ? DropReason::sa_unknown : DropReason::sa_expired);
+        return jobs;
+    }
+    // Copies: every byte that is written might change the SA.
+    const ReplayWindow& window = sa->window();
+    const std::uint64_t top = window.top();
+    const std::uint32_t window_size = window.size();
+    const std::uint8_t* const key = sa->key();
+    const auto salt = sa->salt();
+    const Suite suite = sa->suite();
+    const bool esn = sa->esn();
+    for (std::size_t i = first; i < end; ++i) {
         OpenPacket& packet = packets[i];
-        InboundSa* const sa = packet.sa;
-        // 1. No SA: drop (RFC 4303 §3.4.2); too short or not aligned: no sender makes that.
-        if (sa == nullptr) {
-            drop(packet, DropReason::sa_unknown);
-            continue;
-        }
-        if (sa->lifetime().is_over()) {
-            drop(packet, DropReason::sa_expired);
-            continue;
-        }
-        if (packet.length < kShortestEsp) {
+        std::uint8_t* const data = packet.esp;
+        const std::uint32_t length = packet.length;
+        // 2. Too short or not aligned: no sender makes that.
+        if (length < kShortestEsp) [[unlikely]] {
             drop(packet, DropReason::esp_truncated);
             continue;
         }
-        const auto cipher_length = static_cast<std::uint32_t>(packet.length - sizeof(EspHeader) - kIcvLength);
-        if (cipher_length % kEspAlignment != 0) {
+        const auto cipher_length = static_cast<std::uint32_t>(length - sizeof(EspHeader) - kIcvLength);
+        if (cipher_length % kEspAlignment != 0) [[unlikely]] {
             drop(packet, DropReason::esp_length);
             continue;
         }
-        // 2. The whole sequence number, and whether the window would have it. Changes nothing yet.
-        const auto* const esp = reinterpret_cast<const EspHeader*>(packet.esp);
-        const std::uint32_t low = esp->sequence.to_host();
-        const ReplayWindow& window = sa->window();
-        const std::uint64_t sequence = sa->esn() ? infer_sequence(low, window.top(), window.size()) : low;
-        if (const auto verdict = window.look(sequence); verdict != ReplayWindow::Verdict::fresh) {
-            drop(packet, reason_of(verdict));
-            continue;
-        }
-        window.prefetch_slot(sequence);  // accept() writes it
-        // 3. The cipher's work.
-        std::uint8_t* const cipher = packet.esp + sizeof(EspHeader);
+        // 3. The whole sequence number, and whether the window would have it. Changes nothing yet.
+        EspHeader esp;
+        std::memcpy(&esp, data, sizeof esp);
+        const std::uint32_t low = esp.sequence.to_host();
+        const std::uint64_t sequence = esn ? infer_sequence(low, top, window_size) : low;
+        if (sequence <= top) [[unlikely]]
+            if (const auto verdict = window.look(sequence); verdict != ReplayWindow::Verdict::fresh) {
+                drop(packet, reason_of(verdict));
+                continue;
+            }
+        if (i == first) window.prefetch_slot(sequence);  // accept() writes it
+        // 4. The cipher's work.
+        std::uint8_t* const cipher = data + sizeof esp;
         AeadJob& job = jobs_[jobs];
-        job.key = sa->key();
+        job.key = key;
         job.in = cipher;
         job.out = cipher;
         job.tag = cipher + cipher_length;
         job.length = cipher_length;
-        job.suite = sa->suite();
-        std::memcpy(job.nonce.data(), sa->salt().data(), kSaltLength);
-        std::memcpy(job.nonce.data() + kSaltLength, &esp->iv, kIvLength);
-        if (sa->esn()) {
-            aads_[jobs] = {esp->spi, Be32::from_host(static_cast<std::uint32_t>(sequence >> 32)), esp->sequence};
-            job.aad = reinterpret_cast<const std::uint8_t*>(&aads_[jobs]);
-            job.aad_length = kExtendedAad;
-        } else {
-            job.aad = packet.esp;
-            job.aad_length = kPlainAad;
-        }
+        job.suite = suite;
+        std::memcpy(job.nonce.data(), salt.data(), kSaltLength);
+        std::memcpy(job.nonce.data() + kSaltLength, &esp.iv, kIvLength);
+        aads_[jobs] = {esp.spi, Be32::from_host(static_cast<std::uint32_t>(sequence >> 32)), esp.sequence};
+        job.aad = esn ? reinterpret_cast<const std::uint8_t*>(&aads_[jobs]) : data;
+        job.aad_length = static_cast<std::uint16_t>(esn ? kExtendedAad : kPlainAad);
         sequences_[jobs] = sequence;
         packet_of_[jobs++] = static_cast<std::uint8_t>(i);
     }

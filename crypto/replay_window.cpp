@@ -2,22 +2,50 @@
 #include "crypto/replay_window.hpp"
 
 #include <algorithm>
+#include <array>
+#include <mutex>
 #include <string>
+
+#include "crypto/pages.hpp"
 
 namespace sekisho::crypto {
 
-ReplayWindow::ReplayWindow(std::uint32_t size)
-    : size_(size),
-      slot_mask_(2 * size / kBits - 1),
-      lap_shift_(std::countr_zero(2 * size / kBits)),
-      slots_(std::make_unique<std::atomic<std::uint64_t>[]>(slot_mask_ + 1)) {}
+namespace {
+
+// By the size of the window. They stay when the process ends: whatever is still there then may be in one.
+ObjectPool& pool_of(std::uint32_t window, std::size_t bytes) {
+    static auto& pools = *new std::array<std::unique_ptr<ObjectPool>, 32>;
+    static std::mutex mutex;
+    const std::lock_guard lock(mutex);
+    auto& pool = pools[static_cast<std::size_t>(std::countr_zero(window))];
+    if (!pool) pool = std::make_unique<ObjectPool>(bytes);
+    return *pool;
+}
+
+}  // namespace
+
+ReplayWindow::ReplayWindow(std::uint32_t size, std::atomic<std::uint64_t>* slots) noexcept
+    : slots_(slots), slot_mask_(slot_count(size) - 1), size_(size), lap_shift_(std::countr_zero(slot_count(size))) {}
 
 Expected<std::unique_ptr<ReplayWindow>> ReplayWindow::make(std::uint32_t size) {
     if (size < kSmallest || size > kLargest || !std::has_single_bit(size))
         return Error{ErrorCode::invalid, "a replay window of " + std::to_string(size) +
                                              " packets: it must be a power of two from " + std::to_string(kSmallest) +
                                              " to " + std::to_string(kLargest)};
-    return std::unique_ptr<ReplayWindow>(new ReplayWindow(size));
+    static_assert(2 * sizeof(ReplayWindow) == kLine);
+    static_assert(std::is_trivially_destructible_v<std::atomic<std::uint64_t>>);
+    const std::size_t count = slot_count(size);
+    auto* const place = static_cast<std::byte*>(
+        pool_of(size, sizeof(ReplayWindow) + count * sizeof(std::atomic<std::uint64_t>)).take());
+    auto* const slots = reinterpret_cast<std::atomic<std::uint64_t>*>(place + sizeof(ReplayWindow));
+    std::uninitialized_value_construct_n(slots, count);
+    return std::unique_ptr<ReplayWindow>(::new (place) ReplayWindow(size, slots));
+}
+
+void ReplayWindow::operator delete(ReplayWindow* window, std::destroying_delete_t) noexcept {
+    ObjectPool& pool = pool_of(window->size_, 0);
+    window->~ReplayWindow();
+    pool.put_back(window);
 }
 
 std::uint32_t ReplayWindow::claim(std::uint64_t block, std::uint32_t mask, bool& passed_by) noexcept {

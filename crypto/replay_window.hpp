@@ -15,6 +15,7 @@
 #include <bit>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <span>
 
 #include "net/expected.hpp"
@@ -49,16 +50,14 @@ class ReplayWindow {
 
     // Error: invalid, for a size that is no power of two or outside kSmallest to kLargest.
     static Expected<std::unique_ptr<ReplayWindow>> make(std::uint32_t size);
+    static void operator delete(ReplayWindow* window, std::destroying_delete_t) noexcept;
 
     std::uint32_t size() const noexcept { return size_; }
     // The highest number accepted so far, 0 at first.
     std::uint64_t top() const noexcept { return top_.load(std::memory_order_relaxed); }
 
     // Asks for the words that look() and accept() read first; where a number lies, prefetch_slot() asks for.
-    void prefetch() const noexcept {
-        sekisho::prefetch(this);
-        sekisho::prefetch(&top_);
-    }
+    void prefetch() const noexcept { sekisho::prefetch(this); }
 
     // What accept() would say now; changes nothing. For packets whose ICV is not known to be good.
     Verdict look(std::uint64_t sequence) const noexcept {
@@ -82,7 +81,8 @@ class ReplayWindow {
     static constexpr std::uint64_t kBits = 32;  // a slot
     static constexpr std::uint64_t kBitMask = 0xffff'ffff;
 
-    explicit ReplayWindow(std::uint32_t size);
+    ReplayWindow(std::uint32_t size, std::atomic<std::uint64_t>* slots) noexcept;
+    static std::size_t slot_count(std::uint32_t size) noexcept { return 2 * std::size_t{size} / kBits; }
 
     bool is_stale(std::uint64_t sequence, std::uint64_t top) const noexcept {
         return sequence == 0 || (top >= size_ && sequence <= top - size_);
@@ -102,11 +102,12 @@ class ReplayWindow {
     // Sets the bits of `mask` in the block: those that were not set before. `passed_by`: a newer block has the slot.
     std::uint32_t claim(std::uint64_t block, std::uint32_t mask, bool& passed_by) noexcept;
 
-    const std::uint32_t size_;
+    // Half a line; the slots lie right behind, so the smallest window is one line in all.
+    std::atomic<std::uint64_t> top_{0};
+    std::atomic<std::uint64_t>* const slots_;
     const std::uint64_t slot_mask_;
+    const std::uint32_t size_;
     const int lap_shift_;
-    const std::unique_ptr<std::atomic<std::uint64_t>[]> slots_;
-    alignas(64) std::atomic<std::uint64_t> top_{0};
 };
 
 }  // namespace sekisho::crypto

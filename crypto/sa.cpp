@@ -5,12 +5,19 @@
 #include <cstring>
 #include <string>
 
+#include "crypto/pages.hpp"
 #include "net/checksum.hpp"
 #include "net/headers.hpp"
 
 namespace sekisho::crypto {
 
 namespace {
+
+template <class Sa>
+ObjectPool& pool_of() {
+    static auto& pool = *new ObjectPool(sizeof(Sa));
+    return pool;
+}
 
 std::string hexadecimal(Spi spi) {
     constexpr std::string_view kDigits = "0123456789abcdef";
@@ -61,6 +68,20 @@ Expected<void> check_addresses(const OutboundConfig& config) {
 
 }  // namespace
 
+// They stay when the process ends: whatever is still there then may be in one.
+void* OutboundSa::operator new(std::size_t) {
+    return pool_of<OutboundSa>().take();
+}
+void OutboundSa::operator delete(void* place) noexcept {
+    pool_of<OutboundSa>().put_back(place);
+}
+void* InboundSa::operator new(std::size_t) {
+    return pool_of<InboundSa>().take();
+}
+void InboundSa::operator delete(void* place) noexcept {
+    pool_of<InboundSa>().put_back(place);
+}
+
 Expected<void> check(const LifetimeLimits& limits) {
     const auto fits = [](std::uint64_t soft, std::uint64_t hard) { return hard == 0 || soft < hard; };
     const auto seconds = [](std::chrono::seconds time) { return static_cast<std::uint64_t>(time.count()); };
@@ -80,7 +101,8 @@ OutboundSa::OutboundSa(const OutboundConfig& config, AeadKey key) noexcept
     hot_.copied_marks =
         static_cast<std::uint8_t>((marks.dscp ? 0 : 0xfc) | (marks.ecn == EcnMode::normal ? kEcnMask : 0));
     hot_.set_marks = static_cast<std::uint8_t>(marks.dscp.value_or(0) << 2);
-    hot_.df = static_cast<std::uint8_t>(marks.df);
+    hot_.copied_df = marks.df == DfMode::copy;
+    hot_.set_df = marks.df == DfMode::set;
     hot_.esn = config.esn;
     hot_.suite = key_.suite();
     if (config.local.is_ipv4()) {
@@ -122,12 +144,13 @@ Expected<std::unique_ptr<OutboundSa>> OutboundSa::make(const OutboundConfig& con
 InboundSa::InboundSa(const InboundConfig& config, AeadKey key, Selectors selectors,
                      std::unique_ptr<ReplayWindow> window) noexcept
     : prepared_(key.prepared()),
-      esn_(config.esn),
+      window_(std::move(window)),
       spi_(config.spi),
       tunnel_(config.tunnel),
-      key_(std::move(key)),
-      window_(std::move(window)),
+      esn_(config.esn),
+      suite_(key.suite()),
       selectors_(std::move(selectors)),
+      key_(std::move(key)),
       lifetime_(config.lifetime) {}
 
 Expected<std::unique_ptr<InboundSa>> InboundSa::make(const InboundConfig& config, const Secret& keying_material,

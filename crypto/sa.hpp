@@ -80,13 +80,19 @@ class OutboundSa {
         std::uint8_t outer_length = 0;    // 20 or 40
         std::uint8_t copied_marks = 0;    // which bits of the inner TOS go out
         std::uint8_t set_marks = 0;       // and what is set besides
-        std::uint8_t df = 0;              // of a DfMode
+        std::uint8_t copied_df : 1 = 0;   // 1: the inner DF goes out
+        std::uint8_t set_df : 1 = 0;      // 1: DF is set besides
         bool esn = false;
         Suite suite = Suite::aes_gcm_128;
         std::array<std::uint8_t, 40> outer{};  // the outer header but for lengths, marks, identification and checksum
     };
     static_assert(sizeof(Hot) == 64);
     const Hot& hot() const noexcept { return hot_; }
+
+    // SAs lie in large pages (pages.hpp).
+    static void* operator new(std::size_t bytes);
+    static void operator delete(void* place) noexcept;
+
     // Asks for what sealing reads and writes of it.
     void prefetch() const noexcept {
         sekisho::prefetch(&hot_);
@@ -115,7 +121,7 @@ class InboundSa {
 
     Spi spi() const noexcept { return spi_; }
     TunnelId tunnel() const noexcept { return tunnel_; }
-    Suite suite() const noexcept { return key_.suite(); }
+    Suite suite() const noexcept { return suite_; }
     bool esn() const noexcept { return esn_; }
     ReplayWindow& window() noexcept { return *window_; }
     const ReplayWindow& window() const noexcept { return *window_; }
@@ -123,17 +129,16 @@ class InboundSa {
     InboundFailures& failures() noexcept { return failures_; }
     const Selectors& selectors() const noexcept { return selectors_; }
 
-    // Asks for what opening reads and writes of it; once that is here, for what lies behind it, the key's first lines
-    // apart, which the engine asks for.
+    // Asks for what opening reads and writes of it; once that is here, for what lies behind it, the key apart, which
+    // the engine asks for.
     void prefetch() const noexcept {
         sekisho::prefetch(this);
-        sekisho::prefetch(&selectors_);
         lifetime_.prefetch();
     }
-    void prefetch_behind() const noexcept {
-        window_->prefetch();
-        selectors_.prefetch();
-    }
+    void prefetch_behind() const noexcept { window_->prefetch(); }
+
+    static void* operator new(std::size_t bytes);
+    static void operator delete(void* place) noexcept;
 
     const std::uint8_t* key() const noexcept { return prepared_; }
     const std::array<std::uint8_t, kSaltLength>& salt() const noexcept { return salt_; }
@@ -142,14 +147,16 @@ class InboundSa {
     InboundSa(const InboundConfig& config, AeadKey key, Selectors selectors,
               std::unique_ptr<ReplayWindow> window) noexcept;
 
+    // All that opening reads, but for the window and the lifetime, is in the first line.
     alignas(64) const std::uint8_t* prepared_;
+    std::unique_ptr<ReplayWindow> window_;
     std::array<std::uint8_t, kSaltLength> salt_{};
-    bool esn_;
     Spi spi_;
     TunnelId tunnel_;
-    AeadKey key_;
-    std::unique_ptr<ReplayWindow> window_;
+    bool esn_;
+    Suite suite_;
     Selectors selectors_;
+    AeadKey key_;
     Lifetime lifetime_;
     InboundFailures failures_;
 };

@@ -1,7 +1,10 @@
 // Control's side of the SAD.
 #include "crypto/sad.hpp"
 
+#include <new>
 #include <string>
+
+#include "crypto/pages.hpp"
 
 namespace sekisho::crypto {
 
@@ -10,6 +13,17 @@ namespace {
 constexpr std::size_t kSmallest = 64;
 
 }  // namespace
+
+// In large pages when it is large.
+Sad::Table::Table(std::size_t size) : mask(size - 1), pages(map_pages(size * sizeof(Entry))) {
+    if (pages.empty()) throw std::bad_alloc();
+    entries = reinterpret_cast<Entry*>(pages.data());
+    std::uninitialized_value_construct_n(entries, size);
+}
+Sad::Table::~Table() {
+    static_assert(std::is_trivially_destructible_v<Entry>);
+    unmap_pages(pages);
+}
 
 Sad::Sad(Retire retire) : retire_(std::move(retire)) {
     rebuild(kSmallest);

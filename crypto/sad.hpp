@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <unordered_map>
 
 #include "crypto/sa.hpp"
@@ -57,9 +58,13 @@ class Sad {
         std::atomic<InboundSa*> sa{nullptr};
     };
     struct Table {
-        explicit Table(std::size_t size) : mask(size - 1), entries(std::make_unique<Entry[]>(size)) {}
+        explicit Table(std::size_t size);
+        Table(const Table&) = delete;
+        Table& operator=(const Table&) = delete;
+        ~Table();
         std::size_t mask;
-        std::unique_ptr<Entry[]> entries;
+        std::span<std::uint8_t> pages;
+        Entry* entries;
     };
 
     static std::size_t hash(Spi spi) noexcept {

@@ -133,6 +133,7 @@ Expected<Selectors> Selectors::make(std::span<const Selector> selectors) {
         else
             made.rows6_.push_back(row_of<Row6>(selector, selector.local.ipv6(), selector.remote.ipv6()));
     }
+    if (!made.rows4_.empty()) made.first4_ = made.rows4_[0];
     return made;
 }
 
@@ -158,7 +159,7 @@ bool Selectors::match(const std::vector<AnyRow>& rows, std::span<const std::uint
     return false;
 }
 
-bool Selectors::match_inbound(std::span<const std::uint8_t> packet) const noexcept {
+bool Selectors::match_each(std::span<const std::uint8_t> packet) const noexcept {
     if (packet.size() >= sizeof(Ipv4Header) && packet[0] >> 4 == 4) return match(rows4_, packet);
     if (packet.size() >= sizeof(Ipv6Header) && packet[0] >> 4 == 6) return match(rows6_, packet);
     return false;

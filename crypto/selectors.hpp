@@ -5,12 +5,12 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "net/expected.hpp"
-#include "net/prefetch.hpp"
 #include "net/prefix.hpp"
 
 namespace sekisho::crypto {
@@ -39,16 +39,12 @@ class Selectors {
     // ports of a protocol that has none.
     static Expected<Selectors> make(std::span<const Selector> selectors);
 
-    // Asks for the first rows.
-    void prefetch() const noexcept {
-        sekisho::prefetch(rows4_.data());
-        sekisho::prefetch(rows6_.data());
-    }
-
     // Whether a packet from the peer to us matches: all of it, with a valid header of its family (4 or 6 in its first
     // nibble, lengths within the span). A non-first fragment matches no selector that asks for ports, nor, in IPv6, one
     // that asks for a protocol and cannot see it.
-    bool match_inbound(std::span<const std::uint8_t> packet) const noexcept;
+    bool match_inbound(std::span<const std::uint8_t> packet) const noexcept {
+        return takes_all4(packet) || match_each(packet);
+    }
 
   private:
     template <class Word, std::size_t words>
@@ -71,12 +67,24 @@ class Selectors {
         PortRange source_ports;
         PortRange destination_ports;
     };
+    using Row4 = Row<std::uint32_t, 1>;
+    using Row6 = Row<std::uint64_t, 2>;
+
+    // Quick for what most SAs carry: IPv4 of the first selector, whatever the protocol.
+    bool takes_all4(std::span<const std::uint8_t> packet) const noexcept {
+        constexpr std::size_t kAddresses = 12, kEnd = 20;  // of the addresses in an IPv4 header
+        if (!first4_.any_protocol || packet.size() < kEnd || packet[0] >> 4 != 4) return false;
+        std::uint32_t addresses[2];
+        std::memcpy(addresses, packet.data() + kAddresses, sizeof addresses);
+        return first4_.source.holds(addresses) && first4_.destination.holds(addresses + 1);
+    }
+    bool match_each(std::span<const std::uint8_t> packet) const noexcept;
+
     struct Upper;  // the upper layer of a packet
     template <class AnyRow>
     static bool match(const std::vector<AnyRow>& rows, std::span<const std::uint8_t> packet) noexcept;
 
-    using Row4 = Row<std::uint32_t, 1>;
-    using Row6 = Row<std::uint64_t, 2>;
+    Row4 first4_{};  // the first of rows4_, so that most packets need not look there; it is nothing without one
     std::vector<Row4> rows4_;
     std::vector<Row6> rows6_;
 };

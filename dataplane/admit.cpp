@@ -8,8 +8,8 @@
 
 #include <algorithm>
 
+#include "dataplane/flow.hpp"
 #include "dataplane/icmp_error.hpp"
-#include "dataplane/recall.hpp"
 #include "dataplane/stages.hpp"
 
 namespace sekisho::dataplane {
@@ -62,6 +62,21 @@ Verdict judge_icmp(const Permissions& permissions, Permissions::Index permission
             return judge_icmp(permissions, permission, packet.l4_type, kIcmpEchoRequest, kIcmpEchoReply);
         default: return judge_icmp(permissions, permission, packet.l4_type, kIcmpv6EchoRequest, kIcmpv6EchoReply);
     }
+}
+
+// From or to an institution behind a port block: only a session says who it is, or to whom.
+void leave_to_recall(Walk& walk, std::size_t i, Lane& unsettled) noexcept {
+    const Packet& packet = walk.packets[i];
+    if (packet.protocol == kProtocolIcmp && !is_icmp_echo(kProtocolIcmp, packet.l4_type))
+        return walk.drop(i, DropReason::icmp_refused);
+    walk.reasons[i] = DropReason::no_agreement;
+    unsettled.add(i);
+}
+
+// Of a pool's address nobody knows yet whose it is.
+template <class Address>
+bool is_closed(const Tables& tables, const HubRow<Address>& destination) noexcept {
+    return !destination.is_pool() && tables.is_closed(destination.institution);
 }
 
 }  // namespace
@@ -155,13 +170,14 @@ void admit(Walk& walk, const Lane& in, AdmitOut out) noexcept {
     // 4. The cells: a loop of its own, for each is found by loads that wait for one another, and short ones overlap.
     std::array<Permissions::Index, kWalkPackets> cells;
     for (std::size_t n = 0; n < count; ++n) {
-        if (who[n] == lpm::kNoRow || hub[n] == lpm::kNoRow) continue;
+        if (who[n] == lpm::kNoRow || hub[n] == lpm::kNoRow || hub_rows[hub[n]].is_pool()) continue;
         const Matrix& matrix = tables.matrices[walk.packets[in[n]].vrf.index()];
         cells[n] = matrix.cell(who_rows[who[n]].matrix_row, hub_rows[hub[n]].group);
     }
 
     // 5. May it pass.
     const bool gates = tables.any_institution_closed;
+    const bool pools = !tables.port_pools.empty();
     for (std::size_t n = 0; n < count; ++n) {
         const std::size_t i = in[n];
         Packet& packet = walk.packets[i];
@@ -185,13 +201,17 @@ void admit(Walk& walk, const Lane& in, AdmitOut out) noexcept {
             continue;
         }
         const HubRow<Address>& destination = hub_rows[hub[n]];
-        if (gates && (tables.is_closed(source.institution) || tables.is_closed(destination.institution))) {
+        if (gates && (tables.is_closed(source.institution) || is_closed(tables, destination))) {
             refuse(walk, i, DropReason::institution_closed, IcmpError::admin_prohibited);
             continue;
         }
-        const Verdict verdict = judge(tables, cells[n], packet);
         packet.who_row = who[n];
         packet.hub_row = hub[n];
+        if (pools && (source.is_behind() || destination.is_pool())) {
+            leave_to_recall(walk, i, out.unsettled);
+            continue;
+        }
+        const Verdict verdict = judge(tables, cells[n], packet);
         if (verdict == Verdict::passes) [[likely]] {
             out.admitted.add(i);
         } else if (verdict == Verdict::icmp_refused) {
@@ -199,7 +219,8 @@ void admit(Walk& walk, const Lane& in, AdmitOut out) noexcept {
         } else {
             DropReason reason = verdict == Verdict::not_a_reply ? DropReason::not_a_reply : DropReason::no_agreement;
             if (tables.tracks) {
-                if (may_open_session<Address>(tables, cells[n], packet)) reason = DropReason::no_session;
+                if (lets_open<Address>(tables, cells[n], packet.protocol, packet.destination_port.value()))
+                    reason = DropReason::no_session;
                 walk.reasons[i] = reason;
                 out.unsettled.add(i);
             } else {

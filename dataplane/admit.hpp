@@ -64,6 +64,16 @@ DropReason reason_of_unknown_destination(const Attachment& attachment, const Ipv
 // left out.
 bool may_have_been_sent(const Tables& tables, Permissions::Index permission, const Packet& quoted) noexcept;
 
+// Where the packet will be: its destination in the space of whoever it goes to.
+template <class Address>
+Address target_of(const Walk& walk, std::size_t i) noexcept {
+    const Packet& packet = walk.packets[i];
+    if constexpr (Address::kFamily == Family::ipv4)
+        if (packet.is(Packet::kBySession)) return walk.worker.rewrites[i].destination;
+    const HubRow<Address>& row = walk.tables.family<Address>().hub_rows[packet.hub_row];
+    return row.to_operator.apply(address_of(header_of<Address>(packet).destination));
+}
+
 // The answer that a packet would have: ports swapped.
 inline Packet turned_round(const Packet& packet) noexcept {
     Packet answer = packet;

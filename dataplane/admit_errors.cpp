@@ -7,6 +7,7 @@
 // own is a spoof; one that no map covers (a router inside the operator) will leave with the hub address of the quoted
 // destination.
 #include "dataplane/admit.hpp"
+#include "dataplane/behind.hpp"
 #include "dataplane/quote.hpp"
 #include "dataplane/recall.hpp"
 #include "dataplane/stages.hpp"
@@ -16,6 +17,30 @@ namespace {
 
 constexpr std::uint8_t kIcmpSourceQuench = 4;  // RFC 6633: not forwarded
 constexpr std::uint8_t kIcmpRedirect = 5;      // RFC 1812 §5.2.7.2: of one link only
+
+// About a packet of a session with an end behind a port block, or of none. By its rewrite the quote becomes what the
+// error's receiver has sent. Whoever is behind a block, and is not what the quote tells of, has no hub address: the
+// error is from that of the quoted destination.
+void admit_error_behind(Walk& walk, std::size_t i, const Quote<Ipv4Header>& quote, lpm::Row reporter,
+                        Lane& admitted) noexcept {
+    const FamilyTables<Ipv4Address>& family = walk.tables.ipv4;
+    Packet& packet = walk.packets[i];
+    const auto flow = flow_between(turned_round(quote.fields), packet.vrf, family.who_rows[packet.who_row],
+                                   address_of(quote.header->destination), family.hub_rows[packet.hub_row],
+                                   address_of(quote.header->source));
+    if (const WorkerId owner = owner_of(walk, flow); owner != walk.worker.self)
+        return walk.hand_over(i, owner, Entry::parse);
+    const nat::Slot slot = session_of(walk, flow);
+    if (slot == nat::kNoSlot) return walk.drop(i, DropReason::icmp_error_unmatched);
+    const auto& rewrite = walk.worker.tracker.of<Ipv4Address>()[slot].rewrite;
+    if (const auto reason = take_rewrite(walk, i, rewrite, receiver_of(walk, packet, rewrite.destination)))
+        return walk.drop(i, *reason);
+    if (reporter == lpm::kNoRow || family.who_rows[reporter].is_behind())
+        packet.mark(Packet::kRouterError);
+    else
+        packet.who_row = reporter;
+    admitted.add(i);
+}
 
 template <class Address>
 void admit_error(Walk& walk, std::size_t i, Lane& admitted) noexcept {
@@ -53,8 +78,15 @@ void admit_error(Walk& walk, std::size_t i, Lane& admitted) noexcept {
     const HubRow<Address>& destination = family.hub_rows[hub];
     if (!tables.may_use(source.attachments, packet.attachment)) return walk.drop(i, DropReason::source_elsewhere);
     const bool reporter_closed = reporter != lpm::kNoRow && tables.is_closed(family.who_rows[reporter].institution);
-    if (reporter_closed || tables.is_closed(source.institution) || tables.is_closed(destination.institution))
+    const bool destination_closed = !destination.is_pool() && tables.is_closed(destination.institution);
+    if (reporter_closed || tables.is_closed(source.institution) || destination_closed)
         return walk.drop(i, DropReason::institution_closed);
+    if constexpr (Address::kFamily == Family::ipv4)
+        if (source.is_behind() || destination.is_pool()) {
+            packet.who_row = who;
+            packet.hub_row = hub;
+            return admit_error_behind(walk, i, *quote, reporter, admitted);
+        }
     const Permissions::Index permission =
         tables.matrices[packet.vrf.index()].cell(source.matrix_row, destination.group);
     if (!may_have_been_sent(tables, permission, turned_round(quote->fields))) {
@@ -63,7 +95,7 @@ void admit_error(Walk& walk, std::size_t i, Lane& admitted) noexcept {
         const auto flow = flow_of(quote->fields, sender, source.to_hub.apply(receiver));
         if (const WorkerId owner = owner_of(walk, flow); owner != walk.worker.self)
             return walk.hand_over(i, owner, Entry::parse);
-        if (!is_of_session(walk, flow)) return walk.drop(i, DropReason::icmp_error_unmatched);
+        if (session_of(walk, flow) == nat::kNoSlot) return walk.drop(i, DropReason::icmp_error_unmatched);
     }
 
     packet.who_row = packet.is(Packet::kRouterError) ? who : reporter;

@@ -262,6 +262,21 @@ std::vector<TapInfo> Engine::taps() const {
     return taps_ ? taps_->info() : std::vector<TapInfo>();
 }
 
+bool Engine::order_sessions(const SessionOrder& order) {
+    for (const auto& worker : workers_)
+        if (worker->desk().has_work()) return false;
+    for (const auto& worker : workers_) (void)worker->desk().put(order);
+    return true;
+}
+
+std::optional<std::vector<SessionAnswer>> Engine::answered_sessions() {
+    for (const auto& worker : workers_)
+        if (worker->desk().has_work()) return std::nullopt;
+    std::vector<SessionAnswer> answers;
+    for (const auto& worker : workers_) answers.push_back(*worker->desk().take());
+    return answers;
+}
+
 std::vector<PortInfo> Engine::ports() const {
     std::vector<PortInfo> result;
     for (const auto& port : ports_) result.push_back(port->info());

@@ -90,7 +90,12 @@ class Engine {
     std::uint64_t nexthops_state() const;
     std::vector<ConflictInfo> conflicts() const;  // of the last minute
     std::vector<TapInfo> taps() const;
+    // Lays the order on every worker's desk; false while one is still at work on the last. Never waits.
+    bool order_sessions(const SessionOrder& order);
+    // The answers, by WorkerId, once all are there.
+    std::optional<std::vector<SessionAnswer>> answered_sessions();
     Expected<Explanation> explain(const ImaginedPacket& packet, const Explanation::Names& names) const;
+    std::size_t worker_count() const noexcept { return infos_.size(); }
     bool uses_hugepages() const noexcept { return hugepages_; }
 
     // Stops the workers, closes the ports, leaves nothing behind in /run. The counters of the end, which balance.

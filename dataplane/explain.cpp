@@ -111,7 +111,9 @@ class Journey {
           associations_(associations),
           names_(names),
           state_(port.index() + 1, pool, rte_get_tsc_hz()),
-          walk_(tables, state_, port, rte_rdtsc()) {}
+          walk_(tables, state_, port, rte_rdtsc()) {
+        state_.imagines = true;
+    }
     ~Journey() {
         for (Packet packet; state_.resume[walk_.origin.index()].pop(packet);) rte_pktmbuf_free(packet.mbuf);
     }
@@ -223,9 +225,14 @@ class Journey {
         Lane admitted, unsettled;
         admit<Address>(walk_, in, {admitted, unsettled});
         if (!unsettled.empty()) {
-            say("recall", walk_.reasons[0] == DropReason::no_session
-                              ? "of a tracked agreement: passes if it opens a session, or is of one that there is"
-                              : "passes if it is of a session that there is; none is imagined");
+            if (says_behind<Address>(family, packet))
+                say("recall",
+                    "by a session, which holds addresses and ports: passes if it opens one, or is of one that "
+                    "there is; none is imagined");
+            else
+                say("recall", walk_.reasons[0] == DropReason::no_session
+                                  ? "of a tracked agreement: passes if it opens a session, or is of one that there is"
+                                  : "passes if it is of a session that there is; none is imagined");
             recall<Address>(walk_, unsettled, admitted);
         }
         admit_errors<Address>(walk_, errors, admitted);
@@ -241,13 +248,13 @@ class Journey {
                                !tunnelled.empty()                       ? "through its tunnel"
                                : nexthop.kind == Nexthop::Kind::gateway ? "by a gateway"
                                                                         : "to a neighbour"));
-        say_group<Address>(family, packet, destination);
+        say_group<Address>(family, packet, target_of<Address>(walk_, 0));
         if (packet.l3_length > egress.mtu) say("fit", "longer than that: leaves in fragments");
         translate<Address>(walk_, !fitting.empty() ? fitting : !too_long.empty() ? too_long : tunnelled);
         result_.source = address_of(header_of<Address>(packet).source).text();
         result_.destination = address_of(header_of<Address>(packet).destination).text();
-        say("translate", fmt::format("{} -> {} becomes {} -> {}", source.text(), destination.text(), result_.source,
-                                     result_.destination));
+        say("translate", fmt::format("{} -> {} becomes {} -> {}{}", source.text(), destination.text(), result_.source,
+                                     result_.destination, ports_words(packet)));
         if (!tunnelled.empty()) return leave_sealed(packet.egress);
         result_.egress = packet.egress;
         if (nexthop.kind == Nexthop::Kind::connected)
@@ -257,12 +264,25 @@ class Journey {
         say("depart", fmt::format("next hop {}", result_.next_hop));
     }
 
+    template <class Address>
+    bool says_behind(const FamilyTables<Address>& family, const Packet& packet) const {
+        return family.who_rows[packet.who_row].is_behind() || family.hub_rows[packet.hub_row].is_pool();
+    }
+    // The port of a block is one that could have been lent.
+    std::string ports_words(const Packet& packet) const {
+        if (!packet.is(Packet::kBySession)) return "";
+        const auto& rewrite = walk_.worker.rewrites[0];
+        return fmt::format(", ports {} -> {} become {}{} -> {}", packet.source_port.value(),
+                           packet.destination_port.value(), state_.imagined_ports ? "one of its block, like " : "",
+                           rewrite.source_port, rewrite.destination_port);
+    }
+
     // Where the way has several nexthops: which there are, and what they are worth now.
     template <class Address>
-    void say_group(const FamilyTables<Address>& family, const Packet& packet, const Address& destination) {
+    void say_group(const FamilyTables<Address>& family, const Packet& packet, const Address& target) {
         const HubRow<Address>& row = family.hub_rows[packet.hub_row];
         NexthopId way = row.nexthop;
-        if (way == kResolve) way = NexthopId(family.where.find(row.vrf.value(), row.to_operator.apply(destination)));
+        if (way == kResolve) way = NexthopId(family.where.find(row.vrf.value(), target));
         if (tables_.nexthops[way.index()].kind != Nexthop::Kind::group) return;
         const std::uint32_t number = tables_.nexthops[way.index()].group;
         const NexthopGroup& group = tables_.groups[number];
@@ -285,6 +305,19 @@ class Journey {
         say("fit", fmt::format("one of {} nexthops, by the flow: {}", group.size(), words));
     }
 
+    template <class Address>
+    std::string closed_words(const FamilyTables<Address>& family, lpm::Row who) const {
+        return tables_.is_closed(family.who_rows[who].institution) ? ", closed by a gate" : "";
+    }
+    // Of a row that is a pool's, or behind one.
+    template <class Address>
+    std::string behind_words(const HubRow<Address>& row) const {
+        const PortPoolRow& pool = tables_.port_pools[row.pool - 1U];
+        return fmt::format("behind port block {} ({}, {} blocks each {})", pool.shares->name(),
+                           pool.shares->addresses().text(), pool.rules.blocks_each,
+                           pool.shares->by_institution() ? "institution" : "host");
+    }
+
     // What the two lookups give, whatever admit makes of it.
     template <class Address>
     void say_rows(const FamilyTables<Address>& family, const Packet& packet, const Address& source,
@@ -292,22 +325,25 @@ class Journey {
         const lpm::Row who = family.who.find(packet.vrf.value(), source);
         const lpm::Row hub = family.hub.find(lpm::TableId{0}, destination);
         ttl_ = ttl_of(packet);
-        say("admit",
-            who == lpm::kNoRow
-                ? fmt::format("who: {} belongs to no institution", source.text())
-                : fmt::format("who: {} is {} of institution {}{}", source.text(),
-                              family.who_rows[who].to_hub.apply(source).text(),
-                              names_.institution(family.who_rows[who].institution),
-                              tables_.is_closed(family.who_rows[who].institution) ? ", closed by a gate" : ""));
-        say("admit",
-            hub == lpm::kNoRow
-                ? fmt::format("hub: {} is nobody's", destination.text())
-                : fmt::format("hub: {} is {} of institution {}, operator space {}{}", destination.text(),
-                              family.hub_rows[hub].to_operator.apply(destination).text(),
-                              names_.institution(family.hub_rows[hub].institution),
-                              names_.vrf(family.hub_rows[hub].vrf),
-                              tables_.is_closed(family.hub_rows[hub].institution) ? ", closed by a gate" : ""));
-        if (who == lpm::kNoRow || hub == lpm::kNoRow) return;
+        say("admit", who == lpm::kNoRow ? fmt::format("who: {} belongs to no institution", source.text())
+                                        : fmt::format("who: {} is {} of institution {}{}", source.text(),
+                                                      family.who_rows[who].is_behind()
+                                                          ? behind_words(family.hub_rows[family.who_rows[who].behind])
+                                                          : family.who_rows[who].to_hub.apply(source).text(),
+                                                      names_.institution(family.who_rows[who].institution),
+                                                      closed_words(family, who)));
+        if (hub == lpm::kNoRow)
+            say("admit", fmt::format("hub: {} is nobody's", destination.text()));
+        else if (family.hub_rows[hub].is_pool())
+            say("admit", fmt::format("hub: {} is shared, {}: a session or a static map says whose", destination.text(),
+                                     behind_words(family.hub_rows[hub])));
+        else
+            say("admit",
+                fmt::format("hub: {} is {} of institution {}, operator space {}{}", destination.text(),
+                            family.hub_rows[hub].to_operator.apply(destination).text(),
+                            names_.institution(family.hub_rows[hub].institution), names_.vrf(family.hub_rows[hub].vrf),
+                            tables_.is_closed(family.hub_rows[hub].institution) ? ", closed by a gate" : ""));
+        if (who == lpm::kNoRow || hub == lpm::kNoRow || family.hub_rows[hub].is_pool()) return;
         const Matrix& matrix = tables_.matrices[packet.vrf.index()];
         const auto permission = matrix.cell(family.who_rows[who].matrix_row, family.hub_rows[hub].group);
         say("admit",

@@ -63,13 +63,17 @@ template <class Address>
 }
 
 // An attachment decides whether its packets are sealed, not the nexthop: whatever a route says, none leaves plain.
-Lane& lane_of(const Attachment& egress, FitOut out) noexcept {
-    return egress.tunnel == TunnelId() ? out.fitting : out.tunnelled;
+// FitOut goes by reference to what is not inlined: a copy of it on the stack would be made for every packet.
+[[gnu::always_inline]] inline void pass(const Attachment& egress, std::size_t i, const FitOut& out) noexcept {
+    if (egress.tunnel == TunnelId()) [[likely]]
+        out.fitting.add(i);
+    else
+        out.tunnelled.add(i);
 }
 
 // The packet's nexthop is known: may it leave by it?
 template <class Address>
-[[gnu::noinline]] void judge_way_out(Walk& walk, std::size_t i, FitOut out) noexcept {
+[[gnu::noinline]] void judge_way_out(Walk& walk, std::size_t i, const FitOut& out) noexcept {
     const Tables& tables = walk.tables;
     Packet& packet = walk.packets[i];
     if (tables.nexthops[packet.nexthop.index()].kind >= Nexthop::Kind::blackhole) [[unlikely]] {
@@ -85,8 +89,7 @@ template <class Address>
     if (egress.underlay) return refuse(walk, i, DropReason::underlay_plain, IcmpError::admin_prohibited);
     if (!serves(egress, Address())) return refuse(walk, i, DropReason::egress_family, IcmpError::admin_prohibited);
     if (nexthop.kind == Nexthop::Kind::connected) {
-        const HubRow<Address>& row = tables.family<Address>().hub_rows[packet.hub_row];
-        const Address target = row.to_operator.apply(address_of(header_of<Address>(packet).destination));
+        const Address target = target_of<Address>(walk, i);
         if (is_broadcast(egress, target)) return walk.drop(i, DropReason::directed_broadcast);
         if (is_own(egress, target)) return walk.drop(i, DropReason::no_kernel_port);
     }
@@ -98,13 +101,13 @@ template <class Address>
             return out.too_long.add(i);
         }
     }
-    lane_of(egress, out).add(i);
+    pass(egress, i, out);
 }
 
 // The same, quick for what nearly every packet is: short enough for an open attachment, and sent to a gateway or into a
 // tunnel.
 template <class Address>
-[[gnu::always_inline]] inline void check_way_out(Walk& walk, std::size_t i, FitOut out) noexcept {
+[[gnu::always_inline]] inline void check_way_out(Walk& walk, std::size_t i, const FitOut& out) noexcept {
     Packet& packet = walk.packets[i];
     const Nexthop& nexthop = walk.tables.nexthops[packet.nexthop.index()];
     const Attachment& egress = walk.tables.attachments[nexthop.attachment.index()];
@@ -113,7 +116,7 @@ template <class Address>
     if (!usual) [[unlikely]]
         return judge_way_out<Address>(walk, i, out);
     packet.egress = nexthop.attachment;
-    lane_of(egress, out).add(i);
+    pass(egress, i, out);
 }
 
 }  // namespace
@@ -141,11 +144,8 @@ void fit(Walk& walk, const Lane& in, FitOut out) noexcept {
     std::array<Key, kWalkPackets> destinations;
     std::array<lpm::Row, kWalkPackets> where;
     for (std::size_t n = 0; n < unresolved.size(); ++n) {
-        const Packet& packet = walk.packets[unresolved[n]];
-        const HubRow<Address>& row = family.hub_rows[packet.hub_row];
-        vrfs[n] = row.vrf.value();
-        destinations[n] =
-            lpm::KeyOf<Address>::of(row.to_operator.apply(address_of(header_of<Address>(packet).destination)));
+        vrfs[n] = family.hub_rows[walk.packets[unresolved[n]].hub_row].vrf.value();
+        destinations[n] = lpm::KeyOf<Address>::of(target_of<Address>(walk, unresolved[n]));
     }
     family.where.find(vrfs.data(), destinations.data(), where.data(), unresolved.size());
     for (std::size_t n = 0; n < unresolved.size(); ++n) {

@@ -5,6 +5,10 @@
 // address, or are not looked at: RFC 4301 asks for the SPI alone, and the ICV would tell in the end, but only after the
 // cipher's work, which whoever knows an SPI could then make us do from anywhere. Our peers do not move. The order of
 // checks behind that is crypto/open.cpp's. Packets keep their order, so that inner flows do.
+#include <bit>
+#include <cstddef>
+#include <cstring>
+
 #include "dataplane/admit.hpp"
 #include "dataplane/stages.hpp"
 
@@ -20,57 +24,87 @@ std::uint8_t marks_of(const Packet& packet) noexcept {
     return static_cast<std::uint8_t>(header_of<Ipv6Address>(packet).version_class_flow.to_host() >> 20);
 }
 
-// The packet's outer addresses are the tunnel's, and it came by the tunnel's underlay.
-bool is_of(const Packet& packet, const Tunnel& tunnel) noexcept {
-    if (tunnel.underlay != packet.attachment) return false;
-    if (packet.is(Packet::kIpv6)) {
-        const auto& header = header_of<Ipv6Address>(packet);
-        return !tunnel.peer.is_ipv4() && header.source.address() == tunnel.peer.ipv6() &&
-               header.destination.address() == tunnel.local.ipv6();
+// What a tunnel's packets have in their outer headers.
+class OuterEnds {
+  public:
+    explicit OuterEnds(const Tunnel& tunnel) noexcept
+        : tunnel_(tunnel), attachment_(tunnel.underlay), is_ipv4_(tunnel.peer.is_ipv4()) {
+        if (!is_ipv4_) return;
+        const std::array<Be32, 2> ends = {tunnel.peer.ipv4().wire(), tunnel.local.ipv4().wire()};
+        ipv4_ = std::bit_cast<std::uint64_t>(ends);
     }
-    const auto& header = header_of<Ipv4Address>(packet);
-    return tunnel.peer.is_ipv4() && Ipv4Address(header.source) == tunnel.peer.ipv4() &&
-           Ipv4Address(header.destination) == tunnel.local.ipv4();
-}
+    // The packet has them, and it came by the tunnel's underlay.
+    bool are_of(const Packet& packet) const noexcept {
+        if (packet.attachment != attachment_ || packet.is(Packet::kIpv6) == is_ipv4_) return false;
+        if (is_ipv4_) {
+            std::uint64_t ends;  // source, and destination behind it
+            std::memcpy(&ends, packet.l3 + offsetof(Ipv4Header, source), sizeof ends);
+            return ends == ipv4_;
+        }
+        const auto& header = header_of<Ipv6Address>(packet);
+        return header.source.address() == tunnel_.peer.ipv6() && header.destination.address() == tunnel_.local.ipv6();
+    }
+
+  private:
+    const Tunnel& tunnel_;
+    const AttachmentId attachment_;
+    const bool is_ipv4_;
+    std::uint64_t ipv4_ = 0;
+};
 
 const Tunnel* tunnel_of(const Tables& tables, TunnelId id) noexcept {
     if (id.index() >= tables.tunnels.size() || !tables.tunnels[id.index()].exists) return nullptr;
     return &tables.tunnels[id.index()];
 }
 
+// Packets that follow each other and have one SPI.
+struct Run {
+    Spi spi;
+    std::uint32_t end;  // of it in Opening
+    InboundSa* sa;
+};
+static_assert(kBurst == crypto::Esp::kBurst);
+
 // The packets that the cipher is asked about, by their place in the walk.
 struct Opening {
+    explicit Opening(crypto::Esp& esp) noexcept : packets(esp.to_open()) {}
+
     std::size_t count = 0;
-    std::array<OpenPacket, kBurst> packets;
+    const std::span<OpenPacket, crypto::Esp::kBurst> packets;
     std::array<Lane::Index, kBurst> places;
     std::array<AttachmentId, kBurst> attachments;
+    std::size_t run_count = 0;
+    std::array<Run, kBurst> runs;
 };
 
 // 1. The SAs. What they lie in is asked for a step ahead: of 100,000 none may be in the cache.
 void find_associations(Walk& walk, const Lane& in, Opening& opening) noexcept {
     const crypto::Sad& sad = walk.worker.associations->sad();
-    std::array<Spi, kBurst> spis;
+    Spi before;
     for (const std::size_t i : in) {
-        const std::span<const std::uint8_t> esp = walk.packets[i].ip().subspan(walk.packets[i].l4_offset);
-        if (esp.size() < sizeof(Be32)) {
+        const Packet& packet = walk.packets[i];
+        if (packet.l3_length < packet.l4_offset + sizeof(Be32)) [[unlikely]] {
             walk.drop(i, DropReason::esp_truncated);
             continue;
         }
-        const std::size_t n = opening.count++;
-        opening.places[n] = static_cast<Lane::Index>(i);
-        spis[n] = crypto::spi_of(esp);
-        if (n == 0 || spis[n] != spis[n - 1]) sad.prefetch_entry(spis[n]);
+        Be32 wire;
+        std::memcpy(&wire, packet.l3 + packet.l4_offset, sizeof wire);
+        const Spi spi(wire.to_host());
+        if (opening.count == 0 || spi != before) {
+            sad.prefetch_entry(spi);
+            before = spi;
+            opening.runs[opening.run_count++] = {spi, 0, nullptr};
+        }
+        opening.places[opening.count++] = static_cast<Lane::Index>(i);
+        opening.runs[opening.run_count - 1].end = static_cast<std::uint32_t>(opening.count);
     }
-    for (std::size_t n = 0; n < opening.count; ++n) {
-        const bool again = n != 0 && spis[n] == spis[n - 1];
-        InboundSa* const sa = again ? opening.packets[n - 1].sa : sad.find(spis[n]);
-        opening.packets[n].sa = sa;
-        if (sa != nullptr && !again) sa->prefetch();
+    const std::span runs(opening.runs.data(), opening.run_count);
+    for (Run& run : runs) {
+        run.sa = sad.find(run.spi);
+        if (run.sa != nullptr) run.sa->prefetch();
     }
-    for (std::size_t n = 0; n < opening.count; ++n) {
-        InboundSa* const sa = opening.packets[n].sa;
-        if (sa != nullptr && (n == 0 || sa != opening.packets[n - 1].sa)) sa->prefetch_behind();
-    }
+    for (const Run& run : runs)
+        if (run.sa != nullptr) run.sa->prefetch_behind();
 }
 
 void refuse(Walk& walk, std::size_t i, InboundSa* sa, DropReason reason) noexcept {
@@ -81,26 +115,30 @@ void refuse(Walk& walk, std::size_t i, InboundSa* sa, DropReason reason) noexcep
 // 2. Their tunnels: what is left moves up.
 void find_tunnels(Walk& walk, Opening& opening) noexcept {
     std::size_t kept = 0;
-    for (std::size_t n = 0; n < opening.count; ++n) {
-        const std::size_t i = opening.places[n];
-        const Packet& packet = walk.packets[i];
-        InboundSa* const sa = opening.packets[n].sa;
-        const Tunnel* const tunnel = sa == nullptr ? nullptr : tunnel_of(walk.tables, sa->tunnel());
+    std::size_t n = 0;
+    for (const Run& run : std::span(opening.runs.data(), opening.run_count)) {
+        const Tunnel* const tunnel = run.sa == nullptr ? nullptr : tunnel_of(walk.tables, run.sa->tunnel());
         if (tunnel == nullptr) [[unlikely]] {
-            walk.drop(i, DropReason::sa_unknown);
+            for (; n < run.end; ++n) walk.drop(opening.places[n], DropReason::sa_unknown);
             continue;
         }
-        if (!is_of(packet, *tunnel)) [[unlikely]] {
-            refuse(walk, i, sa, DropReason::sa_elsewhere);
-            continue;
+        const OuterEnds ends(*tunnel);
+        const AttachmentId attachment = tunnel->attachment;
+        for (; n < run.end; ++n) {
+            const std::size_t i = opening.places[n];
+            const Packet& packet = walk.packets[i];
+            if (!ends.are_of(packet)) [[unlikely]] {
+                refuse(walk, i, run.sa, DropReason::sa_elsewhere);
+                continue;
+            }
+            OpenPacket& to_open = opening.packets[kept];
+            to_open.esp = packet.l3 + packet.l4_offset;
+            to_open.length = static_cast<std::uint32_t>(packet.l3_length - packet.l4_offset);
+            to_open.outer_marks = marks_of(packet);
+            to_open.sa = run.sa;
+            opening.places[kept] = static_cast<Lane::Index>(i);
+            opening.attachments[kept++] = attachment;
         }
-        OpenPacket& to_open = opening.packets[kept];
-        to_open.esp = packet.l3 + packet.l4_offset;
-        to_open.length = static_cast<std::uint32_t>(packet.l3_length - packet.l4_offset);
-        to_open.outer_marks = marks_of(packet);
-        to_open.sa = sa;
-        opening.places[kept] = static_cast<Lane::Index>(i);
-        opening.attachments[kept++] = tunnel->attachment;
     }
     opening.count = kept;
 }
@@ -112,7 +150,7 @@ void open(Walk& walk, const Lane& in, ParseOut out) noexcept {
         for (const std::size_t i : in) walk.drop(i, DropReason::sa_unknown);
         return;
     }
-    Opening opening;
+    Opening opening(*walk.worker.esp);
     find_associations(walk, in, opening);
     find_tunnels(walk, opening);
     // 3. Window, cipher, window, selectors.

@@ -51,7 +51,7 @@ struct alignas(64) Packet {
     VrfId egress_vrf;              // depart, of a packet that was held: whose the egress was then
     AttachmentId tunnelled;        // seal: the egress before, whose path is a tunnel
     std::uint32_t generation = 0;  // depart, of a packet that goes to the keeper: whose nexthop it names, low bits
-    std::uint32_t sealed_in = 0;   // seal: the generation then, low bits
+    std::uint32_t decided_in = 0;  // seal, and recall of what has kBySession: whose rows it names, low bits
 
     // Marks.
     static constexpr std::uint32_t kIpv6 = 1;       // the family; otherwise IPv4
@@ -72,6 +72,7 @@ struct alignas(64) Packet {
     static constexpr std::uint32_t kKernelFragment = 32768;  // a fragment for the hub itself: only a kernel takes it
     static constexpr std::uint32_t kSealed = 65536;          // ESP: `l3` is the outer header, kIpv6 its family
     static constexpr std::uint32_t kSealedIpv6 = 131072;     // and what is in it is IPv6
+    static constexpr std::uint32_t kBySession = 262144;      // leaves by the rewrite of its session, not by its rows'
 
     bool is(std::uint32_t mark) const noexcept { return (marks & mark) != 0; }
     void mark(std::uint32_t which) noexcept { marks |= which; }

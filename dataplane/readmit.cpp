@@ -2,8 +2,8 @@
 //
 // By then it is translated, so it is looked up as the answer to it would be: its destination in `who` of the VRF that
 // it leaves to, its source in `hub`, the cell turned round, as for the quote of an ICMP error. Only packets that waited
-// come here. No error is made: the sender's packet is no longer there to be quoted. One that is sealed cannot be looked
-// up any more, and does not outlive the generation that it was sealed in.
+// come here. No error is made: the sender's packet is no longer there to be quoted. One that is sealed, or was
+// rewritten by its session, cannot be looked up any more, and does not outlive the generation in which it was.
 #include "dataplane/admit.hpp"
 #include "dataplane/recall.hpp"
 
@@ -43,12 +43,19 @@ bool is_closed(const Tables& tables, const Packet& packet) noexcept {
            tables.is_closed(family.who_rows[packet.who_row].institution);
 }
 std::optional<DropReason> reason_for_sealed_to_stay(const Tables& tables, const Packet& packet) noexcept {
-    if (packet.sealed_in != static_cast<std::uint32_t>(tables.generation)) return DropReason::handover_stale;
+    if (packet.decided_in != tables.epoch()) return DropReason::handover_stale;
     if (!tables.attachments[packet.tunnelled.index()].open) return DropReason::egress_closed;
     if (packet.is(Packet::kOwn)) return std::nullopt;
     if (packet.is(Packet::kSealedIpv6) ? is_closed<Ipv6Address>(tables, packet)
                                        : is_closed<Ipv4Address>(tables, packet))
         return DropReason::institution_closed;
+    return std::nullopt;
+}
+
+// Nor can one that a session has rewritten: the worker that has the session may be another.
+std::optional<DropReason> reason_for_rewritten_to_stay(const Tables& tables, const Packet& packet) noexcept {
+    if (packet.decided_in != tables.epoch()) return DropReason::handover_stale;
+    if (is_closed<Ipv4Address>(tables, packet)) return DropReason::institution_closed;
     return std::nullopt;
 }
 
@@ -60,6 +67,7 @@ std::optional<DropReason> reason_to_stay(const Tables& tables, const Packet& pac
     if (packet.is(Packet::kSealed)) return reason_for_sealed_to_stay(tables, packet);
     if (packet.is(Packet::kOwn)) return std::nullopt;
     if (egress.underlay) return DropReason::underlay_plain;
+    if (packet.is(Packet::kBySession)) return reason_for_rewritten_to_stay(tables, packet);
     return packet.is(Packet::kIpv6) ? reason_to_stay<Ipv6Address>(tables, packet)
                                     : reason_to_stay<Ipv4Address>(tables, packet);
 }

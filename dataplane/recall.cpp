@@ -4,13 +4,13 @@
 // agreement lets pass never gets here. A session is opened in its agreement's direction only, TCP's by a SYN; only
 // answers come back. One that was decided under other tables is decided again, and ended if no agreement covers it any
 // more. Sessions are their owner's, a worker that both directions of a flow name; others hand it the packet as it came.
+// What goes to or comes from behind a port block has its session here too, and its rewrite by it (behind.hpp).
 #include "dataplane/recall.hpp"
 
 #include <optional>
 
-#include <rte_hash_crc.h>
-
 #include "dataplane/admit.hpp"
+#include "dataplane/behind.hpp"
 #include "dataplane/icmp_error.hpp"
 #include "dataplane/stages.hpp"
 
@@ -26,15 +26,6 @@ using nat::Slot;
 template <class Address>
 constexpr std::uint8_t kIcmpOf = Address::kFamily == Family::ipv4 ? kProtocolIcmp : kProtocolIcmpv6;
 
-template <class Address>
-PortClass class_of(const Tables& tables, std::uint8_t protocol, std::uint16_t service_port) noexcept {
-    switch (protocol) {
-        case kProtocolTcp: return tables.tcp_classes.of(service_port);
-        case kProtocolUdp: return tables.udp_classes.of(service_port);
-        default: return protocol == kIcmpOf<Address> ? kEchoClass : kOtherClass;
-    }
-}
-
 template <class Key>
 bool is_tracked_between(const Tables& tables, const Key& from_client) noexcept {
     using Address = typename Key::Address;
@@ -43,22 +34,12 @@ bool is_tracked_between(const Tables& tables, const Key& from_client) noexcept {
     const lpm::Row service = family.hub.find(lpm::TableId{0}, from_client.destination);
     if (client == lpm::kNoRow || service == lpm::kNoRow) return false;
     const HubRow<Address>& home = family.hub_rows[client];
+    if (home.is_pool() || family.hub_rows[service].is_pool()) return false;  // by now; it was another's address then
     const lpm::Row who = family.who.find(home.vrf.value(), home.to_operator.apply(from_client.source));
-    if (who == lpm::kNoRow) return false;
+    if (who == lpm::kNoRow || family.who_rows[who].is_behind()) return false;
     const Permissions::Index permission =
         tables.matrices[home.vrf.index()].cell(family.who_rows[who].matrix_row, family.hub_rows[service].group);
-    return tables.permissions.tracked(permission,
-                                      class_of<Address>(tables, from_client.protocol, from_client.destination_port));
-}
-
-template <class Key>
-WorkerId owner(const Walk& walk, const Key& key) noexcept {
-    const Team& team = walk.worker.team;
-    return team.size() == 1 ? walk.worker.self : team.spread.worker_of(rte_hash_crc(&key, sizeof key, 0));
-}
-
-std::uint32_t second_of(const Walk& walk) noexcept {
-    return static_cast<std::uint32_t>(walk.now / walk.worker.tsc_hz);
+    return lets_open<Address>(tables, permission, from_client.protocol, from_client.destination_port);
 }
 
 // The client of a session is its key's source unless it is marked.
@@ -66,15 +47,22 @@ Direction client_is_source(const nat::SessionCore& core) noexcept {
     return core.is(SessionMarks::kTurned) ? Direction::reverse : Direction::forward;
 }
 
+bool is_agreed(Walk& walk, Slot slot, nat::Session4& session) noexcept {
+    if (session.core.is(SessionMarks::kTranslated)) return is_agreed_behind(walk, slot);
+    return is_tracked(walk.tables, session.key, client_is_source(session.core));
+}
+bool is_agreed(Walk& walk, Slot, nat::Session6& session) noexcept {
+    return is_tracked(walk.tables, session.key, client_is_source(session.core));
+}
+
 // False, and the session has ended, when no agreement covers it any more.
 template <class Address>
 bool still_agreed(Walk& walk, Slot slot) noexcept {
-    auto& sessions = walk.worker.tracker.of<Address>();
-    auto& session = sessions[slot];
+    auto& session = walk.worker.tracker.of<Address>()[slot];
     if (session.core.epoch == walk.tables.epoch()) [[likely]]
         return true;
-    if (!is_tracked(walk.tables, session.key, client_is_source(session.core))) {
-        sessions.close(slot);
+    if (!is_agreed(walk, slot, session)) {
+        end_session<Address>(walk.worker, walk.tables, slot, second_of(walk));
         return false;
     }
     session.core.epoch = walk.tables.epoch();
@@ -99,14 +87,20 @@ std::optional<DropReason> reason_to_refuse(const nat::SessionCore& core, const P
     return std::nullopt;
 }
 
+// `receiver`: of an end behind a port block, see take_rewrite().
 template <class Address>
-void take_as_of_session(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Slot slot, Lane& admitted) noexcept {
+void take_as_of_session(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Slot slot, lpm::Row receiver,
+                        Lane& admitted) noexcept {
     auto& sessions = walk.worker.tracker.of<Address>();
-    const nat::SessionCore& core = sessions[slot].core;
+    const auto& session = sessions[slot];
     const Packet& packet = walk.packets[i];
-    const Direction direction = flow.turned == core.is(SessionMarks::kTurned) ? Direction::forward : Direction::reverse;
-    if (const auto reason = reason_to_refuse<Address>(core, packet, direction))
+    const Direction direction = direction_in(session.core, flow.turned);
+    if (const auto reason = reason_to_refuse<Address>(session.core, packet, direction))
         return refuse(walk, i, *reason, IcmpError::admin_prohibited);
+    if constexpr (Address::kFamily == Family::ipv4)
+        if (flow.behind)
+            if (const auto reason = take_rewrite(walk, i, session.rewrite, receiver))
+                return refuse(walk, i, *reason, IcmpError::admin_prohibited);
     sessions.touch(slot, direction, packet.l4_type, packet.l3_length, second_of(walk));
     admitted.add(i);
 }
@@ -127,29 +121,50 @@ bool opens(const Packet& packet) noexcept {
     return packet.l4_type == (Address::kFamily == Family::ipv4 ? kIcmpEchoRequest : kIcmpv6EchoRequest);
 }
 
+// A session for a flow of which there is none; kNoSlot, and the packet was refused.
 template <class Address>
-void open_or_refuse(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Lane& admitted) noexcept {
-    auto& sessions = walk.worker.tracker.of<Address>();
-    // A packet before it in this burst may have opened it.
-    Slot slot = sessions.find(flow.key);
-    if (slot != kNoSlot && still_agreed<Address>(walk, slot))
-        return take_as_of_session<Address>(walk, i, flow, slot, admitted);
+Slot open(Walk& walk, std::size_t i, const FlowOf<Address>& flow) noexcept {
     const Packet& packet = walk.packets[i];
-    if (walk.reasons[i] != DropReason::no_session || !opens<Address>(packet))
-        return refuse(walk, i, walk.reasons[i], IcmpError::admin_prohibited);
+    const bool begins = opens<Address>(packet);
+    if constexpr (Address::kFamily == Family::ipv4)
+        if (flow.behind) {
+            const OpenedBehind opened = open_behind(walk, packet, flow, begins);
+            if (opened.slot == kNoSlot) refuse(walk, i, opened.reason, IcmpError::admin_prohibited);
+            return opened.slot;
+        }
+    if (walk.reasons[i] != DropReason::no_session || !begins) {
+        refuse(walk, i, walk.reasons[i], IcmpError::admin_prohibited);
+        return kNoSlot;
+    }
     const nat::SessionOwner client{walk.tables.family<Address>().who_rows[packet.who_row].institution,
                                    OperatorId(packet.vrf.value())};
-    const auto opened = sessions.open(flow, client, nat::TcpState::none, walk.tables.epoch(), second_of(walk));
-    if (opened.refusal != SessionRefusal::none)
-        return refuse(walk, i, reason_of(opened.refusal), IcmpError::admin_prohibited);
-    ++walk.worker.counters.sessions_opened;
-    take_as_of_session<Address>(walk, i, flow, opened.slot, admitted);
+    const auto opened =
+        walk.worker.tracker.of<Address>().open(flow, client, nat::TcpState::none, walk.tables.epoch(), second_of(walk));
+    if (opened.refusal != SessionRefusal::none) refuse(walk, i, reason_of(opened.refusal), IcmpError::admin_prohibited);
+    return opened.slot;
 }
 
 template <class Address>
-bool find_session(Walk& walk, const FlowOf<Address>& flow) noexcept {
+void open_or_refuse(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Lane& admitted) noexcept {
+    // A packet before it in this burst may have opened it.
+    Slot slot = walk.worker.tracker.of<Address>().find(flow.key);
+    if (slot == kNoSlot || !still_agreed<Address>(walk, slot)) {
+        slot = open(walk, i, flow);
+        if (slot == kNoSlot) return;
+        ++walk.worker.counters.sessions_opened;
+    }
+    lpm::Row receiver = lpm::kNoRow;
+    if constexpr (Address::kFamily == Family::ipv4)
+        if (flow.behind)
+            receiver =
+                receiver_of(walk, walk.packets[i], walk.worker.tracker.of<Ipv4Address>()[slot].rewrite.destination);
+    take_as_of_session<Address>(walk, i, flow, slot, receiver, admitted);
+}
+
+template <class Address>
+Slot find_session(Walk& walk, const FlowOf<Address>& flow) noexcept {
     const Slot slot = walk.worker.tracker.of<Address>().find(flow.key);
-    return slot != kNoSlot && still_agreed<Address>(walk, slot);
+    return slot != kNoSlot && still_agreed<Address>(walk, slot) ? slot : kNoSlot;
 }
 
 }  // namespace
@@ -161,24 +176,11 @@ bool is_tracked(const Tables& tables, const nat::SessionKey6& key, Direction dir
     return is_tracked_between(tables, direction == Direction::forward ? key : nat::turned_round(key));
 }
 
-template <class Address>
-bool may_open_session(const Tables& tables, Permissions::Index permission, const Packet& packet) noexcept {
-    return tables.permissions.tracked(permission,
-                                      class_of<Address>(tables, packet.protocol, packet.destination_port.value()));
+Slot session_of(Walk& walk, const FlowOf<Ipv4Address>& flow) noexcept {
+    return find_session(walk, flow);
 }
-
-WorkerId owner_of(const Walk& walk, const FlowOf<Ipv4Address>& flow) noexcept {
-    return owner(walk, flow.key);
-}
-WorkerId owner_of(const Walk& walk, const FlowOf<Ipv6Address>& flow) noexcept {
-    return owner(walk, flow.key);
-}
-
-bool is_of_session(Walk& walk, const FlowOf<Ipv4Address>& flow) noexcept {
-    return find_session<Ipv4Address>(walk, flow);
-}
-bool is_of_session(Walk& walk, const FlowOf<Ipv6Address>& flow) noexcept {
-    return find_session<Ipv6Address>(walk, flow);
+Slot session_of(Walk& walk, const FlowOf<Ipv6Address>& flow) noexcept {
+    return find_session(walk, flow);
 }
 
 template <class Address>
@@ -192,8 +194,8 @@ void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept {
     for (const std::size_t i : in) {
         const Packet& packet = walk.packets[i];
         const auto& header = header_of<Address>(packet);
-        const Address source = family.who_rows[packet.who_row].to_hub.apply(address_of(header.source));
-        flows[count] = flow_of(packet, source, address_of(header.destination));
+        flows[count] = flow_between(packet, packet.vrf, family.who_rows[packet.who_row], address_of(header.source),
+                                    family.hub_rows[packet.hub_row], address_of(header.destination));
         if (const WorkerId other = owner_of(walk, flows[count]); other != walk.worker.self) {
             walk.hand_over(i, other, Entry::parse);
             continue;
@@ -204,6 +206,9 @@ void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept {
     // 2. Their sessions: those that are there first, for opening one may move others.
     std::array<Slot, kWalkPackets> slots;
     walk.worker.tracker.of<Address>().find(keys.data(), slots.data(), count);
+    std::array<lpm::Row, kWalkPackets> receivers;
+    if constexpr (Address::kFamily == Family::ipv4)
+        find_receivers(walk, std::span(own).first(count), flows, std::span(slots).first(count), receivers);
     Lane missing;
     std::array<std::size_t, kWalkPackets> flow_of_packet;
     for (std::size_t n = 0; n < count; ++n) {
@@ -211,7 +216,7 @@ void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept {
         // What the tables changed for one packet may have ended for the next one of its flow.
         if (slots[n] != kNoSlot && walk.worker.tracker.of<Address>().table().holds(slots[n]) &&
             still_agreed<Address>(walk, slots[n])) {
-            take_as_of_session<Address>(walk, i, flows[n], slots[n], admitted);
+            take_as_of_session<Address>(walk, i, flows[n], slots[n], receivers[n], admitted);
         } else {
             flow_of_packet[i] = n;
             missing.add(i);
@@ -225,16 +230,16 @@ void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept {
 void expire_sessions(Walk& walk) noexcept {
     constexpr std::uint32_t kPieces = 10;  // of a table, that a second has
     const std::uint32_t now = second_of(walk);
+    walk.worker.tracker.timeouts() = walk.tables.timeouts;
     const auto expire = [&](auto& sessions) noexcept {
-        sessions.expire(now, sessions.buckets() / kPieces + 1, [](const auto&) noexcept {});
+        sessions.expire(now, sessions.buckets() / kPieces + 1,
+                        [&](const auto& session) noexcept { give_port_back(walk.worker, walk.tables, session, now); });
     };
     expire(walk.worker.tracker.of<Ipv4Address>());
     expire(walk.worker.tracker.of<Ipv6Address>());
     walk.worker.counters.sessions = walk.worker.tracker.size();
 }
 
-template bool may_open_session<Ipv4Address>(const Tables&, Permissions::Index, const Packet&) noexcept;
-template bool may_open_session<Ipv6Address>(const Tables&, Permissions::Index, const Packet&) noexcept;
 template void recall<Ipv4Address>(Walk&, const Lane&, Lane&) noexcept;
 template void recall<Ipv6Address>(Walk&, const Lane&, Lane&) noexcept;
 

@@ -43,36 +43,49 @@ std::optional<DropReason> find(const Walk& walk, Packet packet, const Associatio
 
 // As many packets of the lane as the cipher takes at once.
 struct Sealing {
+    explicit Sealing(crypto::Esp& esp) noexcept : packets(esp.to_seal()) {}
+
     std::size_t count = 0;
-    std::array<SealPacket, crypto::Esp::kBurst> packets;
+    const std::span<SealPacket, crypto::Esp::kBurst> packets;
     std::array<Lane::Index, crypto::Esp::kBurst> places;
 };
 
+void refuse(Walk& walk, std::size_t i, OutboundSa* sa, DropReason reason) noexcept {
+    sa->failures().count(reason);
+    walk.drop(i, reason);
+}
+
 void seal_burst(Walk& walk, Sealing& sealing, Lane& sealed) noexcept {
-    walk.worker.esp->seal(std::span(sealing.packets).first(sealing.count));
+    const std::span packets(sealing.packets.data(), sealing.count);
+    walk.worker.esp->seal(packets);
     const Tables& tables = walk.tables;
-    for (std::size_t n = 0; n < sealing.count; ++n) {
-        const SealPacket& done = sealing.packets[n];
+    const auto generation = static_cast<std::uint32_t>(tables.generation);
+    AttachmentId before;
+    std::uint16_t mtu = 0;
+    for (std::size_t n = 0; n < packets.size(); ++n) {
+        const SealPacket& done = packets[n];
         const std::size_t i = sealing.places[n];
         Packet& packet = walk.packets[i];
         if (done.outcome != EspOutcome::done) [[unlikely]] {
-            done.sa->failures().count(done.reason);
-            walk.drop(i, done.reason);
+            refuse(walk, i, done.sa, done.reason);
+            continue;
+        }
+        if (n == 0 || packet.egress != before) {
+            before = packet.egress;
+            mtu = tables.attachments[before.index()].mtu;
+        }
+        // The compiler has set the tunnel's MTU by the underlay's; another member of its way may have a smaller one.
+        if (done.length > mtu) [[unlikely]] {
+            refuse(walk, i, done.sa, DropReason::packet_too_big);
             continue;
         }
         packet.l3 = done.data;
         packet.l3_length = static_cast<std::uint16_t>(done.length);
-        // The compiler has set the tunnel's MTU by the underlay's; another member of its way may have a smaller one.
-        if (packet.l3_length > tables.attachments[packet.egress.index()].mtu) [[unlikely]] {
-            done.sa->failures().count(DropReason::packet_too_big);
-            walk.drop(i, DropReason::packet_too_big);
-            continue;
-        }
         const std::uint32_t inner_ipv6 = packet.is(Packet::kIpv6) ? Packet::kSealedIpv6 : 0;
-        const std::uint32_t outer_ipv6 = *done.data >> 4 == 6 ? Packet::kIpv6 : 0;
+        const std::uint32_t outer_ipv6 = done.sa->hot().outer_length == sizeof(Ipv6Header) ? Packet::kIpv6 : 0;
         packet.unmark(Packet::kIpv6);
         packet.mark(Packet::kSealed | inner_ipv6 | outer_ipv6);
-        packet.sealed_in = static_cast<std::uint32_t>(tables.generation);
+        packet.decided_in = generation;
         sealed.add(i);
     }
     sealing.count = 0;
@@ -106,27 +119,34 @@ std::optional<DropReason> take_tunnel_way(const Tables& tables, Packet& packet, 
 
 void seal(Walk& walk, const Lane& in, Lane& sealed) noexcept {
     const Associations* const associations = walk.worker.associations;
-    // 1. What is too long is cut; the tunnels' words are asked for.
+    if (associations == nullptr) [[unlikely]] {
+        for (const std::size_t i : in) walk.drop(i, DropReason::sa_missing);
+        return;
+    }
+    // 1. What is too long is cut; the tunnels and their words are asked for.
     Lane fitting;
-    TunnelId asked;
+    AttachmentId asked;
+    std::uint16_t mtu = 0;
     for (const std::size_t i : in) {
         const Packet& packet = walk.packets[i];
-        const Attachment& egress = walk.tables.attachments[packet.egress.index()];
-        if (associations == nullptr) {
-            walk.drop(i, DropReason::sa_missing);
-        } else if (packet.l3_length <= egress.mtu) {
-            if (egress.tunnel != asked) associations->prefetch_outbound(egress.tunnel);
-            asked = egress.tunnel;
+        if (fitting.empty() || packet.egress != asked) {
+            asked = packet.egress;
+            const Attachment& egress = walk.tables.attachments[asked.index()];
+            mtu = egress.mtu;
+            associations->prefetch_outbound(egress.tunnel);
+            prefetch(walk.tables.tunnels.data() + egress.tunnel.index());
+        }
+        if (packet.l3_length <= mtu) [[likely]] {
             fitting.add(i);
         } else if (!may_fragment(packet)) {  // our own: fit has told the others' senders
             walk.drop(i, DropReason::packet_too_big);
-        } else if (const auto reason = cut_to_be_sealed(walk, i, egress.mtu, fitting)) {
+        } else if (const auto reason = cut_to_be_sealed(walk, i, mtu, fitting)) {
             walk.drop(i, *reason);
         }
     }
     // 2. The ways and the SAs, whose first lines are asked for a burst ahead of the cipher. Packets of one tunnel
     // mostly follow each other.
-    Sealing sealing;
+    Sealing sealing(*walk.worker.esp);
     AttachmentId before;
     Found found;
     for (const std::size_t i : fitting) {

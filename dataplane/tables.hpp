@@ -18,13 +18,24 @@
 #include "dataplane/gate_word.hpp"
 #include "dataplane/matrix.hpp"
 #include "dataplane/nexthop_group.hpp"
+#include "dataplane/port_shares.hpp"
 #include "dataplane/shared_rows.hpp"
 #include "lpm/fib.hpp"
 #include "nat/prefix_map.hpp"
+#include "nat/static_maps.hpp"
+#include "nat/timeouts.hpp"
 #include "net/ids.hpp"
 #include "net/prefix.hpp"
 
 namespace sekisho::dataplane {
+
+// The numbers of spaces in session keys and static maps: 0 is hub space, an operator's is that of its VRF and one.
+constexpr std::uint16_t space_of(VrfId vrf) noexcept {
+    return static_cast<std::uint16_t>(vrf.value() + 1);
+}
+constexpr VrfId vrf_of(std::uint16_t space) noexcept {
+    return VrfId(static_cast<VrfId::Value>(space - 1));
+}
 
 inline constexpr NexthopId kNoNexthop{std::numeric_limits<std::uint32_t>::max()};
 
@@ -82,6 +93,10 @@ struct WhoRow {
     std::uint16_t attachments = 0;  // index of the set of attachments that it may use
     std::uint16_t matrix_row = 0;   // its row in the matrix of its VRF
     nat::PrefixMap<Address> to_hub;
+    // Behind a port block, so that no prefix map is: its row in hub_rows, to which no lookup leads.
+    static constexpr std::uint32_t kNotBehind = 0xffff'ffffU;
+    std::uint32_t behind = kNotBehind;
+    bool is_behind() const noexcept { return behind != kNotBehind; }
 };
 
 // A row of `hub`: whose destination this is, and the way to it.
@@ -92,6 +107,10 @@ struct HubRow {
     std::uint16_t group = 0;  // node-wide; each source VRF's matrix turns it into a column
     NexthopId nexthop;        // kResolve: look the translated destination up in `where` of the egress VRF
     nat::PrefixMap<Address> to_operator;
+    // The number of the pool and one: of a row that a lookup leads to, these addresses are the pool's, and a session or
+    // a static map says whose; of another, it is behind that pool.
+    std::uint16_t pool = 0;
+    bool is_pool() const noexcept { return pool != 0; }
 };
 inline constexpr NexthopId kResolve = kNoNexthop;
 
@@ -150,6 +169,10 @@ struct TableParts {
     Permissions permissions;
     std::vector<Matrix> matrices;  // by source VRF
     bool tracks = false;           // some permission is tracked: sessions are looked for
+
+    nat::Timeouts timeouts;  // of sessions
+    std::vector<PortPoolRow> port_pools;
+    nat::StaticMaps static_maps;  // of all pools
 
     std::vector<GateWord<std::uint64_t>> closed_institutions;  // one bit an InstitutionId: its effective gate
     GateWord<bool> any_institution_closed = false;             // false: there is no need to look

@@ -1,5 +1,5 @@
-// Stage 6, translate: both addresses by their rows' prefix maps, one hop less, TCP's MSS option, and every checksum
-// that covers them (RFC 1624).
+// Stage 6, translate: both addresses by their rows' prefix maps, or addresses and ports by their session; one hop less,
+// TCP's MSS option, and every checksum that covers them (RFC 1624).
 //
 // An ICMP error is translated outside and inside, so that its receiver finds in the quote the packet that it sent (RFC
 // 5508 §4.2): the quoted source is the outer destination, the quoted destination the one that the hub delivered to.
@@ -51,6 +51,39 @@ ChecksumDelta translate_quote(Packet& packet, const nat::PrefixMap<Address>& to_
         covered = covered + replaced(l4_before, *l4_checksum);
     }
     return covered;
+}
+
+// The same by a session's rewrite of what answers the quoted packet: ends are swapped, and ports change too.
+ChecksumDelta translate_quote_by_session(Packet& packet, const nat::Rewrite<Ipv4Address>& rewrite) noexcept {
+    const auto quote = read_quote<Ipv4Address>(packet);
+    if (!quote) return {};
+    const auto addresses = ChecksumDelta::of(rewrite.addresses);
+    const auto ports = ChecksumDelta::of(rewrite.ports);
+    ChecksumDelta covered = addresses + ports;
+    auto& header = *quote->header;
+    const Be16 header_before = header.checksum;
+    nat::set_addresses(header, rewrite.destination, rewrite.source, addresses);
+    covered = covered + replaced(header_before, header.checksum);
+    const bool is_echo = quote->protocol == kProtocolIcmp;
+    const std::size_t offset = is_echo ? 2 : nat::pseudo_checksum_offset(quote->protocol, false);
+    const auto* const l4_checksum = header_at<Be16>(quote->l4, offset);
+    const Be16 l4_before = l4_checksum != nullptr ? *l4_checksum : Be16();
+    nat::set_ports(quote->l4, quote->protocol, rewrite.destination_port, rewrite.source_port, addresses, ports);
+    return l4_checksum != nullptr ? covered + replaced(l4_before, *l4_checksum) : covered;
+}
+
+void translate_error_by_session(const FamilyTables<Ipv4Address>& family, Packet& packet,
+                                const nat::Rewrite<Ipv4Address>& rewrite) noexcept {
+    auto& header = header_of<Ipv4Address>(packet);
+    const Ipv4Address old_source = address_of(header.source);
+    const Ipv4Address new_source =
+        packet.is(Packet::kRouterError) ? rewrite.source : family.who_rows[packet.who_row].to_hub.apply(old_source);
+    const ChecksumDelta covered = translate_quote_by_session(packet, rewrite);
+    auto& icmp = *reinterpret_cast<IcmpHeader*>(packet.l3 + packet.l4_offset);
+    icmp.checksum = covered.apply(icmp.checksum);
+    const ChecksumDelta outer = ChecksumDelta::replace(old_source.wire(), new_source.wire()) +
+                                ChecksumDelta::replace(header.destination, rewrite.destination.wire());
+    nat::forward_header(header, new_source, rewrite.destination, outer);
 }
 
 template <class Address>
@@ -109,13 +142,30 @@ std::uint16_t largest_segment(const Tables& tables, const Packet& packet) noexce
     return mtu > kHeaders ? static_cast<std::uint16_t>(mtu - kHeaders) : 0;
 }
 
-constexpr std::uint32_t kUnusual = Packet::kIcmpError | Packet::kLaterFragment | Packet::kSyn;
+// By its session, where an end is behind a port block: addresses and ports.
+void translate_by_session(Packet& packet, const nat::Rewrite<Ipv4Address>& rewrite) noexcept {
+    const auto addresses = ChecksumDelta::of(rewrite.addresses);
+    nat::forward_header(header_of<Ipv4Address>(packet), rewrite.source, rewrite.destination, addresses);
+    if (packet.is(Packet::kLaterFragment)) return;
+    nat::set_ports(packet.ip().subspan(packet.l4_offset), packet.protocol, rewrite.source_port,
+                   rewrite.destination_port, addresses, ChecksumDelta::of(rewrite.ports));
+}
+
+constexpr std::uint32_t kUnusual = Packet::kIcmpError | Packet::kLaterFragment | Packet::kSyn | Packet::kBySession;
 
 template <class Address>
-[[gnu::noinline]] void translate_unusual(const Tables& tables, Packet& packet) noexcept {
-    if (packet.is(Packet::kIcmpError)) return translate_error<Address>(tables, packet);
+[[gnu::noinline]] void translate_unusual(Walk& walk, std::size_t i) noexcept {
+    const Tables& tables = walk.tables;
+    Packet& packet = walk.packets[i];
+    const bool by_session = Address::kFamily == Family::ipv4 && packet.is(Packet::kBySession);
+    if (packet.is(Packet::kIcmpError))
+        return by_session ? translate_error_by_session(tables.ipv4, packet, walk.worker.rewrites[i])
+                          : translate_error<Address>(tables, packet);
     // RFC 3022 §6.3: a datagram's checksum is in its first fragment, and covers the addresses once.
-    translate_packet(tables.family<Address>(), packet, !packet.is(Packet::kLaterFragment));
+    if (by_session)
+        translate_by_session(packet, walk.worker.rewrites[i]);
+    else
+        translate_packet(tables.family<Address>(), packet, !packet.is(Packet::kLaterFragment));
     if (packet.is(Packet::kSyn))
         nat::clamp_segment_size(packet.ip().subspan(packet.l4_offset), largest_segment<Address>(tables, packet));
 }
@@ -128,7 +178,7 @@ void translate(Walk& walk, const Lane& in) noexcept {
     for (const std::size_t i : in) {
         Packet& packet = walk.packets[i];
         if (packet.is(kUnusual))
-            translate_unusual<Address>(walk.tables, packet);
+            translate_unusual<Address>(walk, i);
         else
             translate_packet(family, packet, true);
     }

@@ -112,6 +112,7 @@ struct WorkerState {
 
     std::array<Packet, kPlaces> packets;             // of the walk that goes on; parse makes each anew from its buffer
     std::array<FragmentPlace, kWalkPackets> places;  // by packet, of those that parse found to be fragments
+    std::array<nat::Rewrite<Ipv4Address>, kWalkPackets> rewrites;  // by packet, of those with kBySession
     Counters counters;
     Handover handover;
     Neighbours& neighbours;  // the team's; the keeper writes
@@ -119,6 +120,9 @@ struct WorkerState {
     const Associations* const associations;  // the team's; null: there are none
     const std::unique_ptr<crypto::Esp> esp;  // there is one if there are associations
     Tracker tracker;
+    // Of `explain`, which lends no port for real: the ports that it imagines, once it needs any.
+    bool imagines = false;
+    std::shared_ptr<PortShares> imagined_ports;
     std::vector<ResumeQueue> resume;  // by PortId
     std::vector<Outbox> outbox;       // by PortId
     rte_mempool* pool;

@@ -7,6 +7,7 @@
 #include <rte_cycles.h>
 #include <rte_pause.h>
 
+#include "dataplane/behind.hpp"
 #include "dataplane/kernel/punt.hpp"
 #include "dataplane/path.hpp"
 #include "dataplane/run.hpp"
@@ -218,6 +219,15 @@ void Worker::tend(const Tables& tables, std::uint64_t now) noexcept {
     expire_sessions(walk);
 }
 
+void Worker::serve_desk(const Tables& tables) noexcept {
+    if (!desk_.has_work()) [[likely]]
+        return;
+    const std::uint32_t now = second_of(now_, state_.tsc_hz);
+    desk_.work(state_.tracker, tables, now,
+               [&](nat::Slot slot, auto family) noexcept { end_session<decltype(family)>(state_, tables, slot, now); });
+    state_.counters.sessions = state_.tracker.size();
+}
+
 void Worker::let_numbers_go(const Tables& tables) noexcept {
     Neighbours& neighbours = state_.neighbours;
     if (grace_ && rte_rcu_qsbr_check(readers_, *grace_, false) == 1) {
@@ -268,6 +278,7 @@ void Worker::run() noexcept {
         for (std::size_t port = 0; port < ports_.size(); ++port) worked |= poll(port_id(port), tables);
         if (!worked) now_ = rte_rdtsc();
         tend(tables, now_);
+        serve_desk(tables);
         rte_rcu_qsbr_quiescent(readers_, state_.self.value());
         mailbox_.answer_if_asked(state_.counters);
         pulse_.beat();

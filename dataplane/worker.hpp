@@ -15,6 +15,7 @@
 #include <rte_rcu_qsbr.h>
 
 #include "dataplane/port.hpp"
+#include "dataplane/session_desk.hpp"
 #include "dataplane/stall_watch.hpp"
 #include "dataplane/walk.hpp"
 
@@ -44,6 +45,8 @@ class Worker {
     // Control: a consistent copy of the counters; see CounterMailbox.
     const CounterMailbox& mailbox() const noexcept { return mailbox_; }
     const Pulse& pulse() const noexcept { return pulse_; }
+    // Control: where orders about its sessions are laid.
+    SessionDesk& desk() noexcept { return desk_; }
     // After give_up().
     const Counters& final_counters() const noexcept { return state_.counters; }
 
@@ -65,7 +68,8 @@ class Worker {
     void transmit(Walk& walk) noexcept;
     void send(Walk& walk, std::size_t port, Outbox& outbox) noexcept;
     void tend(const Tables& tables, std::uint64_t now) noexcept;  // timers, ten times a second
-    void let_numbers_go(const Tables& tables) noexcept;           // of neighbours that were forgotten; the keeper
+    void serve_desk(const Tables& tables) noexcept;
+    void let_numbers_go(const Tables& tables) noexcept;  // of neighbours that were forgotten; the keeper
     void back_off(unsigned& idle_rounds) noexcept;
 
     std::span<const std::unique_ptr<Port>> ports_;
@@ -82,6 +86,7 @@ class Worker {
     std::optional<std::uint64_t> grace_;  // what all workers must have passed before numbers are given again
     WorkerState state_;
     CounterMailbox mailbox_;
+    SessionDesk desk_;
     Pulse pulse_;
 };
 

@@ -10,11 +10,9 @@
 #include <bit>
 #include <cstdint>
 
-namespace sekisho::nat {
+#include "nat/endpoint.hpp"
 
-// The protocols that have ports of their own; ICMP's are query identifiers.
-enum class PortProtocol : std::uint8_t { tcp, udp, icmp };
-inline constexpr std::size_t kPortProtocols = 3;
+namespace sekisho::nat {
 
 inline constexpr std::uint32_t kBlockPorts = 64 * 4;  // ports 0 to 1023 are whole blocks
 inline constexpr std::uint32_t kBlocksOfAddress = 65'536 / kBlockPorts;

@@ -2,42 +2,38 @@
 //
 // RFC 6888, RFC 7857, RFC 4787: a subscriber has blocks of one address (paired pooling), one to begin with and more on
 // demand up to a quota; an endpoint keeps its port whomever it speaks to (endpoint-independent mapping); ports under
-// 1024 are lent to endpoints under 1024 and to no other; what was given back rests before it is lent again, ports
-// within their block and whole blocks before another subscriber has them. Everything is allocated at the start; one
-// worker's share of a pool, and its thread's.
+// 1024 are lent to endpoints under 1024 and to no other, while there are some; what was given back rests before it is
+// lent again, ports within their block and whole blocks before another subscriber has them. One worker's share of a
+// pool, and its thread's: of every address each worker has some blocks. Memory is taken at the start, and comes as
+// blocks are lent. Ports of static maps are never lent.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "nat/block_log.hpp"
+#include "nat/pages.hpp"
 #include "nat/port_block.hpp"
+#include "nat/static_maps.hpp"
 #include "net/expected.hpp"
 
 namespace sekisho::nat {
 
-struct Endpoint {
-    Ipv4Address address;
-    std::uint16_t port = 0;
-    friend bool operator==(const Endpoint&, const Endpoint&) noexcept = default;
-};
-
-// A port that is a server's for ever: packets to `outside` go to `inside`, in the subscriber's space.
-struct StaticMap {
-    PortProtocol protocol = PortProtocol::tcp;
-    Endpoint outside;
-    Subscriber subscriber;
-    Endpoint inside;
-};
-
 struct PortPoolOptions {
     std::vector<Ipv4Address> addresses;
+    std::size_t subscribers = 65'536;
+    std::uint32_t share = 0;  // this one, of so many
+    std::uint32_t shares = 1;
+};
+
+// What another generation may change while sessions go on.
+struct PortRules {
     std::uint32_t blocks_each = 4;  // a subscriber's quota
     std::uint32_t hold_down = 120;  // seconds
-    std::size_t subscribers = 65'536;
     bool keeps_parity = false;
-    std::vector<StaticMap> statics;
+    friend bool operator==(const PortRules&, const PortRules&) noexcept = default;
 };
 
 class PortPool {
@@ -60,15 +56,34 @@ class PortPool {
         Refusal refusal = Refusal::none;
     };
 
-    // Refuses addresses or static maps that contradict one another. `log` outlives the pool. `now` in seconds, as
-    // everywhere here.
-    static Expected<PortPool> make(PortPoolOptions options, BlockLog& log, std::uint32_t now);
+    // Refuses addresses that contradict one another.
+    static Expected<std::unique_ptr<PortPool>> make(PortPoolOptions options);
+    PortPool(const PortPool&) = delete;
+    PortPool& operator=(const PortPool&) = delete;
 
-    // The mapping of an inside endpoint, the one that it has or a new one, for one session more.
-    Lease lease(const Subscriber& subscriber, const Endpoint& inside, PortProtocol protocol,
-                std::uint32_t now) noexcept;
+    // Which of so many shares an outside endpoint belongs to, whatever the pool.
+    static std::uint32_t share_of(const Endpoint& outside, std::uint32_t shares) noexcept {
+        return (outside.address.value() + outside.port / kBlockPorts) % shares;
+    }
+
+    void set(const PortRules& rules) noexcept { rules_ = rules; }
+    BlockLog& log() noexcept { return log_; }
+
+    // Who asks, and when; `now` in seconds, as everywhere here.
+    struct Asker {
+        Subscriber subscriber;
+        InstitutionId institution;
+        std::uint32_t epoch = 0;  // of the tables by which it asks
+        std::uint32_t now = 0;
+    };
+    // The mapping of an inside endpoint, the one that it has or a new one, for one session more. A port that has become
+    // a static map's is taken from whoever has it.
+    Lease lease(const Asker& asker, const Endpoint& inside, PortProtocol protocol, const StaticMaps& statics) noexcept;
     // One session less. With the last one of a mapping its port goes back, with the last port its block.
     void release(Mapping mapping, std::uint32_t now) noexcept;
+
+    // The mapping that an inside endpoint has at an outside one; kNoMapping: it has none there.
+    Mapping mapping_of(const Endpoint& outside, const Endpoint& inside, PortProtocol protocol) const noexcept;
 
     Endpoint outside(Mapping mapping) const noexcept;
     struct Inside {
@@ -87,19 +102,20 @@ class PortPool {
 
   private:
     static constexpr std::uint32_t kNone = 0xffff'ffffU;
-    static constexpr std::uint32_t kStatic = 0xffff'fffeU;  // a block of static maps: nobody's
 
     struct Block {
         std::uint32_t holder = kNone;  // a place in holders_
         std::uint32_t next = kNone;    // of the same holder
         std::uint32_t lent = 0;        // ports of all protocols
         std::uint32_t rests_until = 0;
+        std::uint32_t epoch = 0;  // that it was opened by
         std::array<PortSet, kPortProtocols> ports;
     };
     // Inside endpoints by mapping: 0, or the port, the address and a bit that says that it is there.
     using Packed = std::uint64_t;
     struct Holder {
         Subscriber subscriber;
+        InstitutionId institution;
         std::uint32_t address = 0;
         std::uint32_t first_block = kNone;
         std::uint32_t blocks = 0;
@@ -112,8 +128,7 @@ class PortPool {
         std::array<std::uint64_t, kBlocksOfAddress / 64> free{};
     };
 
-    PortPool(PortPoolOptions options, BlockLog& log);
-    Expected<void> add_statics(std::uint32_t now);
+    explicit PortPool(PortPoolOptions options);
 
     static constexpr bool is_low_block(std::uint32_t block) noexcept {
         return block % kBlocksOfAddress < 1024 / kBlockPorts;
@@ -134,29 +149,35 @@ class PortPool {
     }
 
     Mapping find(std::uint32_t holder, Packed inside, PortProtocol protocol) const noexcept;
-    Mapping find_static(const Subscriber& subscriber, const Endpoint& inside, PortProtocol protocol) const noexcept;
-    Mapping take(std::uint32_t block, Packed inside, PortProtocol protocol, std::uint32_t now) noexcept;
+    Mapping take(std::uint32_t block, Packed inside, PortProtocol protocol, const StaticMaps& statics,
+                 std::uint32_t now) noexcept;
+    Mapping take_in_blocks(std::uint32_t holder, bool low, Packed inside, PortProtocol protocol,
+                           const StaticMaps& statics, std::uint32_t now) noexcept;
+    Lease with_session(Mapping mapping) noexcept;
 
     std::size_t bucket_of(const Subscriber& subscriber) const noexcept;
     std::uint32_t find_holder(const Subscriber& subscriber) const noexcept;
-    std::uint32_t add_holder(const Subscriber& subscriber) noexcept;
+    std::uint32_t add_holder(const Asker& asker) noexcept;
     void remove_holder(std::uint32_t holder) noexcept;
 
-    Refusal open_block(std::uint32_t holder, bool low, std::uint32_t now) noexcept;
+    Refusal open_block(std::uint32_t holder, bool low, const Asker& asker) noexcept;
     void close_block(std::uint32_t block, std::uint32_t now) noexcept;
     std::uint32_t address_with_room(bool low) noexcept;
     void set_free(std::uint32_t block, bool free) noexcept;
     void wake_blocks(std::uint32_t now) noexcept;
-    void log(std::uint32_t block, bool opened, std::uint32_t now) noexcept;
+    BlockRecord record_of(std::uint32_t block, bool opened, std::uint32_t now) const noexcept;
 
     PortPoolOptions options_;
-    BlockLog* log_;
+    PortRules rules_;
+    BlockLog log_;
     std::uint64_t seed_;
     std::vector<Address> addresses_;
     std::vector<std::uint32_t> by_value_;  // addresses_, in order
     std::vector<Block> blocks_;
-    std::vector<Packed> insides_;          // by mapping
-    std::vector<std::uint16_t> sessions_;  // likewise
+    std::size_t mappings_;
+    Pages pages_;              // of the two that follow
+    Packed* insides_;          // by mapping
+    std::uint16_t* sessions_;  // likewise
     std::vector<Holder> holders_;
     std::vector<std::uint32_t> buckets_;
     std::uint32_t free_holder_ = kNone;

@@ -40,6 +40,23 @@ inline void adjust_l4_checksum(std::span<std::uint8_t> l4, std::uint8_t protocol
     if (udp && *field == Be16()) *field = Be16::from_host(0xffff);
 }
 
+// Sets the ports of TCP or UDP, or the identifier of an ICMP echo over IPv4, which is both; and adjusts the checksum,
+// of which `addresses` and `ports` are what the two changes do to it. Bytes that are not there are left out.
+inline void set_ports(std::span<std::uint8_t> l4, std::uint8_t protocol, std::uint16_t source_port,
+                      std::uint16_t destination_port, ChecksumDelta addresses, ChecksumDelta ports) noexcept {
+    if (protocol == kProtocolIcmp) {
+        auto* const echo = header_at<IcmpHeader>(l4, 0);
+        if (echo == nullptr) return;
+        echo->identifier = Be16::from_host(source_port);
+        echo->checksum = ports.apply(echo->checksum);
+        return;
+    }
+    auto* const both = header_at<Be32>(l4, 0);
+    if (both == nullptr) return;
+    *both = Be32::from_host(std::uint32_t{source_port} << 16 | destination_port);
+    adjust_l4_checksum(l4, protocol, false, addresses + ports);
+}
+
 // What taking one from the TTL, the high byte of its 16-bit word, adds to the sum of the header: m - 0x0100 + ~m (RFC
 // 1624).
 inline constexpr ChecksumDelta kOneHopLess = ChecksumDelta::replace(Be16::from_host(0x0100), Be16::from_host(0x0000));

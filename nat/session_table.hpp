@@ -125,9 +125,13 @@ class SessionTable : public SessionTableBase {
     // Every record, in no order that means anything. `visit` may erase what it is given.
     template <class Visit>
     void for_each(Visit&& visit) {
-        for (std::uint32_t bucket = 0; bucket < view_.buckets; ++bucket)
-            for (unsigned place = 0; place < kPlaces; ++place)
-                if (holds(slot_at(bucket, place))) visit(slot_at(bucket, place));
+        for (std::uint32_t bucket = 0; bucket < view_.buckets; ++bucket) for_each_in(bucket, visit);
+    }
+    // Those of one bucket, likewise.
+    template <class Visit>
+    void for_each_in(std::uint32_t bucket, Visit&& visit) {
+        for (unsigned place = 0; place < kPlaces; ++place)
+            if (holds(slot_at(bucket, place))) visit(slot_at(bucket, place));
     }
 
   private:

@@ -133,6 +133,10 @@ class Sessions {
     void for_each(Visit&& visit) {
         table_.for_each(std::forward<Visit>(visit));
     }
+    template <class Visit>
+    void for_each_in(std::uint32_t bucket, Visit&& visit) {
+        table_.for_each_in(bucket, std::forward<Visit>(visit));
+    }
     std::uint32_t buckets() const noexcept { return table_.buckets(); }
     const Timeouts& timeouts() const noexcept { return timeouts_; }
 

@@ -105,6 +105,9 @@ class ChecksumDelta {
                                   complement_halves(before.low)));
     }
 
+    // What bits() gave.
+    static constexpr ChecksumDelta of(std::uint16_t bits) noexcept { return ChecksumDelta(bits); }
+
     // Both rewrites together.
     friend constexpr ChecksumDelta operator+(ChecksumDelta a, ChecksumDelta b) noexcept {
         return ChecksumDelta(a.sum_ + b.sum_);

@@ -97,6 +97,9 @@ namespace sekisho {
     X(session_table_full, "one more session, and no place for it", "2-8")                                              \
     X(institution_sessions_full, "one more session of an institution that has as many as it may", "2-8")               \
     X(operator_sessions_full, "one more session of an operator that has as many as it may", "2-8")                     \
+    X(port_protocol, "a protocol without ports, from or to behind a port block", "hub")                                \
+    X(port_quota_full, "one more port of a host or institution that has as many blocks as it may", "2-8")              \
+    X(port_pool_full, "one more block of ports, and the pool has none, or none that could be recorded", "2-8")         \
     X(icmp_refused, "an ICMP type that the hub does not forward", "2-8")                                               \
     X(icmp_error_malformed, "an ICMP error whose quote cannot be read", "RFC 5508 4.2")                                \
     X(icmp_error_unmatched, "an ICMP error about a packet that could not have been sent", "RFC 5508 4.2")              \

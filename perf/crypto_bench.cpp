@@ -4,15 +4,14 @@
 // Sizes are Ethernet frames without FCS, before sealing or after opening; so the cipher works on the frame less 14
 // bytes, plus padding and trailer. The floor is IPsec-MB's direct call on as many bytes of the same buffers, with AAD
 // and nonce prepared. Packets are as hot as 512 buffers are. Cycles are TSC's.
-#include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <intel-ipsec-mb.h>
 #include <optional>
 
 #include "crypto/esp.hpp"
 #include "crypto/esp_header.hpp"
 #include "net/headers.hpp"
+#include "perf/bare_gcm.hpp"
+#include "perf/bench.hpp"
 #include "perf/report.hpp"
 
 using namespace sekisho;
@@ -26,19 +25,6 @@ constexpr std::size_t kBurst = 32;
 constexpr std::size_t kStride = 2048 + 128 + 64;
 constexpr std::size_t kHead = 128;
 constexpr std::size_t kOuter = sizeof(Ipv4Header);
-
-struct Options {
-    std::string json;
-    std::string only;
-    int runs = 7;
-};
-
-template <class T>
-T must(Expected<T> made) {
-    if (made) return std::move(*made);
-    std::fprintf(stderr, "%s\n", made.error().words.c_str());
-    std::exit(1);
-}
 
 // Buffers with an inner packet of `length` bytes each, UDP over IPv4.
 class Packets {
@@ -92,12 +78,6 @@ struct Node {
     std::vector<std::unique_ptr<InboundSa>> in;
 };
 
-void expect(bool holds, const char* what) {
-    if (holds) return;
-    std::fprintf(stderr, "not as it should be: %s\n", what);
-    std::exit(1);
-}
-
 void seal_burst(Node& node, Packets& packets, std::size_t first, const std::vector<std::uint32_t>& which) {
     SealPacket burst[kBurst];
     for (std::size_t i = 0; i < kBurst; ++i) {
@@ -126,40 +106,15 @@ void open_burst(Node& node, Packets& packets, std::size_t first, const std::vect
     expect(burst[0].outcome == EspOutcome::done && burst[kBurst - 1].outcome == EspOutcome::done, "opened");
 }
 
-// IPsec-MB as it is, on the same buffers.
-class Bare {
-  public:
-    explicit Bare(Suite suite) : manager_(alloc_mb_mgr(0)), suite_(suite) {
-        init_mb_mgr_auto(manager_, nullptr);
-        const std::uint8_t key[32] = {1};
-        if (suite == Suite::aes_gcm_128)
-            IMB_AES128_GCM_PRE(manager_, key, &key_);
-        else
-            IMB_AES256_GCM_PRE(manager_, key, &key_);
+void bare_burst(BareGcm& bare, Packets& packets, std::size_t first, bool seal) {
+    std::uint8_t* at[kBurst];
+    std::uint32_t lengths[kBurst];
+    for (std::size_t i = 0; i < kBurst; ++i) {
+        at[i] = packets.inner(first + i);
+        lengths[i] = packets.cipher_length();
     }
-    ~Bare() { free_mb_mgr(manager_); }
-    Bare(const Bare&) = delete;
-    Bare& operator=(const Bare&) = delete;
-
-    void run(Packets& packets, std::size_t first, bool seal) noexcept {
-        const auto call = suite_ == Suite::aes_gcm_128 ? (seal ? manager_->gcm128_enc : manager_->gcm128_dec)
-                                                       : (seal ? manager_->gcm256_enc : manager_->gcm256_dec);
-        const std::uint64_t length = packets.cipher_length();
-        for (std::size_t i = 0; i < kBurst; ++i) {
-            std::uint8_t* const at = packets.inner(first + i);
-            call(&key_, &context_, at, at, length, nonce_, aad_, kExtendedAad, seal ? at + length : tag_, kIcvLength);
-        }
-    }
-
-  private:
-    IMB_MGR* manager_;
-    Suite suite_;
-    gcm_key_data key_{};
-    gcm_context_data context_{};
-    alignas(16) std::uint8_t nonce_[16] = {};
-    alignas(16) std::uint8_t aad_[16] = {};
-    alignas(16) std::uint8_t tag_[16] = {};
-};
+    bare.run(at, lengths, seal);
+}
 
 // Passes over all packets: each seals and then opens, timed apart, the bare calls between. Cycles a packet.
 struct Costs {
@@ -167,7 +122,7 @@ struct Costs {
 };
 
 Costs measure(Node& node, Packets& packets, Suite suite, const std::vector<std::uint32_t>& which, int runs) {
-    Bare bare(suite);
+    BareGcm bare(suite);
     Costs costs;
     const auto pass = [](auto work) {
         std::vector<double> slices;
@@ -186,8 +141,8 @@ Costs measure(Node& node, Packets& packets, Suite suite, const std::vector<std::
             each[0].push_back(pass([&](std::size_t first) { seal_burst(node, packets, first, which); }));
             each[1].push_back(pass([&](std::size_t first) { open_burst(node, packets, first, which); }));
             // An even number of passes over a stream cipher leaves the inner packets as they were.
-            each[2].push_back(pass([&](std::size_t first) { bare.run(packets, first, true); }));
-            each[3].push_back(pass([&](std::size_t first) { bare.run(packets, first, false); }));
+            each[2].push_back(pass([&](std::size_t first) { bare_burst(bare, packets, first, true); }));
+            each[3].push_back(pass([&](std::size_t first) { bare_burst(bare, packets, first, false); }));
         }
         if (run < 0) continue;
         costs.seal.push_back(median(each[0]));
@@ -200,7 +155,7 @@ Costs measure(Node& node, Packets& packets, Suite suite, const std::vector<std::
 
 void add(Report& report, const std::string& name, const std::vector<double>& ours, const std::vector<double>& floor,
          std::optional<double> goal) {
-    report.add({name, figure_of(ours), "cycles/packet", "IPsec-MB's bare call", figure_of(floor).median, goal});
+    report.add({name, figure_of(ours), "cycles/packet", kBareCall, figure_of(floor).median, goal});
 }
 
 // One SA: the goal is at most 20 cycles above the floor at 64 B and 20 % above it at 1,400 B.
@@ -251,29 +206,12 @@ void second_engine(Report& report, const Options& options) {
 }  // namespace
 
 int main(int count, char** words) {
-    Options options;
-    for (int i = 1; i < count; ++i) {
-        const bool has_value = i + 1 < count;
-        if (std::strcmp(words[i], "--json") == 0 && has_value) {
-            options.json = words[++i];
-        } else if (std::strcmp(words[i], "--runs") == 0 && has_value) {
-            options.runs = std::max(5, std::atoi(words[++i]));
-        } else if (std::strcmp(words[i], "--only") == 0 && has_value) {
-            options.only = words[++i];
-        } else {
-            std::fprintf(stderr, "usage: %s [--json FILE] [--runs N] [--only stage|keys|engines]\n", words[0]);
-            return 2;
-        }
-    }
+    const Options options = options_of(count, words, 5, "stage|keys|engines");
     fmt::print("{}; bursts of {}; medians of {} runs; TSC cycles a packet\n\n",
                must(make_engine(EngineKind::ipsec_mb))->description(), kBurst, options.runs);
     Report report("crypto");
-    if (options.only.empty() || options.only == "stage") stages(report, options);
-    if (options.only.empty() || options.only == "keys") many_keys(report, options);
-    if (options.only.empty() || options.only == "engines") second_engine(report, options);
-    if (!options.json.empty() && !report.write(options.json)) {
-        std::fprintf(stderr, "%s cannot be written\n", options.json.c_str());
-        return 1;
-    }
-    return 0;
+    if (options.wants("stage")) stages(report, options);
+    if (options.wants("keys")) many_keys(report, options);
+    if (options.wants("engines")) second_engine(report, options);
+    return written(report, options);
 }

@@ -126,8 +126,8 @@ TEST_CASE("compile: overlaps and contradictions are refused, and both sides name
 
 TEST_CASE("compile: what this version cannot do is refused by name", "[compile]") {
     const auto unsupported = ErrorCode::unsupported;
-    check(refusal([](Policy& p) { p.translations["kita-4"].kind = TranslationKind::port_block; }), unsupported,
-          R"(translations "kita-4": only prefix maps work in this version)");
+    check(refusal([](Policy& p) { p.translations["kita-4"].kind = TranslationKind::family; }), unsupported,
+          R"(translations "kita-4": no translation between families in this version)");
     check(refusal([](Policy& p) {
               Route& route = p.routes["kita 10.0.0.0/8"];
               route.nexthops.push_back(route.nexthops[0]);

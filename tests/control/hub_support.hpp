@@ -101,6 +101,28 @@ class FakeNode final : public Node {
         }
         return explanation;
     }
+    bool order_sessions(const dataplane::SessionOrder& order) override {
+        if (desks_busy) return false;
+        last_order = order;
+        return true;
+    }
+    std::optional<std::vector<dataplane::SessionAnswer>> answered_sessions() override { return sessions; }
+    std::optional<HubOwner> owner_of(const IpAddress& hub) const override {
+        const std::lock_guard lock(mutex);
+        if (!running || !hub.is_ipv4()) return std::nullopt;
+        const lpm::Row row = running->ipv4.hub.find(lpm::TableId{0}, hub.ipv4());
+        if (row == lpm::kNoRow) return std::nullopt;
+        const auto& home = running->ipv4.hub_rows[row];
+        return HubOwner{home.is_pool(), home.vrf, home.institution, home.to_operator.apply(hub.ipv4())};
+    }
+    std::string operator_name(VrfId) const override { return "kita"; }
+    std::optional<VrfId> operator_named(std::string_view name) const override {
+        if (name == "kita") return VrfId(0);
+        return std::nullopt;
+    }
+    std::string institution_name(InstitutionId id) const override {
+        return names != nullptr ? names->institution_name(id) : "sato-hospital";
+    }
     std::string attachment_name(AttachmentId id) const override { return id == AttachmentId(0) ? "kita-1" : ""; }
     std::optional<AttachmentId> attachment_named(std::string_view name) const override {
         if (name == "kita-1") return AttachmentId(0);
@@ -114,13 +136,17 @@ class FakeNode final : public Node {
     std::vector<dataplane::NexthopInfo> told_nexthops;  // before the hub's thread asks
     std::vector<dataplane::ConflictInfo> told_conflicts;
     std::vector<dataplane::TapInfo> told_taps;
-    std::atomic<bool> stuck{false};  // counters() waits for `patience` and gives nothing
+    const Compiler* names = nullptr;                 // of institutions; before the hub's thread runs
+    std::vector<dataplane::SessionAnswer> sessions;  // by worker; before anybody asks
+    dataplane::SessionOrder last_order;              // the hub's thread writes
+    std::atomic<bool> desks_busy{false};             // no order is taken
+    std::atomic<bool> stuck{false};                  // counters() waits for `patience` and gives nothing
     std::atomic<std::chrono::milliseconds> patience{std::chrono::milliseconds(0)};
     std::atomic<bool> link_up{false};
     std::atomic<std::uint64_t> missed{0}, more_drops{0};
     std::atomic<dataplane::Neighbours::State> first_neighbour{}, second_neighbour{};
     mutable std::atomic<int> looks{0};  // calls of ports()
-    std::mutex mutex;
+    mutable std::mutex mutex;
     std::vector<std::uint64_t> published;
     std::unique_ptr<dataplane::Tables> running;
 };
@@ -189,6 +215,7 @@ class TestHub {
                      const SigningKeys& keys = {}, const std::string& signature = {},
                      ManualKeys manual_keys = ManualKeys::refuse) {
         compiler.real = std::move(real);
+        node.names = compiler.real.get();
         set_log_level(LogLevel::error);
         directory_of_state = state_directory.empty() ? directory / "state" : state_directory;
         loop = std::move(*EventLoop::make());
@@ -196,13 +223,18 @@ class TestHub {
         REQUIRE(opened);
         state = std::move(*opened);
         audit = std::move(*AuditLog::open(directory_of_state + "/audit.jsonl"));
+        translations = std::move(*TranslationLog::make(*loop, node, directory_of_state));
         generations = std::move(*Generations::make(
             {*loop,
              [this](const Policy& policy, std::uint64_t number, WallTime now, const NamesByHand& closed) {
                  return compiler.compile(policy, number, now, closed);
              },
-             [this](std::unique_ptr<dataplane::Tables> tables) { node.publish(std::move(tables)); }, *state, *audit,
-             events, keys, [this] { return std::chrono::system_clock::now() + std::chrono::seconds(ahead.load()); },
+             [this](std::unique_ptr<dataplane::Tables> tables) {
+                 translations->publish(*tables);
+                 node.publish(std::move(tables));
+             },
+             *state, *audit, events, keys,
+             [this] { return std::chrono::system_clock::now() + std::chrono::seconds(ahead.load()); },
              [this](const Generation& generation) { sas->settle(generation); }}));
         associations = std::move(
             *dataplane::Associations::make(crypto::EngineKind::openssl, 1, [](std::shared_ptr<const void>) {}));
@@ -215,7 +247,7 @@ class TestHub {
         sas = std::move(*Sas::make({*loop, *associations, *ledger, generations->recorder(), events}));
         started = generations->start(std::move(initial), replace, signature);
         auto served = Service::start(*loop, {socket(), {}, roles, {}}, *generations, node, events, "test",
-                                     {*sas, *ledger, *witness});
+                                     {*sas, *ledger, *witness, *translations});
         REQUIRE(served);
         service = std::move(*served);
         thread = std::make_unique<LoopThread>(*loop);
@@ -271,6 +303,7 @@ class TestHub {
     std::unique_ptr<dataplane::Associations> associations;  // what it takes away is freed at once: nobody reads
     std::unique_ptr<SocketWitness> witness;
     std::unique_ptr<LedgerThread> ledger;
+    std::unique_ptr<TranslationLog> translations;
     std::unique_ptr<Generations> generations;
     std::unique_ptr<Sas> sas;
     std::unique_ptr<Service> service;

@@ -25,10 +25,11 @@ TEST_CASE("examples: every one of them is read and validated", "[control]") {
     CHECK(count >= 2);
 }
 
-TEST_CASE("examples: what docs/policy.md shows is in the two worked examples, word for word", "[control]") {
+TEST_CASE("examples: what docs/policy.md shows is in the worked examples, word for word", "[control]") {
     const std::string page = file_text(SEKISHO_EXAMPLES "/../policy.md");
     const json example = Draft().json();
     const json tunnels = Draft("protected.json").json();
+    const json shared = Draft("port-block.json").json();
     const std::string fence = "```json\n";
     std::size_t blocks = 0;
     for (std::size_t at = page.find(fence); at != std::string::npos; at = page.find(fence, at + 1), ++blocks) {
@@ -41,10 +42,10 @@ TEST_CASE("examples: what docs/policy.md shows is in the two worked examples, wo
         }
         const json object = json::parse(block);
         bool shown = false;
-        for (const json& whole : {example, tunnels})
+        for (const json& whole : {example, tunnels, shared})
             for (const auto& kind : whole)
                 shown = shown || (kind.is_array() && std::find(kind.begin(), kind.end(), object) != kind.end());
         CHECK(shown);
     }
-    CHECK(blocks == kKinds.size() + 2);  // attachments three times
+    CHECK(blocks == kKinds.size() + 3);  // attachments three times, translations twice
 }

@@ -117,7 +117,7 @@ TEST_CASE("schema: every field that the rules require is required", "[control]")
         {"/operators/0/certification", {"number", "valid_from", "valid_until", "expiry_action"}},
         {"/operators/0/assessment", {"body", "standard", "valid_from", "valid_until"}},
         {"/attachments/0", {"id", "operator", "method", "protection", "session_management", "family", "demarcation"}},
-        {"/institutions/0", {"id", "operator", "kind", "certificate", "application", "prefixes", "links"}},
+        {"/institutions/0", {"id", "operator", "kind", "certificate", "application", "links"}},
         {"/institutions/0/links/0", {"method", "access_line_operator", "cpe", "demarcation", "attachments"}},
         {"/translations/0", {"id", "operator", "kind", "operator_prefix", "hub_prefix"}},
         {"/agreements/0", {"id", "clients", "services", "protocol"}},

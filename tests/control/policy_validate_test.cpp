@@ -32,12 +32,11 @@ TEST_CASE("validate: an agreement may be tracked, by saying so or by saying noth
 
 // What the schema names and this version cannot do: refused by name.
 
-TEST_CASE("validate: translations by port block and between families are refused by name", "[control]") {
-    for (const std::string kind : {"port_block", "family"})
-        CHECK(Draft().set("/translations/0/kind", kind).errors() ==
-              Words{"translations \"kita-v4\": kind " + kind +
-                    " is not supported by this version; say \"kind\": \"prefix_map\""});
-    CHECK(code_of_first(Draft().set("/translations/0/kind", "port_block")) == ErrorCode::unsupported);
+TEST_CASE("validate: translations between families are refused by name", "[control]") {
+    CHECK(
+        Draft().set("/translations/0/kind", "family").errors() ==
+        Words{"translations \"kita-v4\": kind family is not supported by this version; say \"kind\": \"prefix_map\""});
+    CHECK(code_of_first(Draft().set("/translations/0/kind", "family")) == ErrorCode::unsupported);
 }
 
 TEST_CASE("validate: an attachment may say that it is no underlay", "[control]") {

@@ -1,5 +1,7 @@
 // SAs over the control socket: what is refused and with which words, batches, rekeying, removal, and what a commit
 // keeps.
+#include <map>
+
 #include "tests/control/sas_support.hpp"
 
 using namespace sekisho;
@@ -100,6 +102,29 @@ TEST_CASE("SAs: a batch is installed whole or not at all, also when only the led
     CHECK_THAT(hub.refused({again}), Contains("inbound SPI 0x00001388 is that of tunnel \"kita-esp-1\""));
     CHECK_THAT(hub.refused({hub.pair(7000)}), Contains("it has an outbound SA: sa.rekey and sa.switch"));
     CHECK(hub.all().size() == 4);
+}
+
+TEST_CASE("SAs: of requests that come together, one that the ledger refuses stops none of the others", "[control]") {
+    constexpr std::uint32_t kTunnels = 24;
+    SaHub hub(protected_draft(kTunnels));
+    std::map<int, bool> refused;  // by request: the ledger will
+    for (std::uint32_t i = 0; i < kTunnels; ++i) {
+        json one = hub.pair(4096 + 10 * i, i == 0 ? "kita-esp" : "kita-esp-" + std::to_string(i));
+        if (i % 5 == 3) one["created"] = time_text(seconds_from_now(-5000));  // before the ledger
+        refused[hub.asker.send("sa.install", {{"sas", {one}}})] = i % 5 == 3;
+    }
+    for (std::uint32_t i = 0; i < kTunnels; ++i) {
+        const json answer = hub.asker.answer();
+        CHECK(answer.contains("error") == refused.at(answer["id"]));
+        if (answer.contains("error"))
+            CHECK_THAT(answer["error"]["message"].get<std::string>(), Contains("it is older than the ledger"));
+        refused.erase(answer["id"].get<int>());
+    }
+    CHECK(refused.empty());
+    CHECK(hub.all().size() == 2 * (kTunnels - 5));
+    std::size_t lines = 0;
+    for (const json& line : hub.hub.audit_lines()) lines += line["what"] == "sa.install";
+    CHECK(lines == kTunnels - 5);
 }
 
 TEST_CASE("SAs: a rekey opens the new inbound SA, waits with the outbound one, and switches when told to",

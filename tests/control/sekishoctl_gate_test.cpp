@@ -80,3 +80,24 @@ TEST_CASE("sekishoctl: whoami says the role, and events end with exit code 3 whe
     hub.reset();
     CHECK(events.wait() == 3);
 }
+
+TEST_CASE("sekishoctl sessions: shown by filter, and ended by filter or all, never by accident",
+          "[control][sekishoctl]") {
+    TestHub hub({}, as_document(a_document({"kita"})));
+    sekisho::dataplane::SessionInfo session;
+    session.client.known = true;
+    session.client.inside = *sekisho::IpAddress::parse("10.0.0.7");
+    session.client.hub = session.service.hub = *sekisho::IpAddress::parse("2001:db8::7");
+    session.client.inside_port = 4000;
+    session.protocol = 17;
+    hub.node.sessions = {{{session}, 3}};
+    const Ran shown = asked(hub, {"show", "sessions", "--operator", "kita", "--port", "53"});
+    CHECK(shown.out.find("10.0.0.7:4000 ([2001:db8::7]:0)") != std::string::npos);
+    CHECK(shown.out.find("and 2 more\n") != std::string::npos);
+    CHECK(hub.on_loop([&] { return hub.node.last_order.filter.port; }) == 53);
+    CHECK(asked(hub, {"clear", "session"}).exit_code == 2);
+    CHECK(asked(hub, {"show", "drops", "--port", "53"}).exit_code == 2);
+    CHECK(asked(hub, {"clear", "session", "--operator", "nobody"}).exit_code == 1);
+    CHECK(asked(hub, {"clear", "session", "--protocol", "udp"}).out == "3 sessions ended\n");
+    CHECK(asked(hub, {"--json", "clear", "session", "--all"}).out == "{\n  \"cleared\": 3\n}\n");
+}

@@ -28,7 +28,7 @@ std::unique_ptr<AeadEngine> engine(EngineKind kind) {
 // An engine that passes on what another does, with one fault.
 class Faulty final : public AeadEngine {
   public:
-    enum class Fault { wrong_cipher, wrong_tag, accepts_everything, refuses_everything };
+    enum class Fault { wrong_cipher, wrong_tag, accepts_everything, refuses_everything, vouches_for_everything };
     Faulty(AeadEngine& behind, Fault fault) : behind_(behind), fault_(fault) {}
 
     EngineKind kind() const noexcept override { return behind_.kind(); }
@@ -36,16 +36,18 @@ class Faulty final : public AeadEngine {
     Expected<AeadKey> prepare(Suite suite, std::span<const std::uint8_t> key, KeyStore& store) override {
         return behind_.prepare(suite, key, store);
     }
-    void seal(std::span<AeadJob> jobs) noexcept override {
-        behind_.seal(jobs);
+    bool seal(std::span<AeadJob> jobs) noexcept override {
+        const bool good = behind_.seal(jobs);
         AeadJob& last = jobs.back();  // only the last of a batch: the test must look at every one
         if (fault_ == Fault::wrong_cipher && last.length > 0) last.out[last.length - 1] ^= 1;
         if (fault_ == Fault::wrong_tag) last.tag[15] ^= 0x80;
+        return good;
     }
-    void open(std::span<AeadJob> jobs) noexcept override {
-        behind_.open(jobs);
+    bool open(std::span<AeadJob> jobs) noexcept override {
+        const bool good = behind_.open(jobs);
         if (fault_ == Fault::accepts_everything) jobs.back().good = true;
         if (fault_ == Fault::refuses_everything) jobs.back().good = false;
+        return good || fault_ == Fault::vouches_for_everything;
     }
 
   private:
@@ -89,7 +91,7 @@ TEST_CASE("aead: an engine with any one fault does not pass the known answers", 
     KeyStore store(prepared_bytes(EngineKind::openssl));
     REQUIRE(self_test(*real, store));
     using enum Faulty::Fault;
-    for (const auto fault : {wrong_cipher, wrong_tag, accepts_everything, refuses_everything}) {
+    for (const auto fault : {wrong_cipher, wrong_tag, accepts_everything, refuses_everything, vouches_for_everything}) {
         Faulty faulty(*real, fault);
         const auto passed = self_test(faulty, store);
         REQUIRE_FALSE(passed);

@@ -27,10 +27,11 @@ class Refusing final : public AeadEngine {
     Expected<AeadKey> prepare(Suite, std::span<const std::uint8_t>, KeyStore&) override {
         return Error{ErrorCode::unavailable, "refuses"};
     }
-    void seal(std::span<AeadJob> jobs) noexcept override {
+    bool seal(std::span<AeadJob> jobs) noexcept override {
         for (AeadJob& job : jobs) job.good = false;
+        return jobs.empty();
     }
-    void open(std::span<AeadJob> jobs) noexcept override { seal(jobs); }
+    bool open(std::span<AeadJob> jobs) noexcept override { return seal(jobs); }
 };
 
 }  // namespace

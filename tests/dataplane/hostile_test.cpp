@@ -76,14 +76,24 @@ class Mutator {
     Random random_{"hostile"};
 };
 
-// What the hub made itself is right in every checksum.
-void check_own(const Sent& sent) {
+bool is_of_hub(const Policy& policy, const IpAddress& address) {
+    if (!address.is_ipv4() && address.ipv6().is_link_local()) return true;
+    const auto is_address_of = [&](const std::string& text) {
+        return !text.empty() && IpAddress::parse(text.substr(0, text.find('/'))) == address;
+    };
+    return std::any_of(policy.lines.begin(), policy.lines.end(),
+                       [&](const Line& line) { return is_address_of(line.address4) || is_address_of(line.address6); });
+}
+
+// What the hub made itself is right in every checksum. What an answer of a neighbour lets go beside it is not its own.
+void check_own(const Policy& policy, const Sent& sent) {
     const Bytes ip = packet_in(sent.frame);
     if (ip.empty()) return;  // ARP
     const auto packet = read(ip);
     REQUIRE(packet);
+    INFO("left as\n" << hex_of(sent.frame));
     CHECK(header_sum(ip) == Sum::right);
-    CHECK(l4_sum(ip, *packet) == Sum::right);
+    if (is_of_hub(policy, packet->source)) CHECK(l4_sum(ip, *packet) == Sum::right);
 }
 
 // Where the MSS of a SYN may be clamped.
@@ -227,7 +237,7 @@ TEST_CASE("hostile: mutated packets crash nothing, and leave only as the oracle 
         }
         if (hub->made() != 0 || hub->consumed() != 0) {
             ++own;
-            for (const Sent& sent : whole) check_own(sent);
+            for (const Sent& sent : whole) check_own(policy, sent);
             continue;
         }
         if (whole.empty()) continue;

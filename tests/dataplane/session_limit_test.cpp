@@ -59,9 +59,11 @@ TEST_CASE("session limit: a full table refuses new ones by a count, and those th
 }
 
 TEST_CASE("session limit: sessions end in time, and their answers with them", "[path][session][conformance-52]") {
-    TrackedHub hub;
+    Policy policy = tracked_policy();
+    policy.timeouts.udp = 5;
+    TrackedHub hub(policy);
     const Ends ends = GENERATE(kEnds4, kEnds6);
-    hub.worker().tracker.timeouts().udp = 5;
+    hub.wait(0.1);
     hub.passes("kita", ask(ends));
     hub.wait(4);
     hub.keep_neighbours();
@@ -77,9 +79,11 @@ TEST_CASE("session limit: sessions end in time, and their answers with them", "[
 }
 
 TEST_CASE("session limit: a handshake that nobody ends goes, a connection stays", "[path][session][conformance-53]") {
-    TrackedHub hub;
+    Policy policy = tracked_policy();
+    policy.timeouts.tcp_transitory = 3;
+    TrackedHub hub(policy);
     const Ends ends = GENERATE(kEnds4, kEnds6);
-    hub.worker().tracker.timeouts().tcp_transitory = 3;
+    hub.wait(0.1);
     shake_hands(hub, ends, 4000);
     hub.passes("kita", forth(ends, 4001).syn());
     hub.passes("kita", forth(ends, 4002).syn());

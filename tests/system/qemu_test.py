@@ -8,33 +8,20 @@ families pass through the machine. The cards and the processor are qemu's emulat
 and sekishod get on, not how fast. Needs root and Debian's cloud kernel, which it downloads and unpacks, installing nothing;
 without what it needs it is skipped (77). Leaves nothing behind.
 """
-import gzip
 import json
 import os
 import pathlib
-import re
-import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
-HERE = pathlib.Path(__file__).parent
-TOOLS = ["qemu-system-x86_64", "cpio", "ip", "ping", "apt-get", "apt-cache", "dpkg-deb", "ldd"]
-MODULES = ["virt/lib/irqbypass", "drivers/vfio/vfio", "drivers/vfio/vfio_virqfd", "drivers/vfio/vfio_iommu_type1",
-           "drivers/vfio/pci/vfio-pci-core", "drivers/vfio/pci/vfio-pci"]
-BUSYBOX = ["sh", "ln", "mount", "mkdir", "insmod", "cat", "echo", "stty", "cut", "ip", "poweroff"]
+import qemu_machine as qemu
+from qemu_machine import Skipped, expect, in_ns, run
+
+MODULES = ["irqbypass", "vfio", "vfio_virqfd", "vfio_iommu_type1", "vfio-pci"]
 DRIVERS = {"e1000": "net_e1000_em", "vmxnet3": "net_vmxnet3"}
 SIDES = "ab"
-
-
-class Skipped(Exception):
-    pass
-
-
-def run(*command, **options):
-    return subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True, **options).stdout
 
 
 def policy():
@@ -61,127 +48,17 @@ def policy():
     return document
 
 
-def unpack_kernel(work):
-    """Debian's cloud kernel below `work`: its directory and its version."""
-    depends = run("apt-cache", "depends", "linux-image-cloud-amd64")
-    package = re.search(r"Depends: (linux-image-[0-9]\S+)", depends)
-    if not package:
-        raise Skipped("apt knows no linux-image-cloud-amd64")
-    try:
-        run("apt-get", "download", package[1], cwd=work)
-    except subprocess.CalledProcessError as error:
-        raise Skipped(f"{package[1]} cannot be downloaded: {error.stderr.strip()}") from error
-    archive = next(work.glob("linux-image-*.deb"))
-    run("dpkg-deb", "--extract", archive, work / "kernel")
-    return work / "kernel", package[1].removeprefix("linux-image-")
-
-
-def libraries_of(*programs):
-    found = set()
-    for program in programs:
-        found.update(re.findall(r"(/\S+) \(0x", run("ldd", program)))
-    return found
-
-
 def make_initramfs(work, build, kernel, version):
-    tree = work / "root"
-    for directory in "bin", "proc", "sys", "dev", "lib/modules":
-        (tree / directory).mkdir(parents=True)
-    shutil.copy(shutil.which("busybox") or "/bin/busybox", tree / "bin/busybox")
-    for name in BUSYBOX:
-        (tree / "bin" / name).symlink_to("busybox")
-    for program in "sekishod", "sekishoctl":
-        run("strip", "-o", tree / "bin" / program, build / "control" / program)
-    loaded = []
-    for module in MODULES:  # some are built in, by version
-        file = kernel / f"lib/modules/{version}/kernel/{module}.ko"
-        if file.exists():
-            shutil.copy(file, tree / "lib/modules")
-            loaded.append(file.stem)
-    (tree / "modules").write_text(" ".join(loaded))
     plugins = next(pathlib.Path("/usr/lib/x86_64-linux-gnu/dpdk").glob("pmds-*"))
     wanted = [plugin for name in ("bus_pci", "bus_vdev", "mempool_ring", "net_e1000", "net_vmxnet3") for plugin in plugins.glob(f"librte_{name}.so.*.*")]
     assert len(wanted) == 5, wanted
-    for plugin in wanted:
-        target = tree / str(plugins)[1:]
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.copy(plugin, target)
-    for library in libraries_of(build / "control/sekishod", build / "control/sekishoctl", *wanted):
-        target = tree / library[1:]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(library, target)
-    (tree / "etc").mkdir()
-    (tree / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
-    (tree / "policy.json").write_text(json.dumps(policy()))
-    shutil.copy(HERE / "qemu_init", tree / "init")
-    (tree / "init").chmod(0o755)
-    names = "\n".join(str(path.relative_to(tree)) for path in [tree, *tree.rglob("*")])
-    archive = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc"], cwd=tree, input=names.encode(), capture_output=True, check=True).stdout
-    (work / "initramfs").write_bytes(gzip.compress(archive, 1))
+    qemu.make_initramfs(work, qemu.with_dependencies(kernel, version, MODULES), libraries=wanted,
+                        programs=[(build / "control" / name, name) for name in ("sekishod", "sekishoctl")],
+                        files=[("policy.json", json.dumps(policy()))], setup=(qemu.HERE / "qemu_hub_setup").read_text())
 
 
-class Machine:
-    def __init__(self, work, kernel, version, card, taps):
-        command = ["qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-smp", "2", "-m", "1024", "-display", "none", "-monitor", "none",
-                   "-serial", "stdio", "-no-reboot", "-nodefaults", "-device", "intel-iommu,caching-mode=on,intremap=on",
-                   "-kernel", kernel / f"boot/vmlinuz-{version}", "-initrd", work / "initramfs",
-                   "-append", "console=ttyS0 quiet panic=-1 intel_iommu=on"]
-        for number, tap in enumerate(taps):
-            command += ["-netdev", f"tap,id=n{number},ifname={tap},script=no,downscript=no",
-                        "-device", f"{card},netdev=n{number},mac=52:54:00:00:00:0{number + 1}"]
-        self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                        errors="replace")
-        self.lines, self.more = [], threading.Condition()
-        threading.Thread(target=self.read, daemon=True).start()
-
-    def read(self):
-        for line in self.process.stdout:
-            with self.more:
-                self.lines.append(line.rstrip())
-                self.more.notify_all()
-        with self.more:
-            self.lines.append("the machine has ended")
-            self.more.notify_all()
-
-    def wait_for(self, pattern, since, seconds):
-        """The lines from `since` up to the one that matches."""
-        until = time.monotonic() + seconds
-        seen = since
-        with self.more:
-            while True:
-                for number in range(seen, len(self.lines)):
-                    if re.fullmatch(pattern, self.lines[number]):
-                        return self.lines[since:number + 1]
-                seen = len(self.lines)
-                if time.monotonic() >= until or (self.lines and self.lines[-1] == "the machine has ended"):
-                    raise SystemExit("FAILED: the machine did not say " + pattern + ":\n" + "\n".join(self.lines[-60:]))
-                self.more.wait(1)
-
-    def ask(self, command, seconds=60):
-        since = len(self.lines)
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        answer = self.wait_for(r"done \d+", since, seconds)
-        if answer[-1] != "done 0":
-            raise SystemExit(f"FAILED: {command} in the machine:\n" + "\n".join(answer))
-        return "\n".join(answer[:-1])
-
-    def show(self, what):
-        return json.loads(self.ask(f"sekishoctl --socket /run/control.sock --json show {what}"))
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-
-
-def in_ns(side_name, *command, **options):
-    return subprocess.run(["ip", "netns", "exec", side_name, *command], capture_output=True, text=True, **options)
-
-
-def expect(what, condition, more=""):
-    if not condition:
-        raise SystemExit(f"FAILED: {what}\n{more}")
-    print(f"   ok: {what}", flush=True)
+def show(machine, what):
+    return json.loads(machine.ask(f"sekishoctl --socket /run/control.sock --json show {what}"))
 
 
 def place(name, tap):
@@ -217,10 +94,10 @@ assert peer.recv(64) == b"300000"
 
 
 def test(build, card, work, names, taps, machines, servers):
-    kernel, version = unpack_kernel(work)
+    kernel, version = qemu.unpack_kernel(work)
     make_initramfs(work, build, kernel, version)
     began = time.monotonic()
-    machine = Machine(work, kernel, version, card, taps)
+    machine = qemu.Machine(work, kernel, version, card, taps, memory=1024, processors=2, iommu=True)
     machines.append(machine)
     started = machine.wait_for("ready|not ready.*", 0, 240)
     if started[-1] != "ready":
@@ -228,7 +105,7 @@ def test(build, card, work, names, taps, machines, servers):
     print(f"   the machine was ready after {time.monotonic() - began:.0f} s", flush=True)
     for name, tap in zip(names, taps):
         place(name, tap)
-    ports = machine.show("ports")["items"]
+    ports = show(machine, "ports")["items"]
     expect(f"both ports are driven by {DRIVERS[card]}", [port["driver"] for port in ports] == [DRIVERS[card]] * 2, ports)
     servers.append(subprocess.Popen(["ip", "netns", "exec", names[1], sys.executable, "-c", SERVER]))
     for address in "100.64.1.10", "2001:db8:8001:1::10":
@@ -237,11 +114,11 @@ def test(build, card, work, names, taps, machines, servers):
         sent = in_ns(names[0], sys.executable, "-c", CLIENT, address)
         expect(f"300,000 bytes by TCP to {address}", sent.returncode == 0, sent.stderr)
     refused = in_ns(names[1], "ping", "-c", "2", "-W", "2", "100.64.0.10")
-    expect("against the agreement's direction nothing passes", refused.returncode != 0 and machine.show("counters")["node"]["dropped"].get("not_a_reply", 0) >= 2,
+    expect("against the agreement's direction nothing passes", refused.returncode != 0 and show(machine, "counters")["node"]["dropped"].get("not_a_reply", 0) >= 2,
            refused.stdout)
-    node = machine.show("counters")["node"]
+    node = show(machine, "counters")["node"]
     expect("every packet is accounted for", node["unaccounted"] == 0 and node["sent"] > 400, node)
-    ports = machine.show("ports")["items"]
+    ports = show(machine, "ports")["items"]
     expect("the cards missed nothing", all(port["missed"] == 0 and port["receive_errors"] == 0 for port in ports), ports)
 
 
@@ -249,9 +126,7 @@ def main():
     build, card = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]
     if os.geteuid() != 0:
         raise Skipped("needs root: network namespaces and TAP devices")
-    missing = [tool for tool in TOOLS if not shutil.which(tool)]
-    if missing:
-        raise Skipped("there is no " + ", ".join(missing))
+    qemu.needs_tools()
     names = [f"sk-q{os.getpid()}-{side}" for side in SIDES]
     taps = [f"sk-q{os.getpid()}{side}" for side in SIDES]
     machines, servers = [], []
@@ -272,8 +147,4 @@ def main():
                 subprocess.run(["ip", "netns", "delete", name], capture_output=True)
 
 
-try:
-    main()
-except Skipped as reason:
-    print(f"SKIPPED: {reason}")
-    sys.exit(77)
+qemu.main_of(main)

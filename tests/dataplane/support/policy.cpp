@@ -90,6 +90,32 @@ std::optional<NexthopId> nexthop_of_all(const Policy& policy, std::size_t vrf, c
     return NexthopId(static_cast<std::uint32_t>(*best));
 }
 
+// A row of `hub` for each pool, and for each house behind one two rows that lead to each other.
+void fill_blocks(const Policy& policy, bool direct, FamilyTables<Ipv4Address>& family, lpm::Fib4& who, lpm::Fib4& hub) {
+    for (std::size_t b = 0; b < policy.blocks.size(); ++b) {
+        const Block& block = policy.blocks[b];
+        const auto number = static_cast<std::uint16_t>(b + 1);
+        const VrfId vrf(static_cast<std::uint16_t>(block.vrf));
+        must(hub.insert(0, block.shares->addresses(), static_cast<lpm::Row>(family.hub_rows.size())));
+        family.hub_rows.push_back({InstitutionId(), vrf, 0, kResolve, {}, number});
+        for (std::size_t i = 0; i < policy.houses.size(); ++i) {
+            if (policy.houses[i].vrf != block.vrf) continue;
+            for (const IpPrefix& prefix : policy.houses[i].shared) {
+                must(who.insert(vrf.value(), prefix.ipv4(), static_cast<lpm::Row>(family.who_rows.size())));
+                const InstitutionId id(static_cast<std::uint32_t>(i));
+                family.who_rows.push_back({id,
+                                           static_cast<std::uint16_t>(i),
+                                           static_cast<std::uint16_t>(i),
+                                           {},
+                                           static_cast<std::uint32_t>(family.hub_rows.size())});
+                const auto nexthop = direct ? nexthop_of_all(policy, block.vrf, prefix.ipv4()) : std::nullopt;
+                family.hub_rows.push_back(
+                    {id, vrf, static_cast<std::uint16_t>(i + 1), nexthop.value_or(kResolve), {}, number});
+            }
+        }
+    }
+}
+
 template <class Address>
 void fill_family(const Policy& policy, bool direct, FamilyTables<Address>& family) {
     lpm::Fib<Address> who(policy.vrfs.size());
@@ -112,6 +138,7 @@ void fill_family(const Policy& policy, bool direct, FamilyTables<Address>& famil
                 {id, VrfId(vrf), static_cast<std::uint16_t>(i + 1), nexthop.value_or(kResolve), {outside, inside}});
         }
     }
+    if constexpr (Address::kFamily == Family::ipv4) fill_blocks(policy, direct, family, who, hub);
     for (std::size_t i = 0; i < policy.ways.size(); ++i)
         if (policy.ways[i].prefix.family() == Address::kFamily)
             must(where.insert(static_cast<lpm::TableId>(policy.ways[i].vrf), prefix_of<Address>(policy.ways[i].prefix),
@@ -234,6 +261,30 @@ void fill_matrices(const Policy& policy, Tables& tables) {
 
 }  // namespace
 
+House& House::behind(std::string_view inside) {
+    shared.push_back(must(IpPrefix::parse(inside)));
+    return *this;
+}
+Block& Block::by_institution() {
+    shares = must(dataplane::PortShares::make({"block", shares->addresses(), true}, shares->workers(), 1));
+    return *this;
+}
+Block& Block::door(nat::PortProtocol protocol, std::string_view outside, std::string_view inside) {
+    const auto endpoint = [](std::string_view text) {
+        const std::size_t colon = text.find(':');
+        return nat::Endpoint{*Ipv4Address::parse(text.substr(0, colon)),
+                             static_cast<std::uint16_t>(std::stoi(std::string(text.substr(colon + 1))))};
+    };
+    statics.push_back({protocol, endpoint(outside), static_cast<std::uint16_t>(vrf + 1), endpoint(inside)});
+    return *this;
+}
+Block& Policy::block(std::string_view vrf, std::string_view addresses, std::size_t workers, std::uint32_t since) {
+    Block& block = blocks.emplace_back();
+    block.vrf = vrf_index(vrf);
+    block.shares =
+        must(dataplane::PortShares::make({"block", must(IpPrefix::parse(addresses)).ipv4(), false}, workers, since));
+    return block;
+}
 House& House::map(std::string_view inside, std::string_view hub) {
     maps.emplace_back(must(IpPrefix::parse(inside)), must(IpPrefix::parse(hub)));
     return *this;
@@ -358,6 +409,13 @@ std::unique_ptr<Tables> Policy::tables() const {
     fill_family(*this, direct_, tables->ipv6);
     for (std::size_t i = 0; i < lines.size(); ++i) fill_tunnel(*this, i, *tables);
     fill_matrices(*this, *tables);
+    tables->timeouts = timeouts;
+    std::vector<nat::StaticMap> statics;
+    for (const Block& block : blocks) {
+        tables->port_pools.push_back({block.shares, VrfId(static_cast<std::uint16_t>(block.vrf)), block.rules});
+        statics.insert(statics.end(), block.statics.begin(), block.statics.end());
+    }
+    tables->static_maps = must(nat::StaticMaps::make(std::move(statics)));
     tables->seal();
     return tables;
 }

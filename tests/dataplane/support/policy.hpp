@@ -47,8 +47,10 @@ struct House {  // an institution
     std::size_t vrf = 0;
     std::vector<std::string> lines;
     std::vector<std::pair<IpPrefix, IpPrefix>> maps;  // operator space, hub space
+    std::vector<IpPrefix> shared;                     // operator space, behind the operator's block of ports
     bool is_closed = false;
 
+    House& behind(std::string_view inside);
     House& map(std::string_view inside, std::string_view hub);
     House& uses(std::string_view line) { return lines.emplace_back(line), *this; }
     House& close(bool closed = true) { return is_closed = closed, *this; }
@@ -83,9 +85,24 @@ struct Way {  // a route
     std::vector<std::tuple<std::string, std::string, bool>> others;  // attachment, gateway, backup
 };
 
+// A port block: addresses that an operator's houses share. Copies of it are of one pool, and what is lent stays lent.
+struct Block {
+    std::size_t vrf = 0;
+    std::shared_ptr<dataplane::PortShares> shares;
+    nat::PortRules rules;
+    std::vector<nat::StaticMap> statics;
+
+    Block& by_institution();  // before anything is lent
+    Block& quota(std::uint32_t blocks) { return rules.blocks_each = blocks, *this; }
+    Block& hold_down(std::uint32_t seconds) { return rules.hold_down = seconds, *this; }
+    // "100.64.9.1:8443" leads to "10.0.5.9:443".
+    Block& door(nat::PortProtocol protocol, std::string_view outside, std::string_view inside);
+};
+
 class Policy {
   public:
     Policy& pool(std::string_view prefix);
+    Block& block(std::string_view vrf, std::string_view addresses, std::size_t workers = 1, std::uint32_t since = 1);
     Policy& vrf(std::string_view name) { return vrfs.emplace_back(name), *this; }
     Line& line(std::string_view vrf, std::string_view name, unsigned port);
     House& house(std::string_view vrf, std::string_view name);
@@ -110,6 +127,8 @@ class Policy {
     std::deque<House> houses;
     std::deque<Agreement> agreements;
     std::deque<Way> ways;
+    std::deque<Block> blocks;
+    nat::Timeouts timeouts;
 
   private:
     bool direct_ = true;

@@ -211,6 +211,7 @@ class RunningWorkers {
         return sum;
     }
     const dataplane::Worker& worker(std::size_t number) const { return *workers_[number]; }
+    dataplane::SessionDesk& desk(std::size_t number) { return workers_[number]->desk(); }
     dataplane::Team& team() { return team_; }
     std::atomic<const dataplane::Tables*>& tables() { return tables_; }
 

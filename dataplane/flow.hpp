@@ -1,0 +1,78 @@
+// Which flow a packet is of: the key of its session, and the worker that has it.
+//
+// Where both ends have hub-space addresses of their own, both directions of a flow, and what an ICMP error quotes, have
+// one key. An end behind a port block has none: its packets are known by its address in its operator's space, and what
+// is sent to it by the pool's address and port; then each direction has a key of its own. Worker threads.
+#pragma once
+
+#include <optional>
+
+#include "dataplane/walk.hpp"
+#include "nat/endpoint.hpp"
+#include "nat/session_key.hpp"
+
+namespace sekisho::dataplane {
+
+template <class Address>
+using SessionKeyOf = decltype(nat::SessionOf<Address>::type::key);
+template <class Address>
+struct FlowOf : nat::Canonical<SessionKeyOf<Address>> {
+    bool behind = false;  // an end is behind a port block: the key is the packet's own
+};
+
+inline std::uint32_t second_of(std::uint64_t now, std::uint64_t tsc_hz) noexcept {
+    return static_cast<std::uint32_t>(now / tsc_hz);
+}
+inline std::uint32_t second_of(const Walk& walk) noexcept {
+    return second_of(walk.now, walk.worker.tsc_hz);
+}
+
+// nullopt: the protocol has no ports.
+constexpr std::optional<nat::PortProtocol> port_protocol_of(std::uint8_t protocol) noexcept {
+    switch (protocol) {
+        case kProtocolTcp: return nat::PortProtocol::tcp;
+        case kProtocolUdp: return nat::PortProtocol::udp;
+        case kProtocolIcmp: return nat::PortProtocol::icmp;
+        default: return std::nullopt;
+    }
+}
+
+// The flow of a packet between two hub-space addresses; `fields` has its protocol and ports.
+template <class Address>
+FlowOf<Address> flow_of(const Packet& fields, const Address& source, const Address& destination) noexcept {
+    SessionKeyOf<Address> key;
+    key.source = source;
+    key.destination = destination;
+    key.source_port = fields.source_port.value();
+    key.destination_port = fields.destination_port.value();
+    key.protocol = fields.protocol;
+    return {nat::canonical(key), false};
+}
+
+// The flow of a packet of `vrf` from `source`, in its space and of row `who`, to hub-space `destination`, of row `hub`.
+template <class Address>
+FlowOf<Address> flow_between(const Packet& fields, VrfId vrf, const WhoRow<Address>& who, const Address& source,
+                             const HubRow<Address>& hub, const Address& destination) noexcept {
+    if (!who.is_behind() && !hub.is_pool()) [[likely]]
+        return flow_of(fields, who.to_hub.apply(source), destination);
+    FlowOf<Address> flow;
+    flow.behind = true;
+    flow.key.source = who.is_behind() ? source : who.to_hub.apply(source);
+    flow.key.destination = destination;
+    flow.key.source_port = fields.source_port.value();
+    flow.key.destination_port = fields.destination_port.value();
+    flow.key.space = who.is_behind() ? space_of(vrf) : nat::kHubSpace;
+    flow.key.protocol = fields.protocol;
+    return flow;
+}
+
+// Whose a flow is: the same worker for both directions.
+WorkerId owner_of(const Walk& walk, const FlowOf<Ipv4Address>& flow) noexcept;
+WorkerId owner_of(const Walk& walk, const FlowOf<Ipv6Address>& flow) noexcept;
+
+// Whether a tracked agreement in this permission lets a client send with this protocol to this port of the service.
+template <class Address>
+bool lets_open(const Tables& tables, Permissions::Index permission, std::uint8_t protocol,
+               std::uint16_t service_port) noexcept;
+
+}  // namespace sekisho::dataplane
