@@ -6,6 +6,8 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <openssl/evp.h>
 #include <poll.h>
@@ -97,20 +99,19 @@ FileSource::FileSource(std::string file) : file_(std::move(file)), inotify_(::in
                         IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_ONLYDIR);
 }
 
-FileSource::Identity FileSource::identity() const {
+FileSource::Identity FileSource::identity_of(const std::string& file) {
     struct stat told {};
-    if (::stat(file_.c_str(), &told) != 0) return {};
+    if (::stat(file.c_str(), &told) != 0) return {};
     return {told.st_dev, told.st_ino, told.st_size, told.st_mtim};
 }
 
 bool FileSource::is_changed() const {
-    const Identity now = identity();
-    return now.device != read_.device || now.number != read_.number || now.size != read_.size ||
-           now.modified.tv_sec != read_.modified.tv_sec || now.modified.tv_nsec != read_.modified.tv_nsec;
+    return !(identity_of(file_) == read_) || !(identity_of(signature_file()) == read_signature_);
 }
 
 Expected<Position> FileSource::begin(const std::string& label) {
-    read_ = identity();
+    read_ = identity_of(file_);
+    read_signature_ = identity_of(signature_file());
     opened_ = FileDescriptor(::open(file_.c_str(), O_RDONLY | O_CLOEXEC));
     if (!opened_) return system_error(file_);
     Pieces pieces(opened_.number());
@@ -149,6 +150,9 @@ Expected<void> FileSource::read(const std::string& below, const std::function<vo
             refuse(member, kind ? "an array is expected" : "is not a kind of object that this version knows");
         }
     }
+    const std::string key = "signatures/" + std::string(kOfFile);
+    if (std::ifstream signature(signature_file()); signature && key.rfind(below, 0) == 0)
+        take({key, {std::istreambuf_iterator<char>(signature), {}}, 0});
     if (wrong) return *wrong;
     if (pieces.failed()) return system_error(file_);
     if (pieces.hash() != hash_) return Error{ErrorCode::unavailable, file_ + ": changed while it was read"};

@@ -232,6 +232,10 @@ bool Follower::may_push() {
     return false;
 }
 
+std::string Follower::signature() const {
+    return view_.signature(options_.shared ? options_.node : std::string(kOfFile));
+}
+
 // Everything, in a transaction that starts from nothing; or, while nothing may be pushed, only into the view.
 Expected<void> Follower::push_all(const std::string& label) {
     view_.forget();
@@ -269,7 +273,7 @@ Expected<void> Follower::push_all(const std::string& label) {
         node_.abort();
         return {};
     }
-    ended(node_.commit(node_label(label)), node_label(label));
+    ended(node_.commit(node_label(label), signature()), node_label(label));
     return {};
 }
 
@@ -316,7 +320,7 @@ void Follower::push_changes() {
             node_.batches().erase(one.kind, one.id);
     }
     touched_ = false;
-    ended(node_.commit(label), label);
+    ended(node_.commit(label, signature()), label);
 }
 
 void Follower::ended(const Outcome& outcome, const std::string& label) {

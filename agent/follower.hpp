@@ -46,6 +46,7 @@ class Follower {
     Expected<void> load();
     Expected<void> read_shares();
     Expected<void> push_all(const std::string& label);
+    std::string signature() const;  // of what is pushed
     bool may_push();
     void push();
     void push_changes();

@@ -24,6 +24,11 @@ std::size_t hash_of(const std::string& value) {
     return std::hash<std::string>()(value);
 }
 
+// Each node's is of its own share: no matter of a whole file's.
+bool is_signature(const std::string& key) {
+    return key.rfind("signatures/", 0) == 0;
+}
+
 // Operations gathered into transactions; the first of several is preceded by a hold, and the last one takes it away.
 class Writer {
   public:
@@ -100,7 +105,7 @@ Expected<Imported> import_policy(const std::string& file, const EtcdOptions& opt
         const bool is_node = item.key.rfind("nodes/", 0) == 0;
         held = held || item.key == "hold";
         has_node = has_node || is_node;
-        if (!is_node && item.key != "hold") there[item.key] = hash_of(item.value);
+        if (!is_node && !is_signature(item.key) && item.key != "hold") there[item.key] = hash_of(item.value);
     });
     if (!read) return read.error();
 
@@ -109,7 +114,7 @@ Expected<Imported> import_policy(const std::string& file, const EtcdOptions& opt
     Imported imported;
     std::optional<Error> failed;
     const auto written = source.read("", [&](Item item) {
-        if (failed) return;
+        if (failed || is_signature(item.key)) return;
         const auto known = there.find(item.key);
         const bool same = known != there.end() && known->second == hash_of(item.value);
         if (known != there.end()) there.erase(known);

@@ -18,6 +18,7 @@ using nlohmann::json;
 namespace {
 
 constexpr std::string_view kNodes = "nodes";
+constexpr std::string_view kSignatures = "signatures";
 // A message on the control socket has a mebibyte at most; what is around the object is short.
 constexpr std::size_t kMostBytes = (std::size_t{1} << 20) - 512;
 
@@ -47,7 +48,7 @@ Expected<PolicyKey> parse_key(std::string_view key) {
     const std::size_t slash = key.find('/');
     const std::string_view folder = key.substr(0, slash);
     const auto kind = control::kind_named(folder);
-    if (!kind && folder != kNodes)
+    if (!kind && folder != kNodes && folder != kSignatures)
         return Error{ErrorCode::invalid, in_quotes(folder) + " is not a kind of object that this version knows"};
     if (kind == Kind::hub) {
         if (slash != std::string_view::npos) return Error{ErrorCode::invalid, "the hub is one object: \"hub\""};
@@ -55,6 +56,7 @@ Expected<PolicyKey> parse_key(std::string_view key) {
     }
     std::string id(slash == std::string_view::npos ? "" : key.substr(slash + 1));
     if (id.empty()) return Error{ErrorCode::invalid, "the object's name is missing after " + in_quotes(folder)};
+    if (folder == kSignatures) return PolicyKey{PolicyKey::Of::signature, Kind::hub, std::move(id)};
     if (!kind) return PolicyKey{PolicyKey::Of::node, Kind::hub, std::move(id)};
     if (kind == Kind::routes) {
         const std::size_t after = id.find('/');

@@ -1,7 +1,7 @@
 // How a policy object is named in the store: one object a key, below /sekisho/CLUSTER/policy/ (docs/store.md).
 //
 // Here a key is what follows that prefix: "hub", "institutions/sato-clinic", "routes/kita/10.1.0.0/16", "nodes/hub-1",
-// "hold". Values only; any thread.
+// "signatures/hub-1", "hold". Values only; any thread.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,10 @@ namespace sekisho::agent {
 
 struct PolicyKey {
     enum class Of : std::uint8_t {
-        object,  // of the policy document: kind and id, as the control socket names it
-        node,    // what is whose: id
-        hold,    // while it stands, no agent pushes
+        object,     // of the policy document: kind and id, as the control socket names it
+        node,       // what is whose: id
+        signature,  // of a node's document: the node's id
+        hold,       // while it stands, no agent pushes
     };
     Of of = Of::object;
     control::Kind kind = control::Kind::hub;

@@ -108,14 +108,16 @@ Outcome NodeLink::failed(const Client::Answer& answer) {
     return outcome;
 }
 
-Outcome NodeLink::commit(const std::string& label) {
+Outcome NodeLink::commit(const std::string& label, const std::string& signature) {
     if (!batches_->finish()) {
         const Client::Answer failure = *batches_->failure();
         if (std::holds_alternative<RpcError>(failure)) abort();
         return failed(failure);
     }
     batches_.reset();
-    const auto answer = client_->call("commit", {{"transaction", transaction_}, {"label", label}});
+    json params = {{"transaction", transaction_}, {"label", label}};
+    if (!signature.empty()) params["signature"] = signature;
+    const auto answer = client_->call("commit", params);
     if (const auto* result = std::get_if<json>(&answer))
         return {Outcome::What::done, result->value("generation", std::uint64_t{0}), {}, {}};
     Outcome outcome = failed(answer);

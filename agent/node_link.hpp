@@ -56,7 +56,8 @@ class NodeLink {
     // A transaction; `base` is what it is staged on. With `whole`, on nothing.
     Expected<std::uint64_t> begin(bool whole);
     control::Batches& batches() { return *batches_; }
-    Outcome commit(const std::string& label);
+    // `signature` is the document's; "" for none.
+    Outcome commit(const std::string& label, const std::string& signature);
     void abort();
 
   private:

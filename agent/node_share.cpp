@@ -112,6 +112,7 @@ bool Share::take(Kind kind, json& object) const {
     };
     switch (kind) {
         case Kind::attachments: return own(object.value("id", json()));
+        case Kind::tunnels: return own(object.value("underlay", json()));
         case Kind::institutions:
             if (json* links = member(object, "links"); links != nullptr && links->is_array())
                 for (json& link : *links)

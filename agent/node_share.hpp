@@ -1,8 +1,8 @@
 // Which part of the policy is this node's: what the `nodes` objects say, and what is left of an object for one node.
 //
-// Attachments belong to one node each; everything that names another node's attachment loses that name. A pool of port
-// blocks belongs to one node. What is not of one place (operators, institutions, translations by prefix, agreements)
-// is every node's (docs/store.md). It knows no store. One thread.
+// Attachments belong to one node each, and with an underlay the tunnels over it; everything that names another node's
+// attachment loses that name. A pool of port blocks belongs to one node. What is not of one place (operators,
+// institutions, translations by prefix, agreements) is every node's (docs/store.md). It knows no store. One thread.
 #pragma once
 
 #include <functional>

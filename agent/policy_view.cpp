@@ -10,6 +10,7 @@ using nlohmann::json;
 namespace {
 
 constexpr std::size_t kMostComplaints = 100;
+constexpr std::size_t kMostSignature = 1024;
 
 }  // namespace
 
@@ -29,6 +30,13 @@ bool PolicyView::take_apart(const std::string& key, const std::optional<std::str
     switch (named->of) {
         case PolicyKey::Of::object: return true;
         case PolicyKey::Of::hold: hold_ = value; return false;
+        case PolicyKey::Of::signature:
+            signatures_.erase(named->id);
+            if (value && value->size() > kMostSignature)
+                wrong(key, "is no signature: those have 88 letters");
+            else if (value)
+                signatures_[named->id] = value->substr(0, value->find_last_not_of(" \r\n") + 1);
+            return false;
         case PolicyKey::Of::node: break;
     }
     if (!value) {
@@ -56,9 +64,15 @@ void PolicyView::drop_pending() {
     pending_bytes_ = 0;
 }
 
+std::string PolicyView::signature(const std::string& node) const {
+    const auto found = signatures_.find(node);
+    return found == signatures_.end() ? "" : found->second;
+}
+
 void PolicyView::begin_comparing() {
     drop_pending();
     shares_.clear();
+    signatures_.clear();
     hold_.reset();
     broken_.clear();
 }

@@ -53,6 +53,8 @@ class PolicyView {
     // The nodes' objects and the hold, which never go to the node.
     const NodeShares& shares() const noexcept { return shares_; }
     const std::optional<std::string>& hold() const noexcept { return hold_; }
+    // Of the document that this node is to have, as the store has it; "" if there is none.
+    std::string signature(const std::string& node) const;
 
     // Everything that keeps the policy from being pushed, by key.
     std::vector<Complaint> complaints(const std::string& node, bool needs_node) const;
@@ -80,6 +82,7 @@ class PolicyView {
     std::map<std::string, Pending> pending_;
     std::size_t pending_bytes_ = 0;
     NodeShares shares_;
+    std::map<std::string, std::string> signatures_;  // by node
     std::optional<std::string> hold_;
     std::map<std::string, std::string> broken_;  // key to words
 };

@@ -10,6 +10,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "net/expected.hpp"
@@ -46,6 +47,9 @@ struct Event {
     std::string label;  // of `changes`: the position after them
     std::string words;  // what happened, of the last three
 };
+
+// Where a file's signature stands among its items: "signatures/file".
+inline constexpr std::string_view kOfFile = "file";
 
 class Source {
   public:

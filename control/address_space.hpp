@@ -34,6 +34,7 @@ class AddressSpace {
     // the widest claim that covers it. Equal prefixes count.
     AddressSpace(std::vector<Claim> claims, const std::function<void(const Claim&, const Claim&)>& overlap);
 
+    const std::vector<Claim>& claims() const noexcept { return claims_; }  // those that lie in no other, ascending
     // The claim that contains all of `prefix`, or nullptr. Of claims that overlap, the widest.
     const Claim* covering(const IpPrefix& prefix) const;
     // Any claim that shares an address with `prefix`, or nullptr.

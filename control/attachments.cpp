@@ -7,7 +7,6 @@
 
 #include <fmt/format.h>
 
-#include "control/interner.hpp"
 #include "control/place.hpp"
 #include "control/tunnels.hpp"
 
@@ -185,43 +184,51 @@ void place_taps(const Policy& policy, const Numbers& numbers, TapNumbers& known,
     }
 }
 
-Expected<std::vector<std::uint16_t>> share_attachments(const Policy& policy, const Numbers& numbers, Tables& tables) {
+Expected<std::uint16_t> attachment_set(const Policy& policy, const std::string& name, const Institution& institution,
+                                       const Numbers& numbers, Sets& sets) {
+    std::vector<std::uint32_t> members;
+    for (const Link& link : institution.links)
+        for (const std::string& attachment : link.attachments) {
+            const auto id = numbers.attachments.number_of(attachment);
+            if (!id) return id.error().at(place_of("institutions", name));
+            if (policy.attachments.at(attachment).operator_id != institution.operator_id)
+                return Error{ErrorCode::invalid, fmt::format("attachment {} is not of operator {}",
+                                                             in_quotes(attachment), in_quotes(institution.operator_id))}
+                    .at(place_of("institutions", name));
+            members.push_back(*id);
+        }
+    std::sort(members.begin(), members.end());
+    members.erase(std::unique(members.begin(), members.end()), members.end());
+    if (members.size() == 1) return static_cast<std::uint16_t>(Tables::kOneAttachment | members.front());
+    const Sets::Id set = sets.intern(std::move(members));
+    if (set >= Tables::kOneAttachment)
+        return Error{ErrorCode::limit,
+                     fmt::format("more than {} different sets of attachments", Tables::kOneAttachment - 1)}
+            .at(place_of("institutions", name));
+    return static_cast<std::uint16_t>(set);
+}
+
+Expected<std::vector<std::uint16_t>> share_attachments(const Policy& policy, const Numbers& numbers, Sets& sets,
+                                                       Tables& tables) {
     std::vector<std::uint16_t> set_of(numbers.institutions.size());
-    Sets sets;
     std::size_t i = 0;
     for (const auto& [name, institution] : policy.institutions) {
-        const std::uint32_t number = numbers.institutions[i++];
-        std::vector<std::uint32_t> members;
-        for (const Link& link : institution.links)
-            for (const std::string& attachment : link.attachments) {
-                const auto id = numbers.attachments.number_of(attachment);
-                if (!id) return id.error().at(place_of("institutions", name));
-                if (policy.attachments.at(attachment).operator_id != institution.operator_id)
-                    return Error{ErrorCode::invalid,
-                                 fmt::format("attachment {} is not of operator {}", in_quotes(attachment),
-                                             in_quotes(institution.operator_id))}
-                        .at(place_of("institutions", name));
-                members.push_back(*id);
-            }
-        std::sort(members.begin(), members.end());
-        members.erase(std::unique(members.begin(), members.end()), members.end());
-        if (members.size() == 1) {
-            set_of[number] = static_cast<std::uint16_t>(Tables::kOneAttachment | members.front());
-            continue;
-        }
-        const Sets::Id set = sets.intern(std::move(members));
-        if (set >= Tables::kOneAttachment)
-            return Error{ErrorCode::limit,
-                         fmt::format("more than {} different sets of attachments", Tables::kOneAttachment - 1)}
-                .at(place_of("institutions", name));
-        set_of[number] = static_cast<std::uint16_t>(set);
+        const auto set = attachment_set(policy, name, institution, numbers, sets);
+        if (!set) return set.error();
+        set_of[numbers.institutions[i++]] = *set;
     }
     tables.attachment_set_words = numbers.attachments.size() / 64 + 1;
-    tables.attachment_sets.assign(sets.size() * tables.attachment_set_words, 0);
-    for (Sets::Id set = 0; set < sets.size(); ++set)
-        for (const std::uint32_t member : sets[set])
-            tables.attachment_sets[set * tables.attachment_set_words + member / 64] |= std::uint64_t{1} << member % 64;
+    write_attachment_sets(sets, tables);
     return set_of;
+}
+
+void write_attachment_sets(const Sets& sets, dataplane::TableParts& tables) {
+    const std::size_t words = tables.attachment_set_words;
+    for (auto set = static_cast<Sets::Id>(tables.attachment_sets.size() / words); set < sets.size(); ++set) {
+        tables.attachment_sets.resize((std::size_t{set} + 1) * words);
+        for (const std::uint32_t member : sets[set])
+            tables.attachment_sets[set * words + member / 64] |= std::uint64_t{1} << member % 64;
+    }
 }
 
 }  // namespace sekisho::control

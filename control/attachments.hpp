@@ -13,6 +13,7 @@
 
 #include "control/compile.hpp"
 #include "control/in_force.hpp"
+#include "control/interner.hpp"
 #include "control/numbering.hpp"
 #include "control/policy.hpp"
 #include "control/ways.hpp"
@@ -41,9 +42,15 @@ using TapNumbers = std::map<std::tuple<std::string, std::string, std::string>, T
 // Fills taps, and who has which; after place_attachments(). `known` grows.
 void place_taps(const Policy& policy, const Numbers& numbers, TapNumbers& known, dataplane::Tables& tables);
 
-// Fills attachment_sets, set 0 the empty one; returns by institution what may_use() takes. Errors name the institution:
-// an attachment that does not exist or is not its operator's; limit when there are more sets than 16 bits number.
-Expected<std::vector<std::uint16_t>> share_attachments(const Policy& policy, const Numbers& numbers,
+// The set of attachments that an institution may use, as may_use() takes it. Errors name the institution: an attachment
+// that does not exist or is not its operator's; limit when there are more sets than 16 bits number.
+Expected<std::uint16_t> attachment_set(const Policy& policy, const std::string& name, const Institution& institution,
+                                       const Numbers& numbers, Sets& sets);
+
+// Fills attachment_sets, set 0 the empty one; returns attachment_set() by institution.
+Expected<std::vector<std::uint16_t>> share_attachments(const Policy& policy, const Numbers& numbers, Sets& sets,
                                                        dataplane::Tables& tables);
+// Adds to attachment_sets those of `sets` that it has not yet.
+void write_attachment_sets(const Sets& sets, dataplane::TableParts& tables);
 
 }  // namespace sekisho::control

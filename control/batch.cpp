@@ -43,13 +43,16 @@ Expected<void> apply_puts(Document& document, const json& puts, Staged& staged) 
     if (auto checked = check_kinds(puts, "put"); !checked) return checked;
     for (const auto& [kind, objects] : puts.items()) {
         if (kind == name_of(Kind::hub)) {
-            if (auto put = document.put(kind, objects); !put) return put.error().at("put.hub");
+            const auto put = document.put(kind, objects);
+            if (!put) return put.error().at("put.hub");
+            staged.bytes += *put;
             ++staged.puts;
             continue;
         }
         for (std::size_t i = 0; i < objects.size(); ++i) {
-            if (auto put = document.put(kind, objects[i]); !put)
-                return put.error().at(fmt::format("put.{}[{}]", kind, i));
+            const auto put = document.put(kind, objects[i]);
+            if (!put) return put.error().at(fmt::format("put.{}[{}]", kind, i));
+            staged.bytes += *put;
             ++staged.puts;
         }
     }
@@ -58,7 +61,7 @@ Expected<void> apply_puts(Document& document, const json& puts, Staged& staged) 
 
 }  // namespace
 
-Expected<Staged> apply_batch(Document& document, const json& operations) {
+Expected<Staged> apply_batch(Document& document, const json& operations, std::uint64_t room) {
     if (!operations.is_object())
         return Error{ErrorCode::invalid, "batch: an object with \"put\" or \"delete\" is expected"};
     for (const auto& [name, value] : operations.items())
@@ -71,6 +74,11 @@ Expected<Staged> apply_batch(Document& document, const json& operations) {
         if (auto applied = apply_deletes(next, *deletes, staged); !applied) return applied.error();
     if (const auto puts = operations.find("put"); puts != operations.end())
         if (auto applied = apply_puts(next, *puts, staged); !applied) return applied.error();
+    if (staged.bytes > room)
+        return Error{ErrorCode::limit,
+                     fmt::format("batch: it puts {} bytes of objects, and there is room for {}: all open transactions "
+                                 "together may hold only so much; commit or abort one, or begin again",
+                                 staged.bytes, room)};
     document = std::move(next);
     staged.objects = document.size();
     return staged;

@@ -1,5 +1,5 @@
-// Assembling a generation: numbers, grants, leaves, cells, ways, rows; the lookup structures last. Compiler thread
-// only.
+// Assembling a generation whole: numbers, grants, leaves, cells, ways, rows; the lookup structures last. Compiler
+// thread only.
 //
 // All that can fail for a reason in the policy comes before anything is changed. Then the lookup structures change;
 // should one of them refuse, all are emptied, and the next compile() fills them whole: the generation that workers read
@@ -12,16 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "control/attachments.hpp"
-#include "control/cells.hpp"
-#include "control/grants.hpp"
-#include "control/in_force.hpp"
-#include "control/leaves.hpp"
-#include "control/lookups.hpp"
-#include "control/numbering.hpp"
-#include "control/port_blocks.hpp"
+#include "control/compile_state.hpp"
 #include "control/port_classes.hpp"
-#include "control/ways.hpp"
 
 namespace sekisho::control {
 namespace {
@@ -49,25 +41,6 @@ void add_profiles(const Leaves<Address>& leaves, std::vector<std::vector<std::ui
     for (const Leaf<Address>& leaf : leaves) of_vrf[leaf.vrf.index()].push_back(leaf.profile);
 }
 
-// The document's gates, as a fold of those by hand begins with them. The attachments are placed by now. Its own numbers
-// come last.
-GateTargets gate_targets(const Policy& policy, const Numbers& numbers, const InForce& in_force, const Tables& tables) {
-    GateTargets gates;
-    gates.owner_of.assign(numbers.institutions.size(), std::numeric_limits<std::uint32_t>::max());
-    gates.closed_institutions.assign(numbers.institutions.size() / 64 + 1, 0);
-    std::size_t i = 0;
-    for (const auto& [name, institution] : policy.institutions) {
-        const std::uint32_t number = numbers.institutions[i++];
-        if (const auto owner = numbers.operators.number_of(institution.operator_id)) gates.owner_of[number] = *owner;
-        if (in_force.node_closed || in_force.closed_institutions.contains(name) ||
-            in_force.closed_operators.contains(institution.operator_id))
-            gates.closed_institutions[number / 64] |= std::uint64_t{1} << number % 64;
-    }
-    for (const dataplane::Attachment& attachment : tables.attachments)
-        gates.open_attachments.push_back(attachment.open);
-    return gates;
-}
-
 // What the types of numbers leave room for.
 CompileLimits possible(CompileLimits limits) {
     limits.operators = std::min<std::size_t>(limits.operators, std::numeric_limits<VrfId::Value>::max());
@@ -76,84 +49,91 @@ CompileLimits possible(CompileLimits limits) {
     return limits;
 }
 
-using Names = std::vector<std::string>;  // by number
-
 template <class Id>
-std::optional<Id> number_of(const Names& names, std::string_view name) {
-    const auto at = std::find(names.begin(), names.end(), name);
-    if (at == names.end() || name.empty()) return std::nullopt;
-    return Id(static_cast<typename Id::Value>(at - names.begin()));
+std::optional<Id> number_of(const NumberedNames& names, std::string_view name) {
+    for (std::size_t number = 0; number < names.size() && !name.empty(); ++number)
+        if (const Named* const named = names.find(number); named != nullptr && named->id == name)
+            return Id(static_cast<typename Id::Value>(number));
+    return std::nullopt;
 }
 
 }  // namespace
 
-struct Compiler::State {
-    State(NodePorts node_ports, const CompileLimits& node_limits)
-        : ports(std::move(node_ports)),
-          limits(possible(node_limits)),
-          operators("operator", limits.operators),
-          attachments("attachment", limits.attachments),
-          tunnels("tunnel", limits.attachments),
-          institutions("institution", limits.institutions),
-          ipv4(limits.operators),
-          ipv6(limits.operators),
-          port_blocks(ports.workers) {}
+void close_by_document(const InForce& in_force, const dataplane::TableParts& tables, GateTargets& gates) {
+    constexpr std::uint32_t kNobody = std::numeric_limits<std::uint32_t>::max();
+    auto& closed = gates.closed_institutions;
+    closed.assign(gates.numbers.institutions.size() / 64 + 1, 0);
+    const auto close = [&](std::size_t number) { closed[number / 64] |= std::uint64_t{1} << number % 64; };
+    std::vector<bool> operators(gates.numbers.operators.size());
+    for (const std::string_view name : in_force.closed_operators)
+        if (const auto number = gates.numbers.operators.number_of(name)) operators[*number] = true;
+    if (in_force.node_closed || !in_force.closed_operators.empty())
+        for (std::size_t i = 0; i < gates.owner_of.size(); ++i)
+            if (gates.owner_of[i] != kNobody && (in_force.node_closed || operators[gates.owner_of[i]])) close(i);
+    for (const std::string_view name : in_force.closed_institutions)
+        if (const auto number = gates.numbers.institutions.number_of(name)) close(*number);
+    gates.open_attachments.clear();
+    for (const dataplane::Attachment& attachment : tables.attachments)
+        gates.open_attachments.push_back(attachment.open);
+}
 
-    Expected<Numbers> plan_numbers(const Policy& policy) const {
-        auto operator_plan = operators.plan(names_of(policy.operators));
-        if (!operator_plan) return operator_plan.error();
-        auto attachment_plan = attachments.plan(names_of(policy.attachments));
-        if (!attachment_plan) return attachment_plan.error();
-        auto tunnel_plan = tunnels.plan(names_of(policy.tunnels));
-        if (!tunnel_plan) return tunnel_plan.error();
-        auto institution_plan = institutions.plan(names_of(policy.institutions));
-        if (!institution_plan) return institution_plan.error();
-        return Numbers{std::move(*operator_plan), std::move(*attachment_plan), std::move(*tunnel_plan),
-                       std::move(*institution_plan)};
-    }
+Compiler::State::State(NodePorts node_ports, const CompileLimits& node_limits)
+    : ports(std::move(node_ports)),
+      limits(possible(node_limits)),
+      operators("operator", limits.operators),
+      attachments("attachment", limits.attachments),
+      tunnels("tunnel", limits.attachments),
+      institutions("institution", limits.institutions),
+      ipv4(limits.operators),
+      ipv6(limits.operators),
+      port_blocks(ports.workers) {}
 
-    void adopt(const Numbers& numbers) {
-        adopt(operators, numbers.operators, operator_names);
-        adopt(attachments, numbers.attachments, attachment_names);
-        adopt(tunnels, numbers.tunnels, tunnel_names);
-        adopt(institutions, numbers.institutions, institution_names);
-    }
-    void adopt(Numbering& numbering, const Numbering::Plan& plan, std::shared_ptr<const Names>& names) {
-        if (!plan.changed()) return;
-        auto fresh = std::make_shared<const Names>(plan.names());
-        numbering.adopt(plan);
-        const std::lock_guard lock(names_mutex);
-        names.swap(fresh);
-    }
-    std::shared_ptr<const Names> read(const std::shared_ptr<const Names>& names) const {
-        const std::lock_guard lock(names_mutex);
-        return names;
-    }
-    std::string name(const std::shared_ptr<const Names>& names, std::size_t number) const {
-        const auto snapshot = read(names);
-        return number < snapshot->size() ? (*snapshot)[number] : std::string();
-    }
+Expected<Numbers> Compiler::State::plan_numbers(const Policy& policy) const {
+    auto operator_plan = operators.plan(names_of(policy.operators));
+    if (!operator_plan) return operator_plan.error();
+    auto attachment_plan = attachments.plan(names_of(policy.attachments));
+    if (!attachment_plan) return attachment_plan.error();
+    auto tunnel_plan = tunnels.plan(names_of(policy.tunnels));
+    if (!tunnel_plan) return tunnel_plan.error();
+    auto institution_plan = institutions.plan(names_of(policy.institutions));
+    if (!institution_plan) return institution_plan.error();
+    return Numbers{std::move(*operator_plan), std::move(*attachment_plan), std::move(*tunnel_plan),
+                   std::move(*institution_plan)};
+}
 
-    const NodePorts ports;
-    const CompileLimits limits;
-    Numbering operators;
-    Numbering attachments;
-    Numbering tunnels;
-    Numbering institutions;
-    Lookups<Ipv4Address> ipv4;
-    Lookups<Ipv6Address> ipv6;
-    std::vector<dataplane::Nexthop> nexthops;  // of the last generation
-    TapNumbers taps;
-    PortBlocks port_blocks;
+void Compiler::State::adopt(const Numbers& numbers) {
+    adopt(operators, numbers.operators, operator_names);
+    adopt(attachments, numbers.attachments, attachment_names);
+    adopt(tunnels, numbers.tunnels, tunnel_names);
+    adopt(institutions, numbers.institutions, institution_names);
+}
 
-    // Written by the compiler thread, read by the control thread: only the pointers are guarded, what they point to
-    // never changes.
-    mutable std::mutex names_mutex;
-    std::shared_ptr<const Names> operator_names = std::make_shared<const Names>();
-    std::shared_ptr<const Names> attachment_names = operator_names;
-    std::shared_ptr<const Names> tunnel_names = operator_names;  // by TunnelId less one
-    std::shared_ptr<const Names> institution_names = operator_names;
-};
+void Compiler::State::adopt(Numbering& numbering, const Numbering::Plan& plan, NamesPtr& names) {
+    if (!plan.changed()) return;
+    NumberedNames now = *names;  // written by this thread only
+    plan.name(now);
+    auto fresh = std::make_shared<const NumberedNames>(std::move(now));
+    numbering.adopt(plan);
+    const std::lock_guard lock(names_mutex);
+    names.swap(fresh);
+}
+
+Compiler::State::NamesPtr Compiler::State::read(const NamesPtr& names) const {
+    const std::lock_guard lock(names_mutex);
+    return names;
+}
+
+std::string Compiler::State::name(const NamesPtr& names, std::size_t number) const {
+    const auto snapshot = read(names);
+    const Named* const named = snapshot->find(number);
+    return named == nullptr ? std::string() : named->id;
+}
+
+void Compiler::State::forget() {
+    ipv4.forget();
+    ipv6.forget();
+    basis.reset();
+}
 
 Compiler::Compiler(NodePorts ports, const CompileLimits& limits)
     : state_(std::make_unique<State>(std::move(ports), limits)) {}
@@ -162,25 +142,45 @@ Compiler::~Compiler() = default;
 Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generation,
                                      std::chrono::system_clock::time_point now, const NamesByHand& closed_agreements) {
     const auto begin = std::chrono::steady_clock::now();
-    Compiled result{std::make_unique<Tables>(), {}};
-    Tables& tables = *result.tables;
-    tables.generation = generation;
-
-    // 1. What counts now, and the numbers of all names.
     auto force = in_force(policy, now);
     if (!force) return force.error();
     std::erase_if(force->agreements, [&](const auto& each) { return closed_agreements.contains(each.first); });
-    auto numbers = state_->plan_numbers(policy);
+    std::optional<Compiled> change = state_->compile_change(policy, generation, *force);
+    Expected<Compiled> compiled = change ? std::move(*change) : state_->compile_whole(policy, generation, *force);
+    if (compiled)
+        compiled->report.time =
+            std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
+    return compiled;
+}
+
+Expected<Compiled> Compiler::State::compile_whole(const Policy& policy, std::uint64_t generation,
+                                                  const InForce& force) {
+    Compiled result{std::make_unique<Tables>(), {}, {}};
+    Tables& tables = *result.tables;
+    tables.generation = generation;
+    Basis fresh;
+    fresh.policy = policy;
+    fresh.agreements = force.agreements;
+
+    // 1. The numbers of all names.
+    auto numbers = plan_numbers(policy);
     if (!numbers) return numbers.error();
     const std::size_t vrfs = numbers->operators.size();
 
     // 2. Attachments, institutions' gates, pools.
-    if (auto placed = place_attachments(policy, *numbers, *force, state_->ports, tables); !placed)
-        return placed.error();
-    const auto attachment_sets = share_attachments(policy, *numbers, tables);
+    if (auto placed = place_attachments(policy, *numbers, force, ports, tables); !placed) return placed.error();
+    const auto attachment_sets = share_attachments(policy, *numbers, fresh.attachment_sets, tables);
     if (!attachment_sets) return attachment_sets.error();
-    place_taps(policy, *numbers, state_->taps, tables);
-    auto gates = std::make_shared<GateTargets>(gate_targets(policy, *numbers, *force, tables));
+    place_taps(policy, *numbers, taps, tables);
+    auto gates = std::make_shared<GateTargets>();
+    gates->owner_of.assign(numbers->institutions.size(), std::numeric_limits<std::uint32_t>::max());
+    std::size_t i = 0;
+    for (const auto& [name, institution] : policy.institutions) {
+        const std::uint32_t number = numbers->institutions[i++];
+        if (const auto owner = numbers->operators.number_of(institution.operator_id)) gates->owner_of[number] = *owner;
+    }
+    gates->numbers = *numbers;
+    close_by_document(force, tables, *gates);
     tables.closed_institutions.resize(gates->closed_institutions.size());
     tables.close_institutions(gates->closed_institutions);
     for (const IpPrefix& pool : policy.hub_pools) {
@@ -191,16 +191,21 @@ Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generat
     }
 
     // 3. Who may reach whom with what.
-    const auto grants = grants_of(*force, *numbers);
+    auto grants = grants_of(force, *numbers);
     if (!grants) return grants.error();
     auto classes = classify(grants->terms);
     if (!classes) return classes.error();
-    Profiles profiles;
-    const auto leaves4 = cut<Ipv4Address>(policy, *numbers, *grants, profiles);
+    Profiles& profiles = fresh.profiles;
+    fresh.sides = sides_of(*grants, *numbers, profiles.sets);
+    auto ground4 = ground_of<Ipv4Address>(policy, *numbers, *grants, fresh.sides);
+    if (!ground4) return ground4.error();
+    const auto leaves4 = cut(policy, *numbers, *grants, fresh.sides, *ground4, profiles);
     if (!leaves4) return leaves4.error();
-    const auto leaves6 = cut<Ipv6Address>(policy, *numbers, *grants, profiles);
+    auto ground6 = ground_of<Ipv6Address>(policy, *numbers, *grants, fresh.sides);
+    if (!ground6) return ground6.error();
+    const auto leaves6 = cut(policy, *numbers, *grants, fresh.sides, *ground6, profiles);
     if (!leaves6) return leaves6.error();
-    auto blocks = state_->port_blocks.place(policy, *numbers, *grants, profiles, tables);
+    auto blocks = port_blocks.place(policy, *numbers, *grants, profiles, tables);
     if (!blocks) return blocks.error();
     std::vector<std::vector<std::uint32_t>> profiles_of_vrf(vrfs);
     add_profiles(*leaves4, profiles_of_vrf);
@@ -210,29 +215,30 @@ Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generat
         std::sort(of_vrf.begin(), of_vrf.end());
         of_vrf.erase(std::unique(of_vrf.begin(), of_vrf.end()), of_vrf.end());
     }
-    auto cells = cells_of(*grants, *classes, profiles, profiles_of_vrf, state_->limits.matrix_bytes);
+    auto cells = cells_of(*grants, *classes, profiles, profiles_of_vrf, limits.matrix_bytes);
     if (!cells) return cells.error();
 
     // 4. Ways, and the rows of the three kinds of table.
-    auto ways = ways_of(policy, *numbers, state_->nexthops);
+    auto ways = ways_of(policy, *numbers, nexthops);
     if (!ways) return ways.error();
     if (auto placed = place_tunnels(policy, *numbers, *ways, tables); !placed) return placed.error();
     const auto nexthops4 = nexthops_of(*leaves4, ways->ipv4, ways->nexthops);
     const auto nexthops6 = nexthops_of(*leaves6, ways->ipv6, ways->nexthops);
     blocks->nexthops = nexthops_of(blocks->leaves, ways->ipv4, ways->nexthops);
-    auto plan4 = state_->ipv4.plan(*leaves4, nexthops4, *attachment_sets, *cells, std::move(ways->ipv4), *blocks);
-    auto plan6 = state_->ipv6.plan(*leaves6, nexthops6, *attachment_sets, *cells, std::move(ways->ipv6));
+    auto plan4 = ipv4.plan(*leaves4, nexthops4, *attachment_sets, *cells, std::move(ways->ipv4), *blocks);
+    auto plan6 = ipv6.plan(*leaves6, nexthops6, *attachment_sets, *cells, std::move(ways->ipv6));
 
     // 5. The lookup structures. From here on only they can refuse.
-    auto applied = state_->ipv4.apply(plan4);
-    if (applied) applied = state_->ipv6.apply(plan6);
+    auto applied = ipv4.apply(plan4);
+    if (applied) applied = ipv6.apply(plan6);
     if (!applied) {
-        state_->ipv4.forget();
-        state_->ipv6.forget();
+        forget();
         return applied.error().at("lookup tables");
     }
-    install(std::move(plan4), state_->ipv4, tables.ipv4, result.report);
-    install(std::move(plan6), state_->ipv6, tables.ipv6, result.report);
+    fresh.ways4 = plan4.where;
+    fresh.ways6 = plan6.where;
+    install(std::move(plan4), ipv4, tables.ipv4, result.report);
+    install(std::move(plan6), ipv6, tables.ipv6, result.report);
 
     // 6. The new generation is whole.
     tables.tcp_classes = std::move(classes->tcp);
@@ -245,16 +251,26 @@ Expected<Compiled> Compiler::compile(const Policy& policy, std::uint64_t generat
         std::any_of(grants->terms.begin(), grants->terms.end(), [](const Terms& terms) { return terms.tracked; });
     tables.matrices = std::move(cells->matrices);
     tables.timeouts = policy.timers;
-    state_->nexthops = ways->nexthops;
+    nexthops = ways->nexthops;
     tables.nexthops = std::move(ways->nexthops);
     tables.groups = std::move(ways->groups);
-    state_->adopt(*numbers);
+    adopt(*numbers);
     tables.seal();
-    gates->numbers = std::move(*numbers);
+    result.report.next_change = force.next_change;
+
+    // 7. What the next one may begin with.
+    fresh.ground4 = std::move(*ground4);
+    fresh.ground6 = std::move(*ground6);
+    fresh.grants = std::move(*grants);
+    fresh.group_of = std::move(cells->group_of);
+    fresh.rows_of = std::move(cells->rows_of);
+    fresh.numbers = *numbers;
+    fresh.owner_of = gates->owner_of;
+    fresh.tables = tables;
+    fresh.report = result.report;
+    basis.reset();  // a small change does not follow what is behind port blocks
+    if (blocks->leaves.empty() && blocks->shared.empty()) basis = std::move(fresh);
     result.gates = std::move(gates);
-    result.report.next_change = force->next_change;
-    result.report.time =
-        std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
     return result;
 }
 

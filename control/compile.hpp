@@ -1,7 +1,8 @@
 // From a validated Policy to the Tables that workers read.
 //
 // The Compiler keeps what must be the same from one generation to the next: the numbers behind the names (so that
-// counters and neighbours survive a commit) and the longest-prefix tables (changed in place, shared by copy-on-write).
+// counters and neighbours survive a commit), the longest-prefix tables (changed in place, shared by copy-on-write), and
+// what it compiled last, so that a few institutions or gates that differ cost what they are.
 // One thread at a time: the compiler thread. Nothing here touches a worker; control/ publishes what compile() returns.
 #pragma once
 
@@ -45,6 +46,7 @@ struct CompileReport {  // sizes, for `apply` and `show generation`
     std::size_t table_bytes = 0;  // of lookups
     std::size_t row_bytes = 0;    // of the rows that they lead to
     std::chrono::microseconds time{0};
+    bool from_last = false;  // compiled from the last generation's tables: only what differs
     // When agreements or gates next come into or go out of force: compile again then.
     std::optional<std::chrono::system_clock::time_point> next_change;
 };
@@ -59,6 +61,8 @@ struct Compiled {
 
 class Compiler {
   public:
+    struct State;  // control/compile_state.hpp
+
     explicit Compiler(NodePorts ports, const CompileLimits& limits = {});
     ~Compiler();
 
@@ -79,7 +83,6 @@ class Compiler {
     std::optional<VrfId> vrf_id(std::string_view name) const;
 
   private:
-    struct State;
     std::unique_ptr<State> state_;
 };
 

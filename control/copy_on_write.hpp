@@ -39,6 +39,7 @@ class CopyOnWrite {
         return shared_->value;
     }
 
+    bool sole() const noexcept { return shared_->holders.load(std::memory_order_acquire) == 1; }
     bool same(const CopyOnWrite& other) const noexcept { return shared_ == other.shared_; }
 
   private:

@@ -57,7 +57,7 @@ ObjectPtr made(Kind kind, const json& object, const std::string& place, std::vec
                              .at(place));
         return nullptr;
     }
-    return std::make_shared<const Object>(std::move(result));
+    return std::make_shared<Object>(std::move(result));
 }
 
 Error too_many(Kind kind) {
@@ -136,7 +136,7 @@ Expected<Document> Document::parse(std::string_view text) {
     return std::move(*document);
 }
 
-Expected<void> Document::put(std::string_view kind_name, const json& value) {
+Expected<std::size_t> Document::put(std::string_view kind_name, const json& value) {
     const auto kind = kind_named(kind_name);
     if (!kind) return unknown_kind(kind_name);
     std::vector<Error> errors;
@@ -149,8 +149,9 @@ Expected<void> Document::put(std::string_view kind_name, const json& value) {
     if (object == nullptr) return errors.front();
     ObjectMap<Object>& objects = kinds_[static_cast<std::size_t>(*kind)];
     if (objects.size() == kMaxObjects && objects.find(object->id) == nullptr) return too_many(*kind);
+    const std::size_t bytes = object->text.size();
     objects.put(std::move(object));
-    return {};
+    return bytes;
 }
 
 Expected<void> Document::erase(std::string_view kind_name, std::string_view id) {
@@ -232,17 +233,14 @@ bool operator==(const Document& a, const Document& b) {
 
 Policy policy_of(const Document& document) {
     Policy policy;
-    const auto fill = [&](Kind kind, auto& map) {
-        using Value = typename std::remove_reference_t<decltype(map)>::mapped_type;
-        document.for_each(kind, [&](const ObjectPtr& object) {  // ascending, so that each goes to the end
-            map.emplace_hint(map.end(), object->id, std::get<Value>(object->value));
-        });
-    };
     if (const ObjectPtr hub = document.find(Kind::hub, "")) {
         policy.rules_version = std::get<Hub>(hub->value).rules_version;
         policy.hub_pools = std::get<Hub>(hub->value).pools;
         policy.timers = std::get<Hub>(hub->value).timers;
     }
+    const auto fill = [&](Kind kind, auto& map) {
+        map = std::remove_reference_t<decltype(map)>(document.objects(kind));
+    };
     fill(Kind::operators, policy.operators);
     fill(Kind::attachments, policy.attachments);
     fill(Kind::tunnels, policy.tunnels);

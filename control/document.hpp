@@ -14,7 +14,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
@@ -48,16 +47,6 @@ constexpr std::string_view name_of(Kind kind) noexcept {
 }
 std::optional<Kind> kind_named(std::string_view name) noexcept;
 
-// One object of the document; never changed once made, so that documents share it.
-struct Object {
-    using Value = std::variant<Hub, Operator, Attachment, Tunnel, Institution, Translation, Agreement, Route, Gate>;
-
-    std::string id;    // of a route: its operator and prefix, "kita 10.0.0.0/8"; of the hub: ""
-    std::string text;  // canonical JSON: one line, no spaces, keys in byte order
-    Value value;       // the alternative of its kind
-};
-using ObjectPtr = std::shared_ptr<const Object>;
-
 class Document {
   public:
     static constexpr std::size_t kMaxText = std::size_t{512} << 20;      // bytes of a whole document
@@ -72,8 +61,9 @@ class Document {
     // The same, with the first error only.
     static Expected<Document> parse(std::string_view text);
 
-    // Adds the object, or replaces the one of the same id. On an error nothing is changed. `kind` is one of kKindNames.
-    Expected<void> put(std::string_view kind, const nlohmann::json& object);
+    // Adds the object, or replaces the one of the same id; gives the bytes of its canonical text. On an error nothing
+    // is changed. `kind` is one of kKindNames.
+    Expected<std::size_t> put(std::string_view kind, const nlohmann::json& object);
     // Removes it: not_found when there is none. The hub's id is "".
     Expected<void> erase(std::string_view kind, std::string_view id);
 
@@ -100,7 +90,7 @@ class Document {
     std::array<ObjectMap<Object>, kKinds.size()> kinds_;
 };
 
-// The document as the compiler takes it. Nothing is parsed again.
+// The document as the compiler takes it: the same objects, shared. Nothing is parsed again, and nothing copied.
 Policy policy_of(const Document& document);
 
 }  // namespace sekisho::control

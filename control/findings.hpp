@@ -25,6 +25,7 @@ class Findings {
         errors_.push_back(Error{code, std::move(words)}.at(place));
     }
 
+    bool empty() const noexcept { return count_ == 0; }
     std::vector<Error> take() {
         if (count_ > kMaxValidationErrors)
             errors_.push_back(
@@ -71,15 +72,22 @@ class ObjectFindings {
 struct HubSpace {
     AddressSpace pools;
     AddressSpace translations;  // hub prefixes; owner is the operator
-    AddressSpace institutions;  // hub prefixes; owner is the operator
 };
 
-HubSpace check_numbers(const Policy& policy, Findings& findings);  // pools, translations, institutions' prefixes
+HubSpace check_hub_space(const Policy& policy, Findings& findings);                       // pools and translations
+HubNumbers check_numbers(const Policy& policy, const HubSpace& hub, Findings& findings);  // institutions' prefixes
+void check_own_numbers(const Policy& policy, const Institution& institution, const HubSpace& hub,
+                       ObjectFindings& about);
 void check_port_blocks(const Policy& policy, Findings& findings);  // whom they serve, and whether they can
 void check_operators(const Policy& policy, Findings& findings);
 void check_attachments(const Policy& policy, const HubSpace& hub, Findings& findings);
-void check_institutions(const Policy& policy, Findings& findings);  // all but their prefixes
-void check_agreements(const Policy& policy, const HubSpace& hub, Findings& findings);
+// All but their prefixes.
+void check_institutions(const Policy& policy, Findings& findings);
+void check_institution(const Policy& policy, const Institution& institution, ObjectFindings& about);
+void check_agreements(const Policy& policy, const HubNumbers& numbers, Findings& findings);
+void check_agreement(const Policy& policy, const Agreement& agreement, const HubNumbers& numbers,
+                     ObjectFindings& about);
+void check_gates(const Policy& policy, Findings& findings);
 void check_routes(const Policy& policy, Findings& findings);
 void check_protection(const Policy& policy, const Attachment& attachment, ObjectFindings& about);  // of an attachment
 void check_tunnels(const Policy& policy, Findings& findings);

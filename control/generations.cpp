@@ -1,5 +1,7 @@
 #include "control/generations.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -60,7 +62,7 @@ Expected<TransactionId> Generations::begin(ClientId client, const Peer& peer, bo
                          fmt::format("this connection has transaction {} open: commit or abort it", id)};
     if (transactions_.size() >= kMaxTransactions)
         return Error{ErrorCode::limit, fmt::format("{} transactions are open, and no more may be", kMaxTransactions)};
-    auto transaction = std::make_shared<Transaction>();
+    auto transaction = std::make_shared<Transaction>(staged_bytes_);
     transaction->id = next_id_++;
     transaction->client = client;
     transaction->peer = peer;
@@ -82,10 +84,13 @@ Expected<std::shared_ptr<Generations::Transaction>> Generations::find(ClientId c
 void Generations::batch(ClientId client, TransactionId id, json operations, Answer<Staged> answer) {
     auto transaction = find(client, id);
     if (!transaction) return answer(refused(transaction.error()));
-    compiler_thread_.submit([open = *transaction, operations = std::move(operations),
+    compiler_thread_.submit([this, open = *transaction, operations = std::move(operations),
                              answer = std::move(answer)]() -> CompilerThread::After {
-        auto staged = apply_batch(open->document, operations);
+        const std::uint64_t held = staged_bytes_, most = most_staged_bytes_;
+        auto staged = apply_batch(open->document, operations, most - std::min(held, most));
         if (!staged) return [answer, error = staged.error()] { answer(refused(error)); };
+        open->bytes += staged->bytes;
+        staged_bytes_ += staged->bytes;
         return [answer, done = *staged] { answer(done); };
     });
 }

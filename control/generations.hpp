@@ -9,6 +9,7 @@
 // socket and no JSON-RPC.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -125,6 +126,9 @@ class Generations {
     std::vector<KeptGeneration> kept() const;    // ascending, the running one last
     void drift(std::string desired, Answer<Drift> answer);
 
+    // How many bytes of objects may be put into all open transactions together; a gigabyte unless it is told.
+    void limit_staged_bytes(std::uint64_t bytes) { most_staged_bytes_ = bytes; }
+
     // One open transaction for each client. With `replace` it starts from an empty document.
     Expected<TransactionId> begin(ClientId client, const Peer& peer, bool replace);
     // {"delete": {kind: [id, ...]}, "put": {kind: [object, ...] or, for the hub, object}}: the deletes first. All of
@@ -201,8 +205,10 @@ class Generations {
 
     Parts parts_;
     std::shared_ptr<const Generation> running_;
-    std::vector<GenerationRecord> kept_;  // as the state directory has them
-    std::uint64_t highest_ = 0;           // of all numbers of generations; none is given twice
+    std::vector<GenerationRecord> kept_;          // as the state directory has them
+    std::uint64_t highest_ = 0;                   // of all numbers of generations; none is given twice
+    std::atomic<std::uint64_t> staged_bytes_{0};  // of all transactions; written by the compiler thread
+    std::atomic<std::uint64_t> most_staged_bytes_{std::uint64_t{1} << 30};
     std::map<TransactionId, std::shared_ptr<Transaction>> transactions_;
     TransactionId next_id_ = 1;
     std::deque<std::shared_ptr<Commit>> waiting_;

@@ -110,7 +110,7 @@ void Generations::rollback(const Peer& peer, std::optional<std::uint64_t> number
     const auto source = [this, number](const Generation&) -> Expected<Commit::Source> {
         auto saved = parts_.state.load(*number);
         if (!saved) return saved.error();
-        auto document = Document::parse(saved->document);
+        auto document = StateStore::document_of(*saved);
         if (!document) return document.error().at(fmt::format("generation {}", *number));
         return Commit::Source{std::move(*document), saved->record.signature};
     };

@@ -1,6 +1,7 @@
 // What the files of control/generations share and nobody else sees: a transaction, and a commit on its way.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -10,13 +11,20 @@
 namespace sekisho::control {
 
 struct Generations::Transaction {
+    explicit Transaction(std::atomic<std::uint64_t>& total) : total_bytes(total) {}
+    Transaction(const Transaction&) = delete;
+    Transaction& operator=(const Transaction&) = delete;
+    ~Transaction() { total_bytes -= bytes; }
+
     TransactionId id = 0;
     ClientId client = 0;
     Peer peer;
     std::shared_ptr<const Generation> base;
     bool committing = false;  // control thread's, as is the next
     bool abandoned = false;   // its client has gone
-    Document document;        // compiler thread's, once begun
+    Document document;        // compiler thread's, once begun, as is the next
+    std::uint64_t bytes = 0;  // that were put into it, of the total
+    std::atomic<std::uint64_t>& total_bytes;
 };
 
 // From whatever asks for one: a transaction, a rollback, a scheduled change whose time has come.

@@ -37,8 +37,9 @@ Expected<void> Generations::start(std::optional<Document> initial, bool replace,
 
 Expected<void> Generations::restore(StateStore::Saved saved) {
     const std::string place = fmt::format("generation {} of {}", saved.record.number, parts_.state.file());
-    auto document = Document::parse(saved.document);
+    auto document = StateStore::document_of(saved);
     if (!document) return document.error().at("state file " + parts_.state.file());
+    parts_.state.loaded(*document);
     if (auto good = parts_.keys.check(saved.record.hash, saved.record.signature); !good) return good.error().at(place);
 
     auto unconfirmed = parts_.state.load_unconfirmed();

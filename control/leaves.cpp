@@ -26,21 +26,14 @@ const Prefix<Address>& of_family(const IpPrefix& prefix) {
         return prefix.ipv6();
 }
 
-// One side of the grants, client or service: the set of grants that name each operator, institution and prefix.
-struct Side {
-    std::vector<Sets::Id> of_operator;
-    std::vector<Sets::Id> of_institution;
-    std::vector<Sets::Id> of_prefix;
-};
-
-Side side_of(const Grants& grants, std::vector<Party> Grant::*parties, const Numbers& numbers, Sets& sets) {
+Sides::Side side_of(const Grants& grants, std::vector<Party> Grant::*parties, const Numbers& numbers, Sets& sets) {
     std::vector<std::pair<Party, std::uint32_t>> named;
     for (std::uint32_t grant = 0; grant < grants.grants.size(); ++grant)
         for (const Party& party : grants.grants[grant].*parties) named.emplace_back(party, grant);
     std::sort(named.begin(), named.end());
 
-    Side side{std::vector<Sets::Id>(numbers.operators.size()), std::vector<Sets::Id>(numbers.institutions.size()),
-              std::vector<Sets::Id>(grants.prefixes.size())};
+    Sides::Side side{std::vector<Sets::Id>(numbers.operators.size()),
+                     std::vector<Sets::Id>(numbers.institutions.size()), std::vector<Sets::Id>(grants.prefixes.size())};
     for (auto at = named.begin(); at != named.end();) {
         const Party party = at->first;
         std::vector<std::uint32_t> members;
@@ -51,6 +44,11 @@ Side side_of(const Grants& grants, std::vector<Party> Grant::*parties, const Num
         of_kind[party.number] = sets.intern(std::move(members));
     }
     return side;
+}
+
+// Nothing, for an institution that is newer than the agreements.
+Sets::Id set_of(const std::vector<Sets::Id>& sets, std::size_t number) {
+    return number < sets.size() ? sets[number] : Sets::kEmpty;
 }
 
 template <class Address>
@@ -104,7 +102,7 @@ struct Owner {  // of a prefix: one institution's one prefix
     std::string_view name;
     InstitutionId institution;
     std::uint32_t vrf = 0;
-    const Map<Address>* map = nullptr;
+    const typename Ground<Address>::Translation* translation = nullptr;
 };
 
 template <class Address>
@@ -117,15 +115,55 @@ struct Mark {  // a prefix at which something begins
 template <class Address>
 class Cutter {
   public:
-    Cutter(const Policy& policy, const Numbers& numbers, const Grants& grants, Profiles& profiles)
-        : policy_(policy), numbers_(numbers), grants_(grants), profiles_(profiles) {}
+    Cutter(const Numbers& numbers, const Grants& grants, const Sides& sides, const Ground<Address>& ground,
+           Profiles& profiles)
+        : numbers_(numbers), grants_(grants), sides_(sides), ground_(ground), profiles_(profiles) {}
+
+    Expected<void> add(std::string_view name, const Institution& institution, InstitutionId number) {
+        const std::string_view of = institution.operator_id;
+        const auto vrf = numbers_.operators.number_of(of);
+        if (!vrf) return vrf.error().at(place_of("institutions", name));
+        const Profile adds{profiles_.sets.unite(set_of(sides_.client.of_operator, *vrf),
+                                                set_of(sides_.client.of_institution, number.index())),
+                           profiles_.sets.unite(set_of(sides_.service.of_operator, *vrf),
+                                                set_of(sides_.service.of_institution, number.index()))};
+        for (const IpPrefix& any : institution.prefixes) {
+            if (any.family() != Address::kFamily) continue;
+            const Prefix<Address>& prefix = of_family<Address>(any);
+            const auto* const translation = translation_over(prefix);
+            if (translation == nullptr || translation->owner != *vrf)
+                return Error{ErrorCode::invalid,
+                             fmt::format("no translation of operator {} covers {}", in_quotes(of), prefix.text())}
+                    .at(place_of("institutions", name));
+            marks_.push_back({prefix, owners_.size(), adds});
+            owners_.push_back({name, number, *vrf, translation});
+        }
+        return {};
+    }
 
     Expected<Leaves<Address>> cut() {
-        if (auto marked = mark_institutions(); !marked) return marked.error();
-        mark_agreements();
-        std::stable_sort(marks_.begin(), marks_.end(),
-                         [](const auto& a, const auto& b) { return a.prefix < b.prefix; });
-        return walk();
+        for (const auto& [prefix, adds] : ground_.marks) marks_.push_back({prefix, kNoOwner, adds});
+        return sort_and_walk();
+    }
+
+    // With the marks that lie in what was added, or around it, only.
+    Expected<Leaves<Address>> cut_added() {
+        std::vector<Mark<Address>> near;
+        for (const Mark<Address>& own : marks_) {
+            for (int length = 0; length < own.prefix.length(); ++length)
+                add_marks(Prefix<Address>(own.prefix.address(), length), false, near);
+            add_marks(own.prefix, true, near);
+        }
+        marks_.insert(marks_.end(), near.begin(), near.end());
+        return sort_and_walk();
+    }
+
+    // After cut(): the institutions' prefixes, ascending.
+    std::vector<Prefix<Address>> taken() const {
+        std::vector<Prefix<Address>> all;
+        for (const Mark<Address>& mark : marks_)
+            if (mark.owner != kNoOwner) all.push_back(mark.prefix);
+        return all;
     }
 
   private:
@@ -136,50 +174,27 @@ class Cutter {
         std::uint32_t profile = 0;  // its number, where there is an owner
     };
 
-    Expected<void> mark_institutions() {
-        auto maps = maps_of<Address>(policy_, numbers_);
-        if (!maps) return maps.error();
-        maps_ = std::move(*maps);
-        const Side client = side_of(grants_, &Grant::clients, numbers_, profiles_.sets);
-        const Side service = side_of(grants_, &Grant::services, numbers_, profiles_.sets);
-        client_prefixes_ = client.of_prefix;
-        service_prefixes_ = service.of_prefix;
-        std::size_t i = 0;
-        for (const auto& [name, institution] : policy_.institutions) {
-            const std::uint32_t number = numbers_.institutions[i++];
-            const std::string_view of = institution.operator_id;
-            const auto vrf = numbers_.operators.number_of(of);
-            if (!vrf) return vrf.error().at(place_of("institutions", name));
-            const Profile adds{profiles_.sets.unite(client.of_operator[*vrf], client.of_institution[number]),
-                               profiles_.sets.unite(service.of_operator[*vrf], service.of_institution[number])};
-            for (const IpPrefix& any : institution.prefixes) {
-                if (any.family() != Address::kFamily) continue;
-                const Prefix<Address>& prefix = of_family<Address>(any);
-                const Map<Address>* map = map_over(prefix);
-                if (map == nullptr || map->owner != *vrf)
-                    return Error{ErrorCode::invalid,
-                                 fmt::format("no translation of operator {} covers {}", in_quotes(of), prefix.text())}
-                        .at(place_of("institutions", name));
-                marks_.push_back({prefix, owners_.size(), adds});
-                owners_.push_back({name, InstitutionId(number), *vrf, map});
-            }
-        }
-        return {};
+    void add_marks(const Prefix<Address>& prefix, bool and_inside, std::vector<Mark<Address>>& marks) const {
+        auto at = std::lower_bound(ground_.marks.begin(), ground_.marks.end(), prefix,
+                                   [](const auto& mark, const auto& wanted) { return mark.first < wanted; });
+        for (; at != ground_.marks.end() && (and_inside ? prefix.contains(at->first) : at->first == prefix); ++at)
+            marks.push_back({at->first, kNoOwner, at->second});
     }
 
-    void mark_agreements() {
-        for (std::size_t i = 0; i < grants_.prefixes.size(); ++i)
-            if (grants_.prefixes[i].family() == Address::kFamily)
-                marks_.push_back(
-                    {of_family<Address>(grants_.prefixes[i]), kNoOwner, {client_prefixes_[i], service_prefixes_[i]}});
-    }
-
-    const Map<Address>* map_over(const Prefix<Address>& prefix) const {
-        auto after = std::upper_bound(maps_.begin(), maps_.end(), prefix,
-                                      [](const auto& wanted, const auto& map) { return wanted < map.hub; });
-        if (after == maps_.begin()) return nullptr;
+    const typename Ground<Address>::Translation* translation_over(const Prefix<Address>& prefix) const {
+        const auto& all = ground_.translations;
+        auto after = std::upper_bound(all.begin(), all.end(), prefix, [](const auto& wanted, const auto& translation) {
+            return wanted < translation.hub;
+        });
+        if (after == all.begin()) return nullptr;
         --after;
         return after->hub.contains(prefix) ? &*after : nullptr;
+    }
+
+    Expected<Leaves<Address>> sort_and_walk() {
+        std::stable_sort(marks_.begin(), marks_.end(),
+                         [](const auto& a, const auto& b) { return a.prefix < b.prefix; });
+        return walk();
     }
 
     Expected<Leaves<Address>> walk() {
@@ -214,11 +229,12 @@ class Cutter {
 
     Leaf<Address> leaf(const Frame& frame) const {
         const Owner<Address>& owner = owners_[frame.owner];
-        const nat::PrefixMap<Address> to_operator(owner.map->hub, owner.map->inside);
-        return {frame.prefix,      Prefix<Address>(to_operator.apply(frame.prefix.address()), frame.prefix.length()),
-                owner.map->hub,    owner.map->inside,
-                owner.institution, VrfId(static_cast<VrfId::Value>(owner.vrf)),
-                frame.profile};
+        const nat::PrefixMap<Address> to_operator(owner.translation->hub, owner.translation->inside);
+        return {
+            frame.prefix,           Prefix<Address>(to_operator.apply(frame.prefix.address()), frame.prefix.length()),
+            owner.translation->hub, owner.translation->inside,
+            owner.institution,      VrfId(static_cast<VrfId::Value>(owner.vrf)),
+            frame.profile};
     }
 
     Error overlap(std::size_t a, std::size_t b, const Prefix<Address>& prefix) const {
@@ -236,22 +252,57 @@ class Cutter {
                 "the agreements overlap in too many ways; in most of them are " + heaviest(grants_, weights)};
     }
 
-    const Policy& policy_;
     const Numbers& numbers_;
     const Grants& grants_;
+    const Sides& sides_;
+    const Ground<Address>& ground_;
     Profiles& profiles_;
-    std::vector<Map<Address>> maps_;
-    std::vector<Sets::Id> client_prefixes_;
-    std::vector<Sets::Id> service_prefixes_;
     std::vector<Owner<Address>> owners_;
     std::vector<Mark<Address>> marks_;
 };
 
 }  // namespace
 
+Sides sides_of(const Grants& grants, const Numbers& numbers, Sets& sets) {
+    return {side_of(grants, &Grant::clients, numbers, sets), side_of(grants, &Grant::services, numbers, sets)};
+}
+
 template <class Address>
-Expected<Leaves<Address>> cut(const Policy& policy, const Numbers& numbers, const Grants& grants, Profiles& profiles) {
-    return Cutter<Address>(policy, numbers, grants, profiles).cut();
+Expected<Ground<Address>> ground_of(const Policy& policy, const Numbers& numbers, const Grants& grants,
+                                    const Sides& sides) {
+    auto maps = maps_of<Address>(policy, numbers);
+    if (!maps) return maps.error();
+    Ground<Address> ground;
+    for (const Map<Address>& map : *maps) ground.translations.push_back({map.hub, map.inside, map.owner});
+    for (std::size_t i = 0; i < grants.prefixes.size(); ++i)
+        if (grants.prefixes[i].family() == Address::kFamily)
+            ground.marks.emplace_back(of_family<Address>(grants.prefixes[i]),
+                                      Profile{sides.client.of_prefix[i], sides.service.of_prefix[i]});
+    std::sort(ground.marks.begin(), ground.marks.end());
+    return ground;
+}
+
+template <class Address>
+Expected<Leaves<Address>> cut(const Policy& policy, const Numbers& numbers, const Grants& grants, const Sides& sides,
+                              Ground<Address>& ground, Profiles& profiles) {
+    Cutter<Address> cutter(numbers, grants, sides, ground, profiles);
+    std::size_t i = 0;
+    for (const auto& [name, institution] : policy.institutions)
+        if (auto added = cutter.add(name, institution, InstitutionId(numbers.institutions[i++])); !added)
+            return added.error();
+    auto leaves = cutter.cut();
+    if (!leaves) return leaves;
+    ground.taken = PrefixSet<Address>(cutter.taken());
+    return leaves;
+}
+
+template <class Address>
+Expected<Leaves<Address>> cut_one(const Institution& institution, InstitutionId number, const Numbers& numbers,
+                                  const Grants& grants, const Sides& sides, const Ground<Address>& ground,
+                                  Profiles& profiles) {
+    Cutter<Address> cutter(numbers, grants, sides, ground, profiles);
+    if (auto added = cutter.add(institution.id, institution, number); !added) return added.error();
+    return cutter.cut_added();
 }
 
 Expected<Leaves<Ipv4Address>> behind_blocks(const Policy& policy, const Numbers& numbers, const Grants& grants,
@@ -259,8 +310,8 @@ Expected<Leaves<Ipv4Address>> behind_blocks(const Policy& policy, const Numbers&
     Leaves<Ipv4Address> leaves;
     const auto is_behind = [](const auto& each) { return !each.second.operator_prefixes.empty(); };
     if (std::none_of(policy.institutions.begin(), policy.institutions.end(), is_behind)) return leaves;
-    const Side client = side_of(grants, &Grant::clients, numbers, profiles.sets);
-    const Side service = side_of(grants, &Grant::services, numbers, profiles.sets);
+    const Sides::Side client = side_of(grants, &Grant::clients, numbers, profiles.sets);
+    const Sides::Side service = side_of(grants, &Grant::services, numbers, profiles.sets);
     std::size_t i = 0;
     for (const auto& [name, institution] : policy.institutions) {
         const std::uint32_t number = numbers.institutions[i++];
@@ -284,7 +335,15 @@ Expected<Leaves<Ipv4Address>> behind_blocks(const Policy& policy, const Numbers&
     return leaves;
 }
 
-template Expected<Leaves<Ipv4Address>> cut<Ipv4Address>(const Policy&, const Numbers&, const Grants&, Profiles&);
-template Expected<Leaves<Ipv6Address>> cut<Ipv6Address>(const Policy&, const Numbers&, const Grants&, Profiles&);
+#define SEKISHO_LEAVES_OF(Address)                                                                                     \
+    template Expected<Ground<Address>> ground_of<Address>(const Policy&, const Numbers&, const Grants&, const Sides&); \
+    template Expected<Leaves<Address>> cut<Address>(const Policy&, const Numbers&, const Grants&, const Sides&,        \
+                                                    Ground<Address>&, Profiles&);                                      \
+    template Expected<Leaves<Address>> cut_one<Address>(const Institution&, InstitutionId, const Numbers&,             \
+                                                        const Grants&, const Sides&, const Ground<Address>&,           \
+                                                        Profiles&);
+SEKISHO_LEAVES_OF(Ipv4Address)
+SEKISHO_LEAVES_OF(Ipv6Address)
+#undef SEKISHO_LEAVES_OF
 
 }  // namespace sekisho::control

@@ -9,12 +9,14 @@
 #include <compare>
 #include <cstdint>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "control/grants.hpp"
 #include "control/interner.hpp"
 #include "control/numbering.hpp"
 #include "control/policy.hpp"
+#include "control/prefix_set.hpp"
 #include "net/expected.hpp"
 #include "net/ids.hpp"
 #include "net/prefix.hpp"
@@ -61,16 +63,49 @@ struct Leaf {
     InstitutionId institution;
     VrfId vrf;
     std::uint32_t profile = 0;
+
+    friend bool operator==(const Leaf&, const Leaf&) = default;
 };
 
 template <class Address>
 using Leaves = std::vector<Leaf<Address>>;  // ascending by `hub`
 
-// Cuts the prefixes of one family; adds to `profiles`. Errors name the objects: prefixes or translations that overlap,
-// a prefix without translation, a translation that is no prefix map or has sides of different lengths, a reference to
-// nothing; limit when the agreements overlap so much that their sets outgrow the compiler.
+// What leaves are cut by, beside the institutions. It stays while agreements and translations do.
+struct Sides {  // the set of grants that name each operator, institution and prefix, as a client and as a service
+    struct Side {
+        std::vector<Sets::Id> of_operator;
+        std::vector<Sets::Id> of_institution;
+        std::vector<Sets::Id> of_prefix;
+    };
+    Side client, service;
+};
 template <class Address>
-Expected<Leaves<Address>> cut(const Policy& policy, const Numbers& numbers, const Grants& grants, Profiles& profiles);
+struct Ground {
+    struct Translation {
+        Prefix<Address> hub;
+        Prefix<Address> inside;
+        std::uint32_t owner = 0;  // operator
+    };
+    std::vector<Translation> translations;                   // ascending by hub prefix, none inside another
+    std::vector<std::pair<Prefix<Address>, Profile>> marks;  // the agreements' prefixes, ascending
+    PrefixSet<Address> taken;                                // the institutions' prefixes; set by cut()
+};
+Sides sides_of(const Grants& grants, const Numbers& numbers, Sets& sets);
+// Errors name the translations: ones that overlap, that are no prefix map, or have sides of different lengths.
+template <class Address>
+Expected<Ground<Address>> ground_of(const Policy& policy, const Numbers& numbers, const Grants& grants,
+                                    const Sides& sides);
+
+// Cuts the prefixes of one family; adds to `profiles`. Errors name the objects: prefixes that overlap, a prefix without
+// translation, a reference to nothing; limit when the agreements overlap so much that their sets outgrow the compiler.
+template <class Address>
+Expected<Leaves<Address>> cut(const Policy& policy, const Numbers& numbers, const Grants& grants, const Sides& sides,
+                              Ground<Address>& ground, Profiles& profiles);
+// The leaves of one institution's prefixes, in which no other's lie. Errors: it has no translation, or no operator.
+template <class Address>
+Expected<Leaves<Address>> cut_one(const Institution& institution, InstitutionId number, const Numbers& numbers,
+                                  const Grants& grants, const Sides& sides, const Ground<Address>& ground,
+                                  Profiles& profiles);
 
 // Those that institutions have behind port blocks, one for each of their prefixes there, in no order; `inside` only.
 Expected<Leaves<Ipv4Address>> behind_blocks(const Policy& policy, const Numbers& numbers, const Grants& grants,

@@ -10,6 +10,11 @@ namespace sekisho::control {
 
 namespace {
 
+// Room for the rows of small changes: an eighth, and something for a node that has few.
+std::size_t room_beside(std::size_t rows) {
+    return rows / 8 + 1024;
+}
+
 // Adds what is behind port blocks to `who`, and the pools to `hub`, numbered on from the leaves.
 void add_blocks(const BlockLeaves& blocks, std::size_t leaves, Lookups<Ipv4Address>::Plan& plan) {
     for (std::size_t i = 0; i < blocks.leaves.size(); ++i)
@@ -21,6 +26,19 @@ void add_blocks(const BlockLeaves& blocks, std::size_t leaves, Lookups<Ipv4Addre
 void add_blocks(const BlockLeaves&, std::size_t, Lookups<Ipv6Address>::Plan&) {}
 
 }  // namespace
+
+template <class Address>
+dataplane::WhoRow<Address> Lookups<Address>::who_row(const Leaf<Address>& leaf, std::uint16_t attachments,
+                                                     std::uint16_t matrix_row) {
+    return {leaf.institution, attachments, matrix_row,
+            nat::PrefixMap<Address>(leaf.translation_inside, leaf.translation_hub)};
+}
+template <class Address>
+dataplane::HubRow<Address> Lookups<Address>::hub_row(const Leaf<Address>& leaf, std::uint16_t group,
+                                                     NexthopId nexthop) {
+    return {leaf.institution, leaf.vrf, group, nexthop,
+            nat::PrefixMap<Address>(leaf.translation_hub, leaf.translation_inside)};
+}
 
 template <class Address>
 typename Lookups<Address>::Plan Lookups<Address>::plan(const Leaves<Address>& leaves,
@@ -43,13 +61,13 @@ typename Lookups<Address>::Plan Lookups<Address>::plan(const Leaves<Address>& le
     const RowNumbers hub = number_rows(plan.hub_before, plan.hub);
 
     // 2. Rows of `who`: operator space to hub space, or to the row that a session leads to.
-    plan.who_rows.resize(who.size);
+    plan.who_rows = dataplane::SharedRows<dataplane::WhoRow<Address>>(who.size, room_beside(who.size));
     for (std::size_t vrf = 0; vrf < plan.who.size(); ++vrf)
         for (std::size_t i = 0; i < plan.who[vrf].size(); ++i) {
             lpm::Row& row = plan.who[vrf][i].row;
             const std::size_t number = row;
             row = who.of[vrf][i];
-            dataplane::WhoRow<Address>& filled = plan.who_rows[row];
+            dataplane::WhoRow<Address>& filled = plan.who_rows.fresh(row);
             const auto fill = [&](const auto& leaf) {
                 filled.institution = leaf.institution;
                 filled.attachments = attachment_sets[leaf.institution.index()];
@@ -65,11 +83,12 @@ typename Lookups<Address>::Plan Lookups<Address>::plan(const Leaves<Address>& le
             }
         }
     // 3. Rows of `hub`: hub space to operator space; behind those that lookups lead to, those that are behind blocks.
-    plan.hub_rows.resize(hub.size + blocks.leaves.size());
+    const std::size_t hub_rows = hub.size + blocks.leaves.size();
+    plan.hub_rows = dataplane::SharedRows<dataplane::HubRow<Address>>(hub_rows, room_beside(hub_rows));
     for (std::size_t i = 0; i < plan.hub[0].size(); ++i) {
         const std::size_t number = plan.hub[0][i].row;
         plan.hub[0][i].row = hub.of[0][i];
-        dataplane::HubRow<Address>& row = plan.hub_rows[hub.of[0][i]];
+        dataplane::HubRow<Address>& row = plan.hub_rows.fresh(hub.of[0][i]);
         if (number < leaves.size()) {
             const Leaf<Address>& leaf = leaves[number];
             row = {leaf.institution, leaf.vrf, cells.group_of[leaf.profile], nexthops[number],
@@ -83,18 +102,35 @@ typename Lookups<Address>::Plan Lookups<Address>::plan(const Leaves<Address>& le
     }
     for (std::size_t i = 0; i < blocks.leaves.size(); ++i) {
         const Leaf<Ipv4Address>& leaf = blocks.leaves[i];
-        plan.hub_rows[hub.size + i] = {leaf.institution,   leaf.vrf, cells.group_of[leaf.profile],
-                                       blocks.nexthops[i], {},       blocks.pools[i]};
+        plan.hub_rows.fresh(hub.size + i) = {leaf.institution,   leaf.vrf, cells.group_of[leaf.profile],
+                                             blocks.nexthops[i], {},       blocks.pools[i]};
     }
     return plan;
 }
 
 template <class Address>
 Expected<void> Lookups<Address>::apply(const Plan& plan) {
-    auto done = change(who_, plan.who_before, plan.who);
-    if (done) done = change(hub_, plan.hub_before, plan.hub);
-    if (done) done = change(where_, plan.where_before, plan.where);
+    auto done = control::change(who_, plan.who_before, plan.who);
+    if (done) done = control::change(hub_, plan.hub_before, plan.hub);
+    if (done) done = control::change(where_, plan.where_before, plan.where);
     return done;
+}
+
+template <class Address>
+Expected<void> Lookups<Address>::change(const Leaves<Address>& gone, const std::vector<NewLeaf>& fresh,
+                                        dataplane::FamilyTables<Address>& tables) {
+    for (const Leaf<Address>& leaf : gone) {
+        if (auto erased = who_.erase(static_cast<lpm::TableId>(leaf.vrf.index()), leaf.inside); !erased) return erased;
+        if (auto erased = hub_.erase(0, leaf.hub); !erased) return erased;
+    }
+    for (const NewLeaf& each : fresh) {
+        const auto who = static_cast<lpm::Row>(tables.who_rows.append(each.who));
+        const auto hub = static_cast<lpm::Row>(tables.hub_rows.append(each.hub));
+        const auto table = static_cast<lpm::TableId>(each.leaf.vrf.index());
+        if (auto inserted = who_.insert(table, each.leaf.inside, who); !inserted) return inserted;
+        if (auto inserted = hub_.insert(0, each.leaf.hub, hub); !inserted) return inserted;
+    }
+    return {};
 }
 
 template <class Address>

@@ -26,8 +26,13 @@ class Lookups {
     struct Plan {
         TableRoutes<Address> who_before, hub_before, where_before;  // what the Fibs have
         TableRoutes<Address> who, hub, where;                       // what they shall have
-        std::vector<dataplane::WhoRow<Address>> who_rows;
-        std::vector<dataplane::HubRow<Address>> hub_rows;
+        dataplane::SharedRows<dataplane::WhoRow<Address>> who_rows;
+        dataplane::SharedRows<dataplane::HubRow<Address>> hub_rows;
+    };
+    struct NewLeaf {
+        Leaf<Address> leaf;
+        dataplane::WhoRow<Address> who;
+        dataplane::HubRow<Address> hub;
     };
 
     explicit Lookups(std::size_t vrfs) : who_(vrfs), hub_(1), where_(vrfs) {}
@@ -38,10 +43,19 @@ class Lookups {
               const BlockLeaves& blocks = {}) const;
     // On an error the Fibs are somewhere between: only forget() makes them usable again.
     Expected<void> apply(const Plan& plan);
+    // These leaves instead of those; their rows are appended to those of `tables`, where there must be room. Errors,
+    // and what to do then, as apply().
+    Expected<void> change(const Leaves<Address>& gone, const std::vector<NewLeaf>& fresh,
+                          dataplane::FamilyTables<Address>& tables);
     // Empties the Fibs; the next plan() starts from nothing.
     void forget() { *this = Lookups(who_.tables()); }
     void show(dataplane::FamilyTables<Address>& tables) const;
     std::size_t memory() const noexcept { return who_.memory() + hub_.memory() + where_.memory(); }  // bytes
+
+    // A row of each table for one leaf. `attachments` is what may_use() takes.
+    static dataplane::WhoRow<Address> who_row(const Leaf<Address>& leaf, std::uint16_t attachments,
+                                              std::uint16_t matrix_row);
+    static dataplane::HubRow<Address> hub_row(const Leaf<Address>& leaf, std::uint16_t group, NexthopId nexthop);
 
   private:
     lpm::Fib<Address> who_;

@@ -7,60 +7,93 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "control/copy_on_write.hpp"
+#include "control/object_map.hpp"
 #include "net/expected.hpp"
 
 namespace sekisho::control {
 
+struct Named {
+    std::string id;
+    std::uint32_t number = 0;
+};
+using NamedPtr = std::shared_ptr<const Named>;
+
+// The names behind numbers. Copies are cheap, and may go to another thread.
+class NumberedNames {
+  public:
+    const Named* find(std::size_t number) const {
+        return number < size_ ? (*chunks_[number / kChunk])[number % kChunk].get() : nullptr;
+    }
+    std::size_t size() const noexcept { return size_; }
+    void set(std::size_t number, NamedPtr named) {
+        for (; size_ <= number; size_ = chunks_.size() * kChunk) chunks_.emplace_back(Chunk(kChunk));
+        chunks_[number / kChunk].own()[number % kChunk] = std::move(named);
+    }
+
+  private:
+    static constexpr std::size_t kChunk = 512;
+    using Chunk = std::vector<NamedPtr>;
+    std::vector<CopyOnWrite<Chunk>> chunks_;
+    std::size_t size_ = 0;
+};
+
 class Numbering {
   public:
-    // The numbers of one generation. Its names are views of what plan() was given: valid for as long.
+    // The numbers of one generation. Copies are cheap.
     class Plan {
       public:
         // Error not_found: no operator "kita".
         Expected<std::uint32_t> number_of(std::string_view name) const;
-        // The number of the i-th name, in the order that plan() was given.
-        std::uint32_t operator[](std::size_t i) const noexcept { return numbers_[i]; }
-        // One more than the highest number in use: how long a vector by number must be.
+        // The number of the i-th name, in the order that plan() was given. Of what plan() gave only.
+        std::uint32_t operator[](std::size_t i) const noexcept { return in_order_[i]; }
+        // More than the highest number in use: how long a vector by number must be.
         std::size_t size() const noexcept { return size_; }
         // False when these are the names and numbers of the last generation that was adopted.
         bool changed() const noexcept { return changed_; }
         // The names by number; empty text for a number that is not in use.
         std::vector<std::string> names() const;
+        // Makes the names of the generation before those of this one.
+        void name(NumberedNames& names) const;
 
       private:
         friend class Numbering;
         std::string what_;
-        std::vector<std::string_view> names_;  // ascending
-        std::vector<std::uint32_t> numbers_;   // of the name at the same place
+        ObjectMap<Named> named_;
+        std::vector<std::uint32_t> in_order_;
         std::size_t size_ = 0;
         bool changed_ = false;
+        std::vector<NamedPtr> came_, left_;  // of plan_change()
     };
 
     // `what` names one thing in errors ("operator"); numbers are below `limit`.
     Numbering(std::string what, std::size_t limit) : what_(std::move(what)), limit_(limit) {}
 
     // Numbers for exactly these names, which ascend and are all different. Error limit: too many.
-    Expected<Plan> plan(std::vector<std::string_view> names) const;
-    // Makes `plan` the last generation. It must come from the latest plan() since the last adopt().
+    Expected<Plan> plan(const std::vector<std::string_view>& names) const;
+    // Numbers for those of the last generation but for `gone`, and `fresh`, which it has not; in the time that these
+    // take. Error limit: numbers would have to be given again, which plan() does.
+    Expected<Plan> plan_change(const std::vector<std::string_view>& gone,
+                               const std::vector<std::string_view>& fresh) const;
+    // Makes `plan` the last generation. It must come from the latest plan() or plan_change() since the last adopt().
     void adopt(const Plan& plan);
 
   private:
-    struct Hash {
-        using is_transparent = void;
-        std::size_t operator()(std::string_view name) const noexcept { return std::hash<std::string_view>{}(name); }
-    };
+    void give(const NamedPtr& named);
 
     std::string what_;
     std::size_t limit_;
-    std::unordered_map<std::string, std::uint32_t, Hash, std::equal_to<>> known_;  // names in use, and names that left
-    std::vector<const std::string*> name_of_;                                      // by number: the keys of known_
-    std::vector<bool> in_use_;                                                     // by number
-    std::vector<std::uint32_t> left_;  // numbers of names that left, the longest ago first
+    std::unordered_map<std::string_view, NamedPtr> known_;  // names in use, and names that left
+    std::vector<NamedPtr> name_of_;                         // by number
+    std::vector<bool> in_use_;                              // by number
+    std::vector<std::uint32_t> left_;                       // numbers of names that left, the longest ago first
+    Plan last_;
 };
 
 // The keys of an object map of the policy, ascending; views of them.

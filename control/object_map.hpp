@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -30,10 +31,15 @@ class ObjectMap {
         return at != chunk.end() && (*at)->id == id ? *at : nullptr;
     }
 
+    // Whether no other map shares the place of this id.
+    bool is_own(std::string_view id) const { return !chunks_.empty() && chunks_[chunk_of(id)].sole(); }
+
     // Adds the object or replaces the one of its id; returns the one that was replaced, or nullptr.
     Pointer put(Pointer object) {
         if (chunks_.empty()) chunks_.emplace_back();
-        const std::size_t index = chunk_of(object->id);
+        // What is loaded mostly ascends.
+        const bool is_last = !chunks_.back()->empty() && chunks_.back()->front()->id <= object->id;
+        const std::size_t index = is_last ? chunks_.size() - 1 : chunk_of(object->id);
         Chunk& chunk = chunks_[index].own();
         const auto at = chunk.begin() + (lower_bound(chunk, object->id) - chunk.cbegin());
         if (at != chunk.end() && (*at)->id == object->id) {
@@ -57,6 +63,49 @@ class ObjectMap {
         --size_;
         if (chunk.empty()) chunks_.erase(chunks_.begin() + static_cast<std::ptrdiff_t>(index));
         return removed;
+    }
+
+    // By ascending id; valid until the map is changed.
+    class Iterator {
+      public:
+        using iterator_category = std::forward_iterator_tag;
+        using value_type = Pointer;
+        using difference_type = std::ptrdiff_t;
+        using pointer = const Pointer*;
+        using reference = const Pointer&;
+
+        Iterator() = default;
+        reference operator*() const { return (*(*chunks_)[chunk_])[entry_]; }
+        pointer operator->() const { return &**this; }
+        Iterator& operator++() {
+            if (++entry_ == (*chunks_)[chunk_]->size()) {
+                ++chunk_;
+                entry_ = 0;
+            }
+            return *this;
+        }
+        Iterator operator++(int) {
+            Iterator before = *this;
+            ++*this;
+            return before;
+        }
+        friend bool operator==(const Iterator&, const Iterator&) = default;
+
+      private:
+        friend class ObjectMap;
+        const std::vector<CopyOnWrite<std::vector<Pointer>>>* chunks_ = nullptr;
+        std::size_t chunk_ = 0;
+        std::size_t entry_ = 0;
+    };
+    Iterator begin() const { return at(0, 0); }
+    Iterator end() const { return at(size_ == 0 ? 0 : chunks_.size(), 0); }
+    Iterator iterator_to(std::string_view id) const {  // end() when there is none
+        if (size_ == 0) return end();
+        const std::size_t index = chunk_of(id);
+        const Chunk& chunk = *chunks_[index];
+        const auto found = lower_bound(chunk, id);
+        if (found == chunk.end() || (*found)->id != id) return end();
+        return at(index, static_cast<std::size_t>(found - chunk.begin()));
     }
 
     // Calls with every object, by ascending id.
@@ -128,6 +177,14 @@ class ObjectMap {
         std::size_t chunk_ = 0;
         std::size_t entry_ = 0;
     };
+
+    Iterator at(std::size_t chunk, std::size_t entry) const {
+        Iterator iterator;
+        iterator.chunks_ = &chunks_;
+        iterator.chunk_ = chunk;
+        iterator.entry_ = entry;
+        return iterator;
+    }
 
     static auto lower_bound(const Chunk& chunk, std::string_view id) {
         return std::lower_bound(chunk.begin(), chunk.end(), id,

@@ -8,11 +8,13 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
+#include "control/policy_map.hpp"
 #include "crypto/lifetime.hpp"
 #include "crypto/marks.hpp"
 #include "crypto/selectors.hpp"
@@ -200,19 +202,32 @@ struct Gate {  // closes its target while it stands
     std::string until;
 };
 
+// One object of the document, as it was written and as it was understood; never changed once made, so that documents
+// and policies share it.
+struct Object {
+    using Value = std::variant<Hub, Operator, Attachment, Tunnel, Institution, Translation, Agreement, Route, Gate>;
+
+    std::string id;    // of a route: its operator and prefix, "kita 10.0.0.0/8"; of the hub: ""
+    std::string text;  // canonical JSON: one line, no spaces, keys in byte order
+    Value value;       // the alternative of its kind
+};
+
+using ObjectPtr = std::shared_ptr<const Object>;
+
+// Copies share what does not change: a few pointers for each thousand objects.
 struct Policy {
     std::string rules_version;
     std::vector<IpPrefix> hub_pools;
     nat::Timeouts timers;
     // By id, so that every walk over them has one order.
-    std::map<std::string, Operator> operators;
-    std::map<std::string, Attachment> attachments;
-    std::map<std::string, Tunnel> tunnels;
-    std::map<std::string, Institution> institutions;
-    std::map<std::string, Translation> translations;
-    std::map<std::string, Agreement> agreements;
-    std::map<std::string, Route> routes;
-    std::map<std::string, Gate> gates;
+    PolicyMap<Object, Operator> operators;
+    PolicyMap<Object, Attachment> attachments;
+    PolicyMap<Object, Tunnel> tunnels;
+    PolicyMap<Object, Institution> institutions;
+    PolicyMap<Object, Translation> translations;
+    PolicyMap<Object, Agreement> agreements;
+    PolicyMap<Object, Route> routes;
+    PolicyMap<Object, Gate> gates;
 };
 
 }  // namespace sekisho::control

@@ -6,6 +6,12 @@
 
 namespace sekisho::control {
 
+namespace {
+
+constexpr std::size_t kSmallChange = 100;  // objects; of more, all that is worth a second look is told
+
+}  // namespace
+
 std::variant<Prepared, Refused> prepare(const Document& document, const Generation& base, const GenerationRecord& about,
                                         const CompileCall& compile, WallTime now,
                                         const NamesByHand& closed_agreements) {
@@ -16,16 +22,21 @@ std::variant<Prepared, Refused> prepare(const Document& document, const Generati
     generation->document = document;
     generation->policy = std::make_shared<const Policy>(policy_of(document));
     const Policy& policy = *generation->policy;
-    if (std::vector<Error> errors = validate(policy); !errors.empty()) {
+    generation->numbers = base.numbers;
+    const Policy& before = *base.policy;
+    if (std::vector<Error> errors = validate_change(before, policy, generation->numbers); !errors.empty()) {
         Refused refused{errors.front(), {}, {}};
         refused.others.assign(errors.begin() + 1, errors.end());
         return refused;
     }
-    prepared.warnings = control::warnings(policy, now);
+    const bool small = base.number != 0 && prepared.diff.changes.size() <= kSmallChange;
+    prepared.warnings = small ? warnings_of_change(before, policy, now) : control::warnings(policy, now);
 
     auto compiled = compile(policy, about.number, now, closed_agreements);
     if (!compiled) return Refused{compiled.error(), {}, {}};
-    const DocumentHash hash = hash_of(document);
+    generation->digest = base.digest;
+    generation->digest.change(base.document, document);
+    const DocumentHash hash = generation->digest.hash();
     generation->rules_version = policy.rules_version;
     generation->objects = document.size();
     generation->bytes = hash.bytes;

@@ -17,7 +17,9 @@
 #include "control/compile.hpp"
 #include "control/diff.hpp"
 #include "control/document.hpp"
+#include "control/document_hash.hpp"
 #include "control/generation_record.hpp"
+#include "control/validate.hpp"
 #include "net/expected.hpp"
 
 namespace sekisho::control {
@@ -29,7 +31,9 @@ using CompileCall = std::function<Expected<Compiled>(const Policy&, std::uint64_
 struct Generation : GenerationRecord {  // immutable once it runs
     Document document;
     std::shared_ptr<const Policy> policy = std::make_shared<const Policy>();
-    std::string compiled;  // time of the last compilation, which a date in the policy may have caused
+    DocumentDigest digest;  // of the document
+    HubNumbers numbers;     // of the policy's institutions
+    std::string compiled;   // time of the last compilation, which a date in the policy may have caused
     CompileReport report;
     std::shared_ptr<const GateTargets> gates = std::make_shared<const GateTargets>();
 };

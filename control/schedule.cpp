@@ -66,27 +66,32 @@ Expected<Document> Scheduled::applied_to(const Document& document) const {
                          fmt::format("{}: it was changed by another commit since generation {}, on which scheduled "
                                      "change {} was staged",
                                      place_of(name_of(change.kind), change.id), base, this->id)};
-        const auto applied = change.after == nullptr
-                                 ? result.erase(name_of(change.kind), change.id)
-                                 : result.put(name_of(change.kind), json::parse(change.after->text));
-        if (!applied) return applied.error();
+        if (change.after == nullptr) {
+            if (auto erased = result.erase(name_of(change.kind), change.id); !erased) return erased.error();
+        } else if (auto put = result.put(name_of(change.kind), json::parse(change.after->text)); !put) {
+            return put.error();
+        }
     }
     return result;
 }
 
 std::string Scheduled::text() const {
-    std::string text = json{{"id", id},
-                            {"effective_at", time_text(at)},
-                            {"staged", staged},
-                            {"uid", uid},
-                            {"gid", gid},
-                            {"pid", pid},
-                            {"base", base},
-                            {"hash", hash},
-                            {"signature", text_or_null(signature)}}
-                           .dump() +
-                       "\n";
-    for (const Change& change : changes) {
+    return json{{"id", id},
+                {"effective_at", time_text(at)},
+                {"staged", staged},
+                {"uid", uid},
+                {"gid", gid},
+                {"pid", pid},
+                {"base", base},
+                {"hash", hash},
+                {"signature", text_or_null(signature)}}
+               .dump() +
+           "\n" + lines_of(changes);
+}
+
+std::string lines_of(const std::vector<Scheduled::Change>& changes) {
+    std::string text;
+    for (const Scheduled::Change& change : changes) {
         const json line = {{"kind", name_of(change.kind)},
                            {"id", change.id},
                            {"before", text_or_null(change.before)},
@@ -96,44 +101,55 @@ std::string Scheduled::text() const {
     return text;
 }
 
-Expected<Scheduled> Scheduled::parse(const std::string& text) {
-    const Error other{ErrorCode::invalid, "it does not describe a scheduled change"};
-    Scheduled scheduled;
-    bool first = true;
-    for (std::size_t begin = 0; begin < text.size();) {
-        const std::size_t end = std::min(text.find('\n', begin), text.size());
-        const auto line = parse_json(text.substr(begin, end - begin));
-        begin = end + 1;
+Expected<std::vector<Scheduled::Change>> changes_in(std::string_view lines) {
+    const Error other{ErrorCode::invalid, "it does not describe changes of a document"};
+    std::vector<Scheduled::Change> changes;
+    while (!lines.empty()) {
+        const std::size_t end = std::min(lines.find('\n'), lines.size());
+        const auto line = parse_json(lines.substr(0, end));
+        lines.remove_prefix(std::min(end + 1, lines.size()));
         if (!line || !line->is_object()) return other;
         try {
-            if (std::exchange(first, false)) {
-                scheduled.id = line->at("id").get<std::uint64_t>();
-                const auto at = parse_time(line->at("effective_at").get<std::string>());
-                if (!at) return other;
-                scheduled.at = *at;
-                scheduled.staged = line->at("staged").get<std::string>();
-                scheduled.uid = line->at("uid").get<uid_t>();
-                scheduled.gid = line->at("gid").get<gid_t>();
-                scheduled.pid = line->at("pid").get<pid_t>();
-                scheduled.base = line->at("base").get<std::uint64_t>();
-                scheduled.hash = line->at("hash").get<std::string>();
-                scheduled.signature = text_of(line->at("signature"));
-                continue;
-            }
             const auto kind = kind_named(line->at("kind").get<std::string>());
             if (!kind) return other;
-            Change change{*kind, line->at("id").get<std::string>(), text_of(line->at("before")), nullptr};
+            Scheduled::Change change{*kind, line->at("id").get<std::string>(), text_of(line->at("before")), nullptr};
             if (const json& after = line->at("after"); !after.is_null()) {
                 auto object = object_of(*kind, after);
                 if (!object) return object.error();
                 change.after = std::move(*object);
             }
-            scheduled.changes.push_back(std::move(change));
+            changes.push_back(std::move(change));
         } catch (const json::exception&) {
             return other;
         }
     }
-    if (first) return other;
+    return changes;
+}
+
+Expected<Scheduled> Scheduled::parse(const std::string& text) {
+    const Error other{ErrorCode::invalid, "it does not describe a scheduled change"};
+    const std::size_t end = text.find('\n');
+    const auto line = parse_json(std::string_view(text).substr(0, end));
+    if (end == std::string::npos || !line || !line->is_object()) return other;
+    Scheduled scheduled;
+    try {
+        scheduled.id = line->at("id").get<std::uint64_t>();
+        const auto at = parse_time(line->at("effective_at").get<std::string>());
+        if (!at) return other;
+        scheduled.at = *at;
+        scheduled.staged = line->at("staged").get<std::string>();
+        scheduled.uid = line->at("uid").get<uid_t>();
+        scheduled.gid = line->at("gid").get<gid_t>();
+        scheduled.pid = line->at("pid").get<pid_t>();
+        scheduled.base = line->at("base").get<std::uint64_t>();
+        scheduled.hash = line->at("hash").get<std::string>();
+        scheduled.signature = text_of(line->at("signature"));
+    } catch (const json::exception&) {
+        return other;
+    }
+    auto changes = changes_in(std::string_view(text).substr(end + 1));
+    if (!changes) return changes.error().words.starts_with("it does not describe") ? other : changes.error();
+    scheduled.changes = std::move(*changes);
     return scheduled;
 }
 

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <sys/types.h>
 #include <vector>
 
@@ -46,5 +47,8 @@ struct Scheduled {
 };
 
 std::vector<Scheduled::Change> changes_between(const Document& before, const Document& after);
+// The changes as lines of JSON, and back. Error invalid: they are something else, or no object of their kind.
+std::string lines_of(const std::vector<Scheduled::Change>& changes);
+Expected<std::vector<Scheduled::Change>> changes_in(std::string_view lines);
 
 }  // namespace sekisho::control

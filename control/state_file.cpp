@@ -8,23 +8,11 @@
 
 #include <fmt/format.h>
 
-#include "net/file_descriptor.hpp"
-
 namespace sekisho::control {
 
 namespace {
 
 constexpr std::size_t kMostOfALine = 64 * 1024;
-
-Expected<void> write_all(const FileDescriptor& file, std::string_view bytes, const std::string& path) {
-    while (!bytes.empty()) {
-        const ssize_t step = ::write(file.number(), bytes.data(), bytes.size());
-        if (step < 0 && errno == EINTR) continue;
-        if (step < 0) return state_error(path, "writing");
-        bytes.remove_prefix(static_cast<std::size_t>(step));
-    }
-    return {};
-}
 
 // Bytes of the file until `enough` says so, or to its end.
 Expected<std::string> read_until(const std::string& path, const std::function<bool(const std::string&)>& enough) {
@@ -48,6 +36,16 @@ Expected<std::string> read_until(const std::string& path, const std::function<bo
 Error state_error(const std::string& path, const char* tried) {
     const ErrorCode code = errno == EACCES || errno == EPERM ? ErrorCode::permission : ErrorCode::unavailable;
     return {code, fmt::format("state directory: {} {}: {}", tried, path, std::strerror(errno))};
+}
+
+Expected<void> write_all(const FileDescriptor& file, std::string_view bytes, const std::string& path) {
+    while (!bytes.empty()) {
+        const ssize_t step = ::write(file.number(), bytes.data(), bytes.size());
+        if (step < 0 && errno == EINTR) continue;
+        if (step < 0) return state_error(path, "writing");
+        bytes.remove_prefix(static_cast<std::size_t>(step));
+    }
+    return {};
 }
 
 Expected<void> write_file(const std::string& path, const nlohmann::json& first_line,

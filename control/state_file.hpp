@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "net/expected.hpp"
+#include "net/file_descriptor.hpp"
 
 namespace sekisho::control {
 
@@ -21,6 +22,7 @@ Error state_error(const std::string& path, const char* tried);
 
 Expected<void> write_file(const std::string& path, const nlohmann::json& first_line,
                           const std::function<void(const TakeText&)>& rest);
+Expected<void> write_all(const FileDescriptor& file, std::string_view bytes, const std::string& path);
 // Error not_found: there is no such file.
 Expected<std::string> read_whole(const std::string& path);
 // The first line, at most 64 KiB, without its newline; whole files may be large.

@@ -3,17 +3,19 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <fcntl.h>
-#include <filesystem>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "control/document_hash.hpp"
 #include "control/log.hpp"
+#include "control/schedule.hpp"
 #include "control/state_file.hpp"
+#include "control/state_journal.hpp"
+#include "control/state_parts.hpp"
 
 namespace sekisho::control {
 
@@ -21,10 +23,10 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kTextFormat = 1;        // checked by length and CRC-32
-constexpr int kGenerationFormat = 2;  // by length and SHA-256
-constexpr const char* kRestore = "start with --policy FILE --policy-replace, or restore the file";
-constexpr const char* kUnconfirmed = ".unconfirmed";
+// What a journal takes; beyond, the document is written whole.
+constexpr std::size_t kMostChanges = 10'000;  // objects of one entry
+constexpr std::size_t kMostEntries = 5'000;
+constexpr std::uint64_t kJournalBytes = std::uint64_t{256} << 10;  // beside a quarter of the document's
 
 constexpr std::array<std::uint32_t, 256> crc32_table() {
     std::array<std::uint32_t, 256> table{};
@@ -36,90 +38,12 @@ constexpr std::array<std::uint32_t, 256> crc32_table() {
     return table;
 }
 
-// A file's first line and the rest; the rest's length is checked.
-struct Parts {
-    json line;
-    std::string rest;
-};
-
-Error damaged(const std::string& path, const std::string& how, const char* remedy) {
-    return {ErrorCode::invalid, fmt::format("state file {} is damaged: {}; {}", path, how, remedy)};
-}
-
-bool has(const json& line, const char* name, json::value_t type) {
-    return line.is_object() && line.contains(name) && line.at(name).type() == type;
-}
-
-Expected<std::optional<Parts>> load_parts(const std::string& path, const char* remedy) {
-    auto bytes = read_whole(path);
-    if (!bytes && bytes.error().code == ErrorCode::not_found) return std::optional<Parts>();
-    if (!bytes) return bytes.error();
-    const std::size_t newline = bytes->find('\n');
-    if (newline == std::string::npos) return damaged(path, "its first line has no end", remedy);
-    Parts parts{json::parse(bytes->substr(0, newline), nullptr, false), {}};
-    if (!has(parts.line, "format", json::value_t::number_unsigned) ||
-        !has(parts.line, "generation", json::value_t::number_unsigned) ||
-        !has(parts.line, "committed", json::value_t::string) ||
-        !has(parts.line, "bytes", json::value_t::number_unsigned))
-        return damaged(path, "its first line does not describe a generation", remedy);
-    parts.rest = bytes->erase(0, newline + 1);
-    if (parts.line["bytes"] != parts.rest.size())
-        return damaged(
-            path,
-            fmt::format("its document has {} bytes and should have {}", parts.rest.size(), parts.line["bytes"].dump()),
-            remedy);
-    return std::optional<Parts>(std::move(parts));
-}
-
-Expected<void> check_crc(const Parts& parts, const std::string& path, const char* remedy) {
-    if (!has(parts.line, "crc32", json::value_t::number_unsigned))
-        return damaged(path, "its first line does not describe a generation", remedy);
-    if (parts.line["crc32"] != crc32_of(parts.rest)) return damaged(path, "its document's checksum is wrong", remedy);
-    return {};
-}
-
-Expected<std::optional<StateStore::Saved>> load_generation(const std::string& path) {
-    auto parts = load_parts(path, kRestore);
-    if (!parts) return parts.error();
-    if (!*parts) return std::optional<StateStore::Saved>();
-    const json& line = (*parts)->line;
-    StateStore::Saved saved;
-    if (line["format"] == kTextFormat) {  // as the version before wrote it: it knew the number and the time only
-        if (auto good = check_crc(**parts, path, kRestore); !good) return good.error();
-        saved.record.number = line["generation"];
-        saved.record.committed = line["committed"];
-        saved.record.what = "commit";
-        saved.record.bytes = (*parts)->rest.size();
-        saved.record.hash = sha256_text((*parts)->rest);
-    } else if (line["format"] == kGenerationFormat) {
-        auto record = record_of(line);
-        if (!record) return damaged(path, "its first line does not describe a generation", kRestore);
-        saved.record = std::move(*record);
-        if (sha256_text((*parts)->rest) != saved.record.hash)
-            return damaged(path, "its document's checksum is wrong", kRestore);
-    } else {
-        return damaged(path,
-                       fmt::format("its format is {}, this version reads {} and {}", line["format"].dump(), kTextFormat,
-                                   kGenerationFormat),
-                       kRestore);
-    }
-    saved.document = std::move((*parts)->rest);
-    return std::optional<StateStore::Saved>(std::move(saved));
-}
-
-Expected<void> save_generation(const std::string& path, const GenerationRecord& record, const Document& document) {
-    json line = to_json(record);
-    line.erase("confirmed");
-    line["format"] = kGenerationFormat;
-    return write_file(path, line, [&document](const TakeText& take) { document.write(take); });
-}
-
 Expected<std::optional<StateStore::SavedText>> load_text(const std::string& path, const char* remedy) {
     auto parts = load_parts(path, remedy);
     if (!parts) return parts.error();
     if (!*parts) return std::optional<StateStore::SavedText>();
     if ((*parts)->line["format"] != kTextFormat)
-        return damaged(
+        return damaged_file(
             path, fmt::format("its format is {}, this version reads {}", (*parts)->line["format"].dump(), kTextFormat),
             remedy);
     if (auto good = check_crc(**parts, path, remedy); !good) return good.error();
@@ -134,21 +58,6 @@ Expected<void> save_text(const std::string& path, const StateStore::SavedText& s
                        {"bytes", saved.text.size()},
                        {"crc32", crc32_of(saved.text)}};
     return write_file(path, line, [&saved](const TakeText& take) { take(saved.text); });
-}
-
-// The files of a directory that are named by a number and `ending`, ascending.
-std::vector<std::uint64_t> numbered(const std::string& directory, std::string_view ending) {
-    std::vector<std::uint64_t> numbers;
-    std::error_code none;
-    for (const auto& entry : std::filesystem::directory_iterator(directory, none)) {
-        const std::string name = entry.path().filename();
-        std::uint64_t number = 0;
-        const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-        if (error == std::errc() && std::string_view(end, name.data() + name.size()) == ending)
-            numbers.push_back(number);
-    }
-    std::sort(numbers.begin(), numbers.end());
-    return numbers;
 }
 
 Expected<void> make_private(const std::string& directory) {
@@ -169,7 +78,8 @@ std::uint32_t crc32_of(const std::string& bytes) noexcept {
     return ~crc;
 }
 
-Expected<std::unique_ptr<StateStore>> StateStore::open(const std::string& directory, std::size_t keep) {
+Expected<std::unique_ptr<StateStore>> StateStore::open(const std::string& directory, std::size_t keep,
+                                                       std::uint64_t journal_from) {
     for (const std::string& each : {directory, directory + "/kept", directory + "/scheduled"})
         if (auto made = make_private(each); !made) return made.error();
     const std::string path = directory + "/lock";
@@ -180,7 +90,10 @@ Expected<std::unique_ptr<StateStore>> StateStore::open(const std::string& direct
             return Error{ErrorCode::exists, "state directory " + directory + ": another daemon is using it"};
         return state_error(path, "locking");
     }
-    return std::unique_ptr<StateStore>(new StateStore(directory, keep, std::move(lock)));
+    std::unique_ptr<StateStore> store(new StateStore(directory, keep, journal_from, std::move(lock)));
+    // A damaged one is told by load(), which says what to do.
+    if (auto looked = store->look_at_journal(); !looked) log(LogLevel::error, looked.error().words);
+    return store;
 }
 
 std::string StateStore::kept_file(std::uint64_t number, bool confirmed) const {
@@ -188,7 +101,7 @@ std::string StateStore::kept_file(std::uint64_t number, bool confirmed) const {
 }
 
 Expected<std::optional<StateStore::Saved>> StateStore::load() const {
-    return load_generation(file());
+    return with_journal(load_generation(file()), journal_file(), std::nullopt);
 }
 
 Expected<std::optional<StateStore::Saved>> StateStore::load_unconfirmed() const {
@@ -201,7 +114,18 @@ Expected<StateStore::Saved> StateStore::load(std::uint64_t number) const {
         if (!saved) return saved.error();
         if (*saved) return std::move(**saved);
     }
-    if (auto last = load(); last && *last && (*last)->record.number == number) return std::move(**last);
+    // One of a journal, of the last good one's or of that of the newest kept one before it.
+    std::optional<std::uint64_t> before;
+    for (const std::uint64_t kept : numbered(directory_ + "/kept", ""))
+        if (kept < number) before = kept;
+    if (before) {
+        auto saved = with_journal(load_generation(kept_file(*before, true)), kept_journal(*before), number);
+        if (!saved) return saved.error();
+        if (*saved && (*saved)->record.number == number) return std::move(**saved);
+    }
+    if (auto last = with_journal(load_generation(file()), journal_file(), number);
+        last && *last && (*last)->record.number == number)
+        return std::move(**last);
     std::string numbers;
     for (const GenerationRecord& record : kept())
         numbers += fmt::format("{}{}", numbers.empty() ? "" : ", ", record.number);
@@ -209,38 +133,93 @@ Expected<StateStore::Saved> StateStore::load(std::uint64_t number) const {
                                                    numbers.empty() ? "none is" : "there are " + numbers)};
 }
 
-std::vector<GenerationRecord> StateStore::kept() const {
+Expected<Document> StateStore::document_of(const Saved& saved) {
+    auto document = Document::parse(saved.document);
+    if (!document) return document;
+    for (const std::string& lines : saved.changes) {
+        Scheduled change;
+        auto changes = changes_in(lines);
+        if (!changes) return changes.error().at("its journal");
+        change.changes = std::move(*changes);
+        auto next = change.applied_to(*document);
+        if (!next) return next.error().at("its journal");
+        document = std::move(next);
+    }
+    if (hash_of(*document).text != saved.record.hash)
+        return Error{ErrorCode::invalid, "the document is not the one that was committed"};
+    return document;
+}
+
+std::vector<GenerationRecord> StateStore::records_of_kept(std::uint64_t number) const {
+    const auto known = kept_journals_.find(number);
+    if (known != kept_journals_.end()) return known->second;
     std::vector<GenerationRecord> records;
+    if (auto journal = read_journal(kept_journal(number), kRestore); journal && *journal)
+        for (const JournalEntry& entry : (*journal)->entries) records.push_back(entry.record);
+    return kept_journals_[number] = std::move(records);
+}
+
+std::vector<GenerationRecord> StateStore::kept() const {
+    std::vector<GenerationRecord> records, rolled_back;
+    const std::uint64_t last = journal_ ? journal_->follows : 0;
     for (const bool confirmed : {true, false})
         for (const std::uint64_t number : numbered(directory_ + "/kept", confirmed ? "" : kUnconfirmed)) {
-            const auto line = read_first_line(kept_file(number, confirmed));
-            if (!line) continue;
-            const json object = json::parse(*line, nullptr, false);
-            auto record = record_of(object);
-            if (!record && has(object, "crc32", json::value_t::number_unsigned)) {  // of the version before
-                record = GenerationRecord();
-                record->number = number;
-                record->committed = object.value("committed", "");
-                record->what = "commit";
-                record->bytes = object.value("bytes", std::uint64_t{0});
-            }
+            if (confirmed && number == last) continue;  // a crash has left it a second name
+            auto record = first_record(kept_file(number, confirmed));
             if (!record) continue;
             record->confirmed = confirmed;
-            records.push_back(std::move(*record));
+            (confirmed ? records : rolled_back).push_back(std::move(*record));
+            if (!confirmed) continue;
+            const auto followed = records_of_kept(number);
+            records.insert(records.end(), followed.begin(), followed.end());
         }
-    std::sort(records.begin(), records.end(), [](const auto& a, const auto& b) { return a.number < b.number; });
+    if (journal_ && !journal_->records.empty()) {  // all but the last of them, and what they follow, are before it
+        if (auto record = first_record(file())) records.push_back(std::move(*record));
+        records.insert(records.end(), journal_->records.begin(), std::prev(journal_->records.end()));
+    }
+    const auto by_number = [](const auto& a, const auto& b) { return a.number < b.number; };
+    std::sort(records.begin(), records.end(), by_number);
+    if (records.size() > keep_) records.erase(records.begin(), records.end() - static_cast<std::ptrdiff_t>(keep_));
+    records.insert(records.end(), rolled_back.begin(), rolled_back.end());
+    std::sort(records.begin(), records.end(), by_number);
     return records;
 }
 
-// A second name for the same bytes: nothing is copied, and a crash leaves at most one name too many.
+Expected<void> StateStore::look_at_journal() {
+    journal_.reset();
+    auto journal = read_journal(journal_file(), kRestore);
+    if (!journal) return journal.error();
+    const auto record = first_record(file());
+    if (!*journal || !record || record->number != (*journal)->follows) return {};  // none, or of one that was replaced
+    journal_ = Known{(*journal)->follows, (*journal)->bytes, {}};
+    for (JournalEntry& entry : (*journal)->entries) journal_->records.push_back(std::move(entry.record));
+    return {};
+}
+
+// Second names for the same bytes: nothing is copied, and a crash leaves at most a name too many.
 Expected<void> StateStore::keep_last() {
     const auto line = read_first_line(file());
     if (!line) return line.error().code == ErrorCode::not_found ? Expected<void>() : line.error();
     const json object = json::parse(*line, nullptr, false);
     if (!has(object, "generation", json::value_t::number_unsigned)) return {};  // damaged, and about to be replaced
-    const std::string kept = kept_file(object["generation"], true);
-    if (::link(file().c_str(), kept.c_str()) != 0 && errno != EEXIST) return state_error(kept, "linking");
-    return sync_directory_of(kept);
+    const std::uint64_t number = object["generation"];
+    const auto link = [](const std::string& from, const std::string& to) -> Expected<void> {
+        if (::link(from.c_str(), to.c_str()) != 0 && errno != EEXIST) return state_error(to, "linking");
+        return {};
+    };
+    kept_journals_.erase(number);
+    // The journal first: what it follows must not seem to be all.
+    if (journal_)
+        if (auto linked = link(journal_file(), kept_journal(number)); !linked) return linked;
+    if (auto linked = link(file(), kept_file(number, true)); !linked) return linked;
+    return sync_directory_of(kept_file(number, true));
+}
+
+// Another document is the last good one: the journal belongs to the one before.
+void StateStore::end_journal(std::optional<Document> good) {
+    good_ = std::move(good);
+    journal_.reset();
+    if (auto removed = remove_file(journal_file()); !removed) log(LogLevel::warning, removed.error().words);
 }
 
 Expected<void> StateStore::retire_unconfirmed() {
@@ -251,31 +230,75 @@ Expected<void> StateStore::retire_unconfirmed() {
     return move_file(unconfirmed_file(), kept_file(object["generation"], false));
 }
 
-void StateStore::forget_old() const {
-    for (const bool confirmed : {true, false}) {
-        const auto numbers = numbered(directory_ + "/kept", confirmed ? "" : kUnconfirmed);
-        for (std::size_t i = 0; i + keep_ < numbers.size(); ++i)
-            if (auto removed = remove_file(kept_file(numbers[i], confirmed)); !removed)
-                log(LogLevel::warning, removed.error().words);
+void StateStore::forget_old() {
+    const auto remove = [](const std::string& path) {
+        if (auto removed = remove_file(path); !removed) log(LogLevel::warning, removed.error().words);
+    };
+    const auto rolled_back = numbered(directory_ + "/kept", kUnconfirmed);
+    for (std::size_t i = 0; i + keep_ < rolled_back.size(); ++i) remove(kept_file(rolled_back[i], false));
+    // Of the good ones a file with a journal holds many: it goes when newer ones are enough.
+    const auto good = numbered(directory_ + "/kept", "");
+    std::size_t newer = 0;
+    for (auto number = good.rbegin(); number != good.rend(); ++number) {
+        if (newer < keep_) {
+            newer += 1 + records_of_kept(*number).size();
+            continue;
+        }
+        remove(kept_file(*number, true));
+        remove(kept_journal(*number));
+        kept_journals_.erase(*number);
     }
 }
 
+Expected<bool> StateStore::save_change(const GenerationRecord& record, const Document& document) {
+    if (!good_ || record.bytes < journal_from_) return false;
+    const auto changes = changes_between(*good_, document);
+    if (changes.size() > kMostChanges) return false;
+    JournalEntry entry{record, lines_of(changes)};
+    const std::uint64_t had = journal_ ? journal_->bytes : 0;
+    if (had + entry.changes.size() > record.bytes / 4 + kJournalBytes ||
+        (journal_ && journal_->records.size() >= kMostEntries))
+        return false;
+    if (!journal_) {
+        const auto first = first_record(file());
+        if (!first) return false;
+        const auto bytes = begin_journal(journal_file(), first->number, entry);
+        if (!bytes) return bytes.error();
+        journal_ = Known{first->number, *bytes, {record}};
+    } else {
+        const auto bytes = append_journal(journal_file(), journal_->bytes, entry);
+        if (!bytes) return bytes.error();
+        journal_->bytes = *bytes;
+        journal_->records.push_back(record);
+    }
+    good_ = document;
+    return true;
+}
+
 Expected<void> StateStore::save(const GenerationRecord& record, const Document& document) {
-    if (auto kept = keep_last(); !kept) return kept;
-    if (auto saved = save_generation(file(), record, document); !saved) return saved;
+    const auto saved = save_change(record, document);
+    if (!saved) return saved.error();
+    if (!*saved) {
+        if (auto kept = keep_last(); !kept) return kept;
+        if (auto written = save_generation(file(), record, document); !written) return written;
+        end_journal(document);
+    }
     // From here on the new one is the last good one; an unconfirmed one of a lower number is nobody's any more.
     if (auto retired = retire_unconfirmed(); !retired) log(LogLevel::warning, retired.error().words);
-    forget_old();
+    if (!*saved) forget_old();
     return {};
 }
 
 Expected<void> StateStore::save_unconfirmed(const GenerationRecord& record, const Document& document) {
-    return save_generation(unconfirmed_file(), record, document);
+    auto saved = save_generation(unconfirmed_file(), record, document);
+    if (saved) unconfirmed_ = document;
+    return saved;
 }
 
 Expected<void> StateStore::confirm() {
     if (auto kept = keep_last(); !kept) return kept;
     if (auto moved = move_file(unconfirmed_file(), file()); !moved) return moved;
+    end_journal(std::exchange(unconfirmed_, std::nullopt));
     forget_old();
     return {};
 }

@@ -2,17 +2,19 @@
 // by hand, kept over restarts.
 //
 //   generation             the last good one: what a restart begins with
+//   journal                small generations that followed it, as what they changed; the last of them is the last good
 //   unconfirmed            the one that runs and was not confirmed yet; a restart does not begin with it
-//   kept/N                 good ones before it, newest first as many as are to be kept
+//   kept/N, kept/N.journal good ones before it, newest first as many as are to be kept
 //   kept/N.unconfirmed     one that ran and was rolled back
 //   gates, scheduled/N     gates by hand; changes that are to come into force at a time
 //
-// Every change is one rename, durable before the call returns; what is read is checked against its length and hash (or
-// CRC-32), and a damaged file is refused instead of guessed at. One daemon a directory, held by a lock. The compiler
-// thread changes generations and the recorder gates; the control thread loads before that.
+// Every change is one rename, or one entry of the journal, durable before the call returns; what is read is checked
+// against its length and hash (or CRC-32), and a damaged file is refused instead of guessed at. One daemon a directory,
+// held by a lock. The compiler thread changes generations and the recorder gates; the control thread loads before that.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,7 +32,11 @@ class StateStore {
     struct Saved {
         GenerationRecord record;
         std::string document;  // JSON text
+        // What small generations changed of it since, up to this one; lines of JSON each.
+        std::vector<std::string> changes = {};
     };
+    // The document, checked against its hash. Errors name what is wrong with it.
+    static Expected<Document> document_of(const Saved& saved);
     struct SavedText {  // of gates and schedules
         std::uint64_t number = 0;
         std::string time;  // Japan time
@@ -39,12 +45,16 @@ class StateStore {
 
     // Makes the directory (its parent must be there), with mode 0700, which one that is there gets too, and takes its
     // lock. `keep`: how many good generations before the last are kept. Error exists: another daemon has it.
-    static Expected<std::unique_ptr<StateStore>> open(const std::string& directory, std::size_t keep = kKeep);
+    // `journal_from`: bytes of a document from which on a small change of it goes into the journal.
+    static Expected<std::unique_ptr<StateStore>> open(const std::string& directory, std::size_t keep = kKeep,
+                                                      std::uint64_t journal_from = kJournalFrom);
     static constexpr std::size_t kKeep = 10;
+    static constexpr std::uint64_t kJournalFrom = std::uint64_t{256} << 10;
 
     const std::string& directory() const noexcept { return directory_; }
     std::string file() const { return directory_ + "/generation"; }
     std::string unconfirmed_file() const { return directory_ + "/unconfirmed"; }
+    std::string journal_file() const { return directory_ + "/journal"; }
     std::string kept_file(std::uint64_t number, bool confirmed) const;
 
     // nullopt: there is none. Error invalid: the file is damaged; the words say how and what to do.
@@ -55,6 +65,8 @@ class StateStore {
     // What is known of all that are kept, ascending; files that tell nothing are left out.
     std::vector<GenerationRecord> kept() const;
 
+    // What load() gave is this document: what follows it may be kept as a change of it.
+    void loaded(const Document& document) { good_ = document; }
     // The document becomes the last good one; the one that was is kept, and an unconfirmed one kept as rolled back.
     Expected<void> save(const GenerationRecord& record, const Document& document);
     Expected<void> save_unconfirmed(const GenerationRecord& record, const Document& document);
@@ -70,15 +82,30 @@ class StateStore {
     Expected<void> remove_scheduled(std::uint64_t number);
 
   private:
-    StateStore(std::string directory, std::size_t keep, FileDescriptor lock)
-        : directory_(std::move(directory)), keep_(keep), lock_(std::move(lock)) {}
+    StateStore(std::string directory, std::size_t keep, std::uint64_t journal_from, FileDescriptor lock)
+        : directory_(std::move(directory)), keep_(keep), journal_from_(journal_from), lock_(std::move(lock)) {}
+    struct Known {  // of the journal
+        std::uint64_t follows = 0;
+        std::uint64_t bytes = 0;
+        std::vector<GenerationRecord> records;
+    };
+    Expected<void> look_at_journal();
+    // False: it is no small change of the last good one, or the journal has had enough.
+    Expected<bool> save_change(const GenerationRecord& record, const Document& document);
+    std::string kept_journal(std::uint64_t number) const { return kept_file(number, true) + ".journal"; }
+    std::vector<GenerationRecord> records_of_kept(std::uint64_t number) const;
     Expected<void> keep_last();  // another name for the last good one, so that it stays when it is replaced
+    void end_journal(std::optional<Document> good);
     Expected<void> retire_unconfirmed();
-    void forget_old() const;
+    void forget_old();
 
     std::string directory_;
     std::size_t keep_;
+    std::uint64_t journal_from_;
     FileDescriptor lock_;
+    std::optional<Document> good_, unconfirmed_;  // as they are in the files, if that is known
+    std::optional<Known> journal_;                // of the last good one, if there is one
+    mutable std::map<std::uint64_t, std::vector<GenerationRecord>> kept_journals_;  // as they were read
 };
 
 std::uint32_t crc32_of(const std::string& bytes) noexcept;  // IEEE 802.3, as zlib's

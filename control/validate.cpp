@@ -39,35 +39,39 @@ void check_operators(const Policy& policy, Findings& findings) {
     }
 }
 
+void check_institution(const Policy& policy, const Institution& institution, ObjectFindings& about) {
+    if (!policy.operators.contains(institution.operator_id))
+        about.dangling("operator", "operator", institution.operator_id);
+    for (std::size_t i = 0; i < institution.links.size(); ++i) {
+        const Link& link = institution.links[i];
+        const std::string field = indexed("links", i);
+        if (link.method == LinkMethod::internet_vpn)
+            about.unsupported(field + " method internet_vpn, which needs evidence of IKE (clause 4-3),",
+                              "no gate of this version could hold it to that");
+        if ((link.method == LinkMethod::other) == link.guideline.empty())
+            about.wrong(field + ".guideline", link.guideline.empty()
+                                                  ? "an other method names the guideline that it follows (clause 4-3)"
+                                                  : "only an other method has one (clause 4-3)");
+        for (std::size_t j = 0; j < link.attachments.size(); ++j) {
+            const std::string place = field + "." + indexed("attachments", j);
+            const auto attachment = policy.attachments.find(link.attachments[j]);
+            if (attachment == policy.attachments.end())
+                about.dangling(place, "attachment", link.attachments[j]);
+            else if (attachment->second.operator_id != institution.operator_id)
+                about.wrong(place, "attachment " + in_quotes(link.attachments[j]) + " belongs to operator " +
+                                       in_quotes(attachment->second.operator_id) + ", not " +
+                                       in_quotes(institution.operator_id));
+            else if (attachment->second.underlay)
+                about.wrong(place, "attachment " + in_quotes(link.attachments[j]) +
+                                       " is an underlay, which carries tunnels only");
+        }
+    }
+}
+
 void check_institutions(const Policy& policy, Findings& findings) {
     for (const auto& [id, institution] : policy.institutions) {
         ObjectFindings about(findings, "institutions", id);
-        if (!policy.operators.contains(institution.operator_id))
-            about.dangling("operator", "operator", institution.operator_id);
-        for (std::size_t i = 0; i < institution.links.size(); ++i) {
-            const Link& link = institution.links[i];
-            const std::string field = indexed("links", i);
-            if (link.method == LinkMethod::internet_vpn)
-                about.unsupported(field + " method internet_vpn, which needs evidence of IKE (clause 4-3),",
-                                  "no gate of this version could hold it to that");
-            if ((link.method == LinkMethod::other) == link.guideline.empty())
-                about.wrong(field + ".guideline",
-                            link.guideline.empty() ? "an other method names the guideline that it follows (clause 4-3)"
-                                                   : "only an other method has one (clause 4-3)");
-            for (std::size_t j = 0; j < link.attachments.size(); ++j) {
-                const std::string place = field + "." + indexed("attachments", j);
-                const auto attachment = policy.attachments.find(link.attachments[j]);
-                if (attachment == policy.attachments.end())
-                    about.dangling(place, "attachment", link.attachments[j]);
-                else if (attachment->second.operator_id != institution.operator_id)
-                    about.wrong(place, "attachment " + in_quotes(link.attachments[j]) + " belongs to operator " +
-                                           in_quotes(attachment->second.operator_id) + ", not " +
-                                           in_quotes(institution.operator_id));
-                else if (attachment->second.underlay)
-                    about.wrong(place, "attachment " + in_quotes(link.attachments[j]) +
-                                           " is an underlay, which carries tunnels only");
-            }
-        }
+        check_institution(policy, institution, about);
     }
 }
 
@@ -105,7 +109,11 @@ std::vector<Error> check_gate(const Policy& policy, const std::string& id, const
     return findings.take();
 }
 
-std::vector<Error> validate(const Policy& policy) {
+void check_gates(const Policy& policy, Findings& findings) {
+    for (const auto& [id, gate] : policy.gates) check_one_gate(policy, id, gate, findings);
+}
+
+std::vector<Error> validate(const Policy& policy, HubNumbers& numbers) {
     Findings findings;
     if (policy.rules_version.empty())
         findings.add(ErrorCode::invalid, "hub .rules_version",
@@ -113,15 +121,21 @@ std::vector<Error> validate(const Policy& policy) {
     if (auto checked = policy.timers.check(); !checked)
         findings.add(ErrorCode::invalid, "hub .timers", checked.error().words);
     check_operators(policy, findings);
-    const HubSpace hub = check_numbers(policy, findings);
+    const HubSpace hub = check_hub_space(policy, findings);
+    numbers = check_numbers(policy, hub, findings);
     check_attachments(policy, hub, findings);
     check_tunnels(policy, findings);
     check_institutions(policy, findings);
-    check_agreements(policy, hub, findings);
+    check_agreements(policy, numbers, findings);
     check_routes(policy, findings);
     check_underlays(policy, findings);
-    for (const auto& [id, gate] : policy.gates) check_one_gate(policy, id, gate, findings);
+    check_gates(policy, findings);
     return findings.take();
+}
+
+std::vector<Error> validate(const Policy& policy) {
+    HubNumbers numbers;
+    return validate(policy, numbers);
 }
 
 }  // namespace sekisho::control

@@ -15,10 +15,10 @@ void check_names(const std::vector<std::string>& names, const Objects& objects, 
         if (!objects.contains(names[i])) about.dangling(indexed(field, i), noun, names[i]);
 }
 
-void check_prefixes(const std::vector<IpPrefix>& prefixes, const AddressSpace& institutions, std::string_view field,
+void check_prefixes(const std::vector<IpPrefix>& prefixes, const HubNumbers& institutions, std::string_view field,
                     ObjectFindings& about) {
     for (std::size_t i = 0; i < prefixes.size(); ++i)
-        if (institutions.covering(prefixes[i]) == nullptr)
+        if (!institutions.cover(prefixes[i]))
             about.wrong(indexed(field, i),
                         prefixes[i].text() + " is not inside a prefix of one institution, in hub space");
 }
@@ -63,22 +63,27 @@ void check_stateless(const Policy& policy, const Agreement& agreement, ObjectFin
 
 }  // namespace
 
-void check_agreements(const Policy& policy, const HubSpace& hub, Findings& findings) {
+void check_agreement(const Policy& policy, const Agreement& agreement, const HubNumbers& numbers,
+                     ObjectFindings& about) {
+    if (agreement.client_operators.empty() && agreement.client_institutions.empty() &&
+        agreement.client_prefixes.empty())
+        about.wrong("clients", "names nobody: operators, institutions or prefixes");
+    if (agreement.service_institutions.empty() && agreement.service_prefixes.empty())
+        about.wrong("services", "names nothing: institutions or prefixes");
+    check_names(agreement.client_operators, policy.operators, "clients.operators", "operator", about);
+    check_names(agreement.client_institutions, policy.institutions, "clients.institutions", "institution", about);
+    check_names(agreement.service_institutions, policy.institutions, "services.institutions", "institution", about);
+    check_prefixes(agreement.client_prefixes, numbers, "clients.prefixes", about);
+    check_prefixes(agreement.service_prefixes, numbers, "services.prefixes", about);
+    check_ports(agreement, about);
+    if (agreement.state == AgreementState::stateless) check_stateless(policy, agreement, about);
+    about.period("from", agreement.from, "until", agreement.until, false);
+}
+
+void check_agreements(const Policy& policy, const HubNumbers& numbers, Findings& findings) {
     for (const auto& [id, agreement] : policy.agreements) {
         ObjectFindings about(findings, "agreements", id);
-        if (agreement.client_operators.empty() && agreement.client_institutions.empty() &&
-            agreement.client_prefixes.empty())
-            about.wrong("clients", "names nobody: operators, institutions or prefixes");
-        if (agreement.service_institutions.empty() && agreement.service_prefixes.empty())
-            about.wrong("services", "names nothing: institutions or prefixes");
-        check_names(agreement.client_operators, policy.operators, "clients.operators", "operator", about);
-        check_names(agreement.client_institutions, policy.institutions, "clients.institutions", "institution", about);
-        check_names(agreement.service_institutions, policy.institutions, "services.institutions", "institution", about);
-        check_prefixes(agreement.client_prefixes, hub.institutions, "clients.prefixes", about);
-        check_prefixes(agreement.service_prefixes, hub.institutions, "services.prefixes", about);
-        check_ports(agreement, about);
-        if (agreement.state == AgreementState::stateless) check_stateless(policy, agreement, about);
-        about.period("from", agreement.from, "until", agreement.until, false);
+        check_agreement(policy, agreement, numbers, about);
     }
 }
 

@@ -67,21 +67,21 @@ AddressSpace check_translations(const Policy& policy, const AddressSpace& pools,
     return {std::move(hub_claims), overlap};
 }
 
-void check_prefix(const Policy& policy, const Institution& institution, std::size_t index, const AddressSpace& pools,
-                  const AddressSpace& translations, ObjectFindings& about) {
+void check_prefix(const Policy& policy, const Institution& institution, std::size_t index, const HubSpace& hub,
+                  ObjectFindings& about) {
     const IpPrefix& prefix = institution.prefixes[index];
     const std::string field = indexed("prefixes", index);
-    if (pools.covering(prefix) == nullptr)
+    if (hub.pools.covering(prefix) == nullptr)
         return about.wrong(field, prefix.text() + " is not inside one of the hub's pools");
-    const Claim* translation = translations.covering(prefix);
+    const Claim* translation = hub.translations.covering(prefix);
     if (translation != nullptr && translation->owner == institution.operator_id) {
-        if (policy.translations.at(std::string(translation->id)).kind != TranslationKind::port_block) return;
+        if (policy.translations.at(translation->id).kind != TranslationKind::port_block) return;
         return about.wrong(field, prefix.text() + " is of " + translation->place() +
                                       ", a port block's, whose addresses are nobody's own; say operator_prefixes");
     }
     std::string words =
         prefix.text() + " is not inside one translation of operator " + in_quotes(institution.operator_id);
-    if (translation == nullptr) translation = translations.meeting(prefix);
+    if (translation == nullptr) translation = hub.translations.meeting(prefix);
     if (translation != nullptr)
         words += ": " + translation->place() + " is " + translation->prefix.text() + ", of operator " +
                  in_quotes(translation->owner);
@@ -90,25 +90,40 @@ void check_prefix(const Policy& policy, const Institution& institution, std::siz
 
 }  // namespace
 
-HubSpace check_numbers(const Policy& policy, Findings& findings) {
+HubSpace check_hub_space(const Policy& policy, Findings& findings) {
     AddressSpace pools = check_pools(policy, findings);
     AddressSpace translations = check_translations(policy, pools, findings);
+    return {std::move(pools), std::move(translations)};
+}
+
+void check_own_numbers(const Policy& policy, const Institution& institution, const HubSpace& hub,
+                       ObjectFindings& about) {
+    if (institution.prefixes.empty() && institution.operator_prefixes.empty())
+        about.wrong("prefixes", "has none (clause 2-3)");
+    for (std::size_t i = 0; i < institution.prefixes.size(); ++i) check_prefix(policy, institution, i, hub, about);
+}
+
+HubNumbers check_numbers(const Policy& policy, const HubSpace& hub, Findings& findings) {
     std::vector<Claim> claims;
     claims.reserve(policy.institutions.size());
     for (const auto& [id, institution] : policy.institutions) {
         ObjectFindings about(findings, "institutions", id);
-        if (institution.prefixes.empty() && institution.operator_prefixes.empty())
-            about.wrong("prefixes", "has none (clause 2-3)");
-        for (std::size_t i = 0; i < institution.prefixes.size(); ++i) {
-            check_prefix(policy, institution, i, pools, translations, about);
+        check_own_numbers(policy, institution, hub, about);
+        for (std::size_t i = 0; i < institution.prefixes.size(); ++i)
             claims.push_back({institution.prefixes[i], "institutions", id, "prefixes", i, institution.operator_id});
-        }
     }
-    AddressSpace institutions(std::move(claims), [&](const Claim& cover, const Claim& claim) {
+    const AddressSpace space(std::move(claims), [&](const Claim& cover, const Claim& claim) {
         findings.add(ErrorCode::invalid, claim.place(), both(cover, claim));
     });
     check_port_blocks(policy, findings);
-    return {std::move(pools), std::move(translations), std::move(institutions)};
+    std::vector<Prefix4> ipv4;
+    std::vector<Prefix6> ipv6;
+    for (const Claim& claim : space.claims())
+        if (claim.prefix.is_ipv4())
+            ipv4.push_back(claim.prefix.ipv4());
+        else
+            ipv6.push_back(claim.prefix.ipv6());
+    return {PrefixSet<Ipv4Address>(ipv4), PrefixSet<Ipv6Address>(ipv6)};
 }
 
 }  // namespace sekisho::control

@@ -128,17 +128,35 @@ void warn_of_institution(const Policy& policy, const Institution& institution, W
                                                                    ", of which it has prefixes");
 }
 
-}  // namespace
-
-std::vector<std::string> warnings(const Policy& policy, system_clock::time_point now) {
-    Warnings warnings;
+void warn_of_lines(const Policy& policy, system_clock::time_point now, Warnings& warnings) {
     for (const auto& [id, op] : policy.operators) {
         warn_of_end(place_of("operators", id), "the certification", op.certification.valid_until, now, warnings);
         warn_of_end(place_of("operators", id), "the assessment", op.assessment.valid_until, now, warnings);
     }
     for (const auto& [id, attachment] : policy.attachments) warn_of_tunnel(policy, attachment, warnings);
+}
+
+}  // namespace
+
+std::vector<std::string> warnings(const Policy& policy, system_clock::time_point now) {
+    Warnings warnings;
+    warn_of_lines(policy, now, warnings);
     for (const auto& [id, institution] : policy.institutions) warn_of_institution(policy, institution, warnings);
     for (const auto& [id, agreement] : policy.agreements) warn_of_agreement(policy, agreement, now, warnings);
+    return warnings.take();
+}
+
+std::vector<std::string> warnings_of_change(const Policy& before, const Policy& policy, system_clock::time_point now) {
+    Warnings warnings;
+    warn_of_lines(policy, now, warnings);
+    decltype(policy.institutions)::differences(before.institutions, policy.institutions,
+                                               [&](const Institution*, const Institution* is) {
+                                                   if (is != nullptr) warn_of_institution(policy, *is, warnings);
+                                               });
+    decltype(policy.agreements)::differences(before.agreements, policy.agreements,
+                                             [&](const Agreement*, const Agreement* is) {
+                                                 if (is != nullptr) warn_of_agreement(policy, *is, now, warnings);
+                                             });
     return warnings.take();
 }
 

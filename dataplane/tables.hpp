@@ -19,6 +19,7 @@
 #include "dataplane/matrix.hpp"
 #include "dataplane/nexthop_group.hpp"
 #include "dataplane/port_shares.hpp"
+#include "dataplane/shared_rows.hpp"
 #include "lpm/fib.hpp"
 #include "nat/prefix_map.hpp"
 #include "nat/static_maps.hpp"
@@ -136,12 +137,13 @@ struct FamilyTables {
     lpm::FibView<Address> who;    // table number: the VRF
     lpm::FibView<Address> hub;    // table 0
     lpm::FibView<Address> where;  // table number: the VRF; the row is a NexthopId
-    std::vector<WhoRow<Address>> who_rows;
-    std::vector<HubRow<Address>> hub_rows;
+    SharedRows<WhoRow<Address>> who_rows;
+    SharedRows<HubRow<Address>> hub_rows;
     std::vector<Prefix<Address>> hub_space;  // the pools: a source in them that its operator does not own is a spoof
 };
 
-struct Tables {
+// All of a snapshot that control makes, and may begin the next one with: a copy shares the lookups and the rows.
+struct TableParts {
     std::uint64_t generation = 0;
 
     std::vector<Attachment> attachments;  // by AttachmentId
@@ -154,14 +156,7 @@ struct Tables {
     FamilyTables<Ipv4Address> ipv4;
     FamilyTables<Ipv6Address> ipv6;
     std::vector<Nexthop> nexthops;  // by NexthopId, both families
-    // By NexthopId, for gateways: the NeighbourId once a worker has resolved it, before that kNoHint. Workers write and
-    // read it relaxed.
-    static constexpr std::uint32_t kNoHint = 0xffff'ffffU;
-    // A hint goes back to kNoHint when its neighbour is forgotten.
-    mutable std::unique_ptr<std::atomic<std::uint32_t>[]> neighbour_hints;
     std::vector<NexthopGroup> groups;
-    // By group: which of its members may be used. The keeper writes, workers and control read, relaxed.
-    mutable std::unique_ptr<std::atomic<NexthopGroup::Usable>[]> usable_members;
 
     // Sets of attachments, `attachment_set_words` words each: bit a of set s is attachment a. A set of one, which most
     // are, is named by its attachment and this bit; so attachments and sets are numbered below it.
@@ -181,6 +176,19 @@ struct Tables {
 
     std::vector<GateWord<std::uint64_t>> closed_institutions;  // one bit an InstitutionId: its effective gate
     GateWord<bool> any_institution_closed = false;             // false: there is no need to look
+};
+
+struct Tables : TableParts {
+    Tables() = default;
+    explicit Tables(const TableParts& parts) : TableParts(parts) {}
+
+    // By NexthopId, for gateways: the NeighbourId once a worker has resolved it, before that kNoHint. Workers write and
+    // read it relaxed.
+    static constexpr std::uint32_t kNoHint = 0xffff'ffffU;
+    // A hint goes back to kNoHint when its neighbour is forgotten.
+    mutable std::unique_ptr<std::atomic<std::uint32_t>[]> neighbour_hints;
+    // By group: which of its members may be used. The keeper writes, workers and control read, relaxed.
+    mutable std::unique_ptr<std::atomic<NexthopGroup::Usable>[]> usable_members;
 
     template <class Address>
     const FamilyTables<Address>& family() const noexcept {

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "control/document_hash.hpp"
+#include "control/signature.hpp"
 #include "tests/agent/etcd_support.hpp"
 #include "tests/control/hub_support.hpp"
 
@@ -85,6 +87,26 @@ inline Seen seen(const TestHub& hub) {
 inline bool gets(const TestHub& hub, Kind kind, const std::string& id, bool there = true) {
     return comes_true([&] { return seen(hub).has(kind, id) == there; });
 }
+
+// A key pair of the store's, made by openssl, and its signature of a document with these operators.
+struct Signer {
+    TemporaryDirectory directory;
+    std::string secret = directory / "secret.pem", open = directory / "public.pem";
+    Signer() {
+        const auto made =
+            control::test::run("/bin/sh", {"-c", "openssl genpkey -algorithm ed25519 -out " + secret +
+                                                     " && openssl pkey -in " + secret + " -pubout -out " + open});
+        REQUIRE(made.exit_code == 0);
+    }
+    control::SigningKeys keys() const {
+        control::SigningKeys keys;
+        REQUIRE(keys.add(open));
+        return keys;
+    }
+    std::string sign(const std::vector<std::string>& operators) const {
+        return control::sign(secret, control::hash_of(control::test::as_document(a_document(operators))).text).value();
+    }
+};
 
 // A store with a small policy, and node hub-1 that has all of it.
 inline Etcd::Changes small_policy() {

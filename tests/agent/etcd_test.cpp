@@ -214,6 +214,28 @@ TEST_CASE("etcd: an agent that starts again goes on from what the node runs", "[
     CHECK(cluster.agent->says("the node runs them"));
 }
 
+TEST_CASE("etcd: the node's signature goes over with the policy, and unsigned content is refused until it is there",
+          "[agent][etcd]") {
+    const Signer signer;
+    Etcd etcd;
+    etcd.write(small_policy());
+    TestHub hub({}, {}, false, {}, {}, signer.keys());
+    Agent agent(hub.socket(), etcd.options(), "hub-1");
+    REQUIRE(agent.says("is refused"));
+    CHECK(seen(hub).generation == 0);
+    etcd.write({{"signatures/hub-1", signer.sign({"kita", "minami"})}});
+    REQUIRE(gets(hub, Kind::operators, "kita"));
+    // A change and its signature, in one revision; then a change alone.
+    etcd.write({{"operators/chuo", an_operator("chuo").dump()},
+                {"signatures/hub-1", signer.sign({"chuo", "kita", "minami"})}});
+    REQUIRE(gets(hub, Kind::operators, "chuo"));
+    etcd.write({{"operators/nishi", an_operator("nishi").dump()}});
+    REQUIRE(agent.says("none of this node's signing keys"));
+    CHECK_FALSE(seen(hub).has(Kind::operators, "nishi"));
+    etcd.write({{"signatures/hub-1", signer.sign({"chuo", "kita", "minami", "nishi"})}});
+    REQUIRE(gets(hub, Kind::operators, "nishi"));
+}
+
 TEST_CASE("etcd: a hold keeps what was written until it is taken away", "[agent][etcd]") {
     Cluster cluster;
     cluster.etcd.put("hold", {{"who", "a test"}});

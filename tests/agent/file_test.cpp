@@ -110,6 +110,24 @@ TEST_CASE("file: an agent that starts again finds its own generation and pushes 
     CHECK(place.hub.compiler.calls == compiled);
 }
 
+TEST_CASE("file: a node that wants a signature gets the one beside the file, and nothing goes in without",
+          "[agent][file]") {
+    const Signer signer;
+    TestHub hub({}, {}, false, {}, {}, signer.keys());
+    TemporaryDirectory directory;
+    const std::string file = directory / "policy.json";
+    write_file(file, a_document({"kita"}).dump());
+    Agent agent(hub.socket(), file);
+    REQUIRE(agent.says("is refused"));
+    CHECK(seen(hub).generation == 0);
+    write_file(file + ".sig", signer.sign({"minami"}));  // another document's
+    REQUIRE(agent.says("none of this node's signing keys"));
+    CHECK(seen(hub).generation == 0);
+    write_file(file + ".sig", signer.sign({"kita"}) + "\n");
+    REQUIRE(gets(hub, Kind::operators, "kita"));
+    CHECK(seen(hub).generation == 1);
+}
+
 TEST_CASE("file: a policy that was applied by hand is drift, until the file changes", "[agent][file]") {
     Place place;
     place.replace(a_document({"kita"}));

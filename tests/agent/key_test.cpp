@@ -51,6 +51,8 @@ TEST_CASE("keys: every kind there and back, routes by operator and prefix", "[ag
     CHECK(key_of(Kind::routes, "kita 10.1.0.0/16") == "routes/kita/10.1.0.0/16");
     CHECK(parse_key("nodes/hub-1")->of == PolicyKey::Of::node);
     CHECK(parse_key("nodes/hub-1")->id == "hub-1");
+    CHECK(parse_key("signatures/hub-1")->of == PolicyKey::Of::signature);
+    CHECK(parse_key("signatures/hub-1")->id == "hub-1");
     CHECK(parse_key("hold")->of == PolicyKey::Of::hold);
 }
 

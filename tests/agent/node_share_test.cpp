@@ -86,6 +86,8 @@ TEST_CASE("nodes: a node without a list has everything as it is", "[agent]") {
 TEST_CASE("nodes: another node's attachments are left out, with what is only theirs", "[agent]") {
     CHECK(left(Kind::attachments, {{"id", "kita-2"}}).is_null());
     CHECK(left(Kind::attachments, {{"id", "kita-1"}}) == json{{"id", "kita-1"}});
+    CHECK(left(Kind::tunnels, {{"id", "t"}, {"underlay", "kita-2"}}).is_null());
+    CHECK_FALSE(left(Kind::tunnels, {{"id", "t"}, {"underlay", "kita-1"}}).is_null());
     CHECK(left(Kind::gates, {{"target", "attachment"}, {"target_id", "kita-2"}}).is_null());
     CHECK_FALSE(left(Kind::gates, {{"target", "institution"}, {"target_id", "kita-2"}}).is_null());
     CHECK(left(Kind::routes, {{"nexthops", {{{"attachment", "kita-2"}}}}}).is_null());

@@ -1,5 +1,6 @@
 // Random policies that validate. Every operator uses the same few blocks of 10/8 and fd00::/16 on its side; the hub
 // side of operator n is 100.(64 + n)/16 and 2001:db8:(n)::/48, cut into four slots with a translation each.
+#include <algorithm>
 #include <iterator>
 
 #include <fmt/format.h>
@@ -244,6 +245,11 @@ void RandomPolicies::edit(Policy& policy) {
     const auto drop = [&](auto& objects) {
         if (!objects.empty()) objects.erase(any_of(objects));
     };
+    const auto drop_gates = [&](const auto& is_gone) {
+        const auto all = policy.gates;
+        for (const auto& [name, gate] : all)
+            if (is_gone(gate)) policy.gates.erase(name);
+    };
     switch (below(16)) {
         case 0: add_random_operator(policy); break;
         case 1:
@@ -276,10 +282,15 @@ void RandomPolicies::edit(Policy& policy) {
             if (policy.institutions.empty()) break;
             const std::string gone = any_of(policy.institutions);
             policy.institutions.erase(gone);
-            std::erase_if(policy.gates, [&](const auto& gate) { return gate.second.target_id == gone; });
-            for (auto& [name, agreement] : policy.agreements) {
-                std::erase(agreement.client_institutions, gone);
-                std::erase(agreement.service_institutions, gone);
+            drop_gates([&](const Gate& gate) { return gate.target_id == gone; });
+            const auto all = policy.agreements;
+            for (const auto& [name, agreement] : all) {
+                const auto names = [&](const std::vector<std::string>& of) {
+                    return std::find(of.begin(), of.end(), gone) != of.end();
+                };
+                if (names(agreement.client_institutions)) std::erase(policy.agreements[name].client_institutions, gone);
+                if (names(agreement.service_institutions))
+                    std::erase(policy.agreements[name].service_institutions, gone);
             }
             break;
         }
@@ -289,8 +300,8 @@ void RandomPolicies::edit(Policy& policy) {
             if (!changed.prefixes.empty()) changed.prefixes.pop_back();
         }
     }
-    std::erase_if(policy.gates, [&](const auto& gate) {
-        return gate.second.target == GateTarget::agreement && !policy.agreements.contains(gate.second.target_id);
+    drop_gates([&](const Gate& gate) {
+        return gate.target == GateTarget::agreement && !policy.agreements.contains(gate.target_id);
     });
 }
 

@@ -104,7 +104,7 @@ TEST_CASE("compile: 256 operators, 1,024 attachments, 100,000 rows and 10,000 ag
     CHECK(first.report.where_rows == 256 * 84);
     CHECK(first.tables->attachments.size() == 1024);
 
-    policy.agreements.begin()->second.ports = {{8443, 8443}};
+    policy.agreements.at(policy.agreements.begin()->first).ports = {{8443, 8443}};
     const Compiled second = compile(compiler, policy);
     print("again, with one agreement changed", second.report);
     CHECK(second.report.who_rows == first.report.who_rows);

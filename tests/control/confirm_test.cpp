@@ -3,7 +3,10 @@
 
 #include <catch2/catch.hpp>
 
+#include "control/document_hash.hpp"
+#include "control/state_file.hpp"
 #include "tests/control/hub_support.hpp"
+#include "tests/support/random.hpp"
 
 using namespace sekisho;
 using namespace sekisho::control;
@@ -214,7 +217,7 @@ TEST_CASE("drift: what runs, what is stored and what is wanted are compared by t
     CHECK(asker.result("show.drift")["differences"][0].get<std::string>().find("is damaged") != std::string::npos);
 }
 
-TEST_CASE("drift: a document has one hash however it was written, which sha256sum finds too", "[control]") {
+TEST_CASE("drift: a document has one hash however it was written, and its file one that sha256sum finds", "[control]") {
     TestHub hub({}, as_document(a_document({"kita", "minami"})));
     TestHub other({}, as_document(a_document({"minami", "kita"})));
     Asker asker(hub), others(other);
@@ -225,7 +228,34 @@ TEST_CASE("drift: a document has one hash however it was written, which sha256su
     std::array<char, 65> said{};
     CHECK(std::fread(said.data(), 1, 64, pipe) == 64);
     ::pclose(pipe);
-    CHECK(hash == said.data());
+    CHECK(json::parse(*read_first_line(hub.state->file()))["sha256"] == said.data());
+}
+
+TEST_CASE("hash: change by change it is that of the whole, and the length of the text is told with it", "[control]") {
+    sekisho::test::Random random("hash, change by change");
+    Document document;
+    DocumentDigest digest;
+    std::map<std::string, std::string> seen;  // by hash: the text
+    for (int step = 0; step < 300; ++step) {
+        Document next = document;
+        for (std::uint64_t edits = random.below(4); edits > 0; --edits) {
+            const std::string id = "operator-" + std::to_string(random.below(60));
+            json object = an_operator(id);
+            object["name"] = "name " + std::to_string(random.below(5));
+            if (random.one_in(3))
+                static_cast<void>(next.erase("operators", id));
+            else
+                REQUIRE(next.put("operators", object));
+        }
+        if (random.one_in(10)) REQUIRE(next.put("hub", a_document({})["hub"]));
+        digest.change(document, next);
+        document = next;
+        const DocumentHash hash = digest.hash();
+        REQUIRE(hash.text == hash_of(document).text);
+        REQUIRE(hash.bytes == document.text().size());
+        REQUIRE(seen.try_emplace(hash.text, document.text()).first->second == document.text());
+    }
+    CHECK(seen.size() > 100);
 }
 
 TEST_CASE("state: the directory and what is in it are its owner's alone", "[control]") {

@@ -233,6 +233,22 @@ TEST_CASE("generations: there are only so many transactions at a time", "[contro
     CHECK(comes_true([&] { return one_more.ask("begin").contains("result"); }));
 }
 
+TEST_CASE("generations: all transactions together may hold so many bytes, and what ends makes room", "[control]") {
+    TestHub hub;
+    hub.generations->limit_staged_bytes(1400);
+    Asker asker(hub), other(hub);
+    json many = json::array();
+    for (int i = 0; i < 6; ++i) many.push_back(an_operator("operator-" + std::to_string(i)));
+    const json first = asker.result("begin")["transaction"], second = other.result("begin")["transaction"];
+    asker.result("batch", {{"transaction", first}, {"put", {{"operators", many}}}});
+    const json refused = other.error("batch", {{"transaction", second}, {"put", {{"operators", many}}}});
+    CHECK(refused["data"]["name"] == "limit");
+    CHECK(refused["message"].get<std::string>().find("all open transactions together") != std::string::npos);
+    other.result("batch", {{"transaction", second}, {"delete", json::object()}});  // it stands, without the batch
+    asker.result("abort", {{"transaction", first}});
+    CHECK(other.result("batch", {{"transaction", second}, {"put", {{"operators", many}}}})["objects"] == 6);
+}
+
 TEST_CASE("generations: diff tells what a transaction would change, against what runs now", "[control]") {
     TestHub hub({}, as_document(a_document({"kita", "minami"})));
     Asker asker(hub);

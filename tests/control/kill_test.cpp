@@ -2,8 +2,9 @@
 //
 // A client commits documents to a real daemon, some of them to be confirmed, while the test kills it. After each
 // restart the running document must be one that was committed and, if its commit or confirmation was answered, that
-// one; an unconfirmed one never. Number, hash, state directory and audit chain must agree. SEKISHO_KILLS says how
-// often.
+// one; an unconfirmed one never. Number, hash, state directory and audit chain must agree. Once with documents that are
+// saved whole, once with small changes of a large one, which go into the journal. SEKISHO_KILLS says how often.
+#include <filesystem>
 #include <thread>
 
 #include <catch2/catch.hpp>
@@ -32,15 +33,27 @@ Document numbered(std::uint64_t number) {
     return as_document(document);
 }
 
+// A document that is large enough for a journal: of its many gates, those of one number differ from document to
+// document.
+Document large(std::uint64_t number) {
+    json document = json::parse(numbered(0).text());
+    document["gates"] = json::array();
+    for (int i = 0; i < 3000; ++i)
+        document["gates"].push_back({{"id", "gate-" + std::to_string(i)},
+                                     {"target", "operator"},
+                                     {"target_id", "operator-" + std::to_string(i % 100)},
+                                     {"reason", "emergency"},
+                                     {"notice", "of document " + std::to_string(i == 7 ? number : 0)}});
+    return as_document(document);
+}
+
 struct Told {                   // what the client knows
     std::string good;           // hash that a restart must have at least, or a later one
     std::set<std::string> may;  // hashes of what was asked for since and not answered
 };
 
-}  // namespace
-
-TEST_CASE("sekishod: kill -9 in the middle of commits leaves the old generation or the new one, whole",
-          "[control][kill]") {
+// `make` makes the documents; with `small`, one follows the other by what differs.
+void kill_over_and_over(Document (*make)(std::uint64_t), bool small) {
     const char* const asked = std::getenv("SEKISHO_KILLS");
     const int kills = asked != nullptr ? std::atoi(asked) : 6;
     sekisho::test::Random random("kill");
@@ -65,13 +78,15 @@ TEST_CASE("sekishod: kill -9 in the middle of commits leaves the old generation 
     };
 
     struct Made {
-        json put;
+        json put, difference;
         std::string hash;
     };
     std::vector<Made> documents;  // read once, so that the time goes into commits
     for (std::uint64_t number = 0; number < 24; ++number) {
-        const Document document = numbered(number);
-        documents.push_back({json::parse(document.text()), hash_of(document).text});
+        const Document document = make(number);
+        json difference;
+        if (small) difference["gates"] = {json::parse(document.find(Kind::gates, "gate-7")->text)};
+        documents.push_back({json::parse(document.text()), difference, hash_of(document).text});
     }
     Told told;
     std::uint64_t next = 1, last_number = 0, commits = 0, unconfirmed_kills = 0;
@@ -102,10 +117,12 @@ TEST_CASE("sekishod: kill -9 in the middle of commits leaves the old generation 
         });
         bool waits = false;
         while (!gone) {
-            const auto& [put, made] = documents[next++ % documents.size()];
+            const auto& [all, difference, made] = documents[next++ % documents.size()];
+            const bool whole = !small || last_number + commits == 0;
+            const json& put = whole ? all : difference;
             auto client = Client::connect(socket);
             if (!client) break;
-            const auto begun = client->call("begin", {{"replace", true}});
+            const auto begun = client->call("begin", {{"replace", whole}});
             if (!std::holds_alternative<json>(begun)) break;
             const json transaction = std::get<json>(begun)["transaction"];
             if (!std::holds_alternative<json>(client->call("batch", {{"transaction", transaction}, {"put", put}})))
@@ -128,7 +145,25 @@ TEST_CASE("sekishod: kill -9 in the middle of commits leaves the old generation 
         killer.join();
         sekishod.wait();
     }
+    const auto has_journal = [&] {
+        for (const auto& entry : std::filesystem::recursive_directory_iterator(state))
+            if (entry.path().filename().string().ends_with("journal")) return true;
+        return false;
+    };
+    CHECK(has_journal() == small);
     std::cout << "kill: " << kills << " kills, " << commits << " commits, " << unconfirmed_kills
               << " kills while one waited to be confirmed\n";
     CHECK(commits > 0);
+}
+
+}  // namespace
+
+TEST_CASE("sekishod: kill -9 in the middle of commits leaves the old generation or the new one, whole",
+          "[control][kill]") {
+    kill_over_and_over(numbered, false);
+}
+
+TEST_CASE("sekishod: kill -9 in the middle of small commits leaves the old generation or the new one, whole",
+          "[control][kill]") {
+    kill_over_and_over(large, true);
 }

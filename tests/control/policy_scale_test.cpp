@@ -137,7 +137,7 @@ TEST_CASE("scale: a hundred thousand overlaps are found in time, and bounded", "
     for (int i = 0; i < kInstitutions; ++i) {
         Institution institution = sato;
         institution.id = fmt::format("twin-{:06}", i);
-        policy.institutions.emplace(institution.id, institution);
+        policy.institutions[institution.id] = institution;
     }
     std::vector<Error> errors;
     const milliseconds time = time_of([&] { errors = validate(policy); });

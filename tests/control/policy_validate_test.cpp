@@ -147,7 +147,7 @@ TEST_CASE("validate: errors are bounded, and the rest is counted", "[control]") 
         gate.id = "gate-" + std::to_string(i);
         gate.target_id = "nobody";
         gate.reason = GateReason::emergency;
-        policy.gates.emplace(gate.id, gate);
+        policy.gates[gate.id] = gate;
     }
     const auto errors = validate(policy);
     REQUIRE(errors.size() == kMaxValidationErrors + 1);

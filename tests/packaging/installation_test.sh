@@ -16,7 +16,7 @@ failed() { failures=$((failures + 1)); echo "FAILED: $*"; }
 # --- man pages: roff without a warning, and every option and command of --help, as a reader sees the page.
 page() { mandoc -T ascii "$build/packaging/$1" | col -b; }
 options_of() { grep -oE -- '^ +(-[a-zA-Z],)?--[a-z-]+' | grep -oE -- '--[a-z-]+' | grep -vx -- --help || true; }
-for name in sekishod.8 sekishoctl.1 sekisho-policy.5; do
+for name in sekishod.8 sekisho-agent.8 sekishoctl.1 sekisho-policy.5; do
     mandoc -T lint -W warning "$build/packaging/$name" || failed "$name is no clean man page"
 done
 page sekishod.8 >"$work/sekishod"
@@ -27,6 +27,13 @@ while read -r option; do
     seen=$((seen + 1))
     grep -q -- "^ *$option" "$work/sekishod" || failed "sekishod(8) has no $option"
 done < <("$build/control/sekishod" --help | options_of)
+page sekisho-agent.8 >"$work/sekisho-agent"
+for command in run fleet import; do
+    grep -qE "^ +$command\$" "$work/sekisho-agent" || failed "sekisho-agent(8) has no command $command"
+done
+while read -r option; do
+    grep -q -- "^ *$option" "$work/sekisho-agent" || failed "sekisho-agent(8) has no $option"
+done < <("$build/agent/sekisho-agent" --help | options_of)
 [ $seen -gt 20 ] || failed "sekishod --help was not understood: $seen options"
 # The commands that bash completes are all there are.
 while read -r command; do
@@ -43,10 +50,13 @@ while read -r kind; do
 done < <(jq -r '.properties | keys[]' docs/policy.schema.json)
 
 # --- the unit
-sed "s|^ExecStart=[^ ]*|ExecStart=$build/control/sekishod|" "$build/packaging/sekishod.service" >"$work/sekishod.service"
-systemd-analyze verify --man=no "$work/sekishod.service" >"$work/verify" 2>&1 || failed "systemd-analyze verify"
-[ ! -s "$work/verify" ] || { failed "systemd-analyze verify has something to say:"; cat "$work/verify"; }
-systemd-analyze security --offline=true --threshold=35 "$work/sekishod.service" >"$work/security" 2>&1 ||
-    failed "systemd-analyze security: more than 3.5"
-grep "Overall exposure" "$work/security"
+for unit in sekishod:control sekisho-agent:agent; do
+    name=${unit%:*}
+    sed "s|^ExecStart=[^ ]*|ExecStart=$build/${unit#*:}/$name|" "$build/packaging/$name.service" >"$work/$name.service"
+    systemd-analyze verify --man=no "$work/$name.service" >"$work/verify" 2>&1 || failed "systemd-analyze verify of $name"
+    [ ! -s "$work/verify" ] || { failed "systemd-analyze verify has something to say:"; cat "$work/verify"; }
+    systemd-analyze security --offline=true --threshold=35 "$work/$name.service" >"$work/security" 2>&1 ||
+        failed "systemd-analyze security: $name has more than 3.5"
+    echo "$name: $(grep "Overall exposure" "$work/security")"
+done
 [ $failures -eq 0 ] || { echo "$failures failures"; exit 1; }

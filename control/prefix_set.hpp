@@ -1,0 +1,104 @@
+// A set of prefixes of which none lies inside another; copies are cheap and share what does not change.
+//
+// Sorted chunks of a few hundred, as in control/object_map.hpp. What the prefixes are whose is not its business. One
+// thread a set; copies may live on different threads.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <iterator>
+#include <utility>
+#include <vector>
+
+#include "control/copy_on_write.hpp"
+#include "net/prefix.hpp"
+
+namespace sekisho::control {
+
+template <class Address>
+class PrefixSet {
+  public:
+    using Member = Prefix<Address>;
+
+    PrefixSet() = default;
+    // From prefixes that ascend, none inside another.
+    explicit PrefixSet(const std::vector<Member>& members) : size_(members.size()) {
+        for (std::size_t first = 0; first < members.size(); first += kChunk) {
+            const auto begin = members.begin() + static_cast<std::ptrdiff_t>(first);
+            const auto end = begin + static_cast<std::ptrdiff_t>(std::min(kChunk, members.size() - first));
+            chunks_.emplace_back(Chunk(begin, end));
+        }
+    }
+
+    std::size_t size() const noexcept { return size_; }
+
+    // Whether a member contains all of `prefix`.
+    bool covers(const Member& prefix) const {
+        const Member* const before = at_or_before(prefix);
+        return before != nullptr && before->contains(prefix);
+    }
+    // Whether a member shares an address with `prefix`.
+    bool meets(const Member& prefix) const {
+        if (covers(prefix)) return true;
+        if (chunks_.empty()) return false;
+        // The first member after it: what lies inside it comes right behind.
+        std::size_t index = chunk_of(prefix);
+        auto after = std::upper_bound(chunks_[index]->begin(), chunks_[index]->end(), prefix);
+        if (after == chunks_[index]->end()) {
+            if (++index == chunks_.size()) return false;
+            after = chunks_[index]->begin();
+        }
+        return prefix.contains(*after);
+    }
+
+    // False, and nothing is changed, when it meets a member.
+    bool insert(const Member& prefix) {
+        if (meets(prefix)) return false;
+        if (chunks_.empty()) chunks_.emplace_back();
+        const std::size_t index = chunk_of(prefix);
+        Chunk& chunk = chunks_[index].own();
+        chunk.insert(std::upper_bound(chunk.begin(), chunk.end(), prefix), prefix);
+        ++size_;
+        if (chunk.size() > 2 * kChunk) {
+            Chunk rest(chunk.begin() + kChunk, chunk.end());
+            chunk.resize(kChunk);
+            chunks_.insert(chunks_.begin() + static_cast<std::ptrdiff_t>(index) + 1, CopyOnWrite(std::move(rest)));
+        }
+        return true;
+    }
+    // False when it is no member.
+    bool erase(const Member& prefix) {
+        const Member* const found = at_or_before(prefix);
+        if (found == nullptr || *found != prefix) return false;
+        const std::size_t index = chunk_of(prefix);
+        Chunk& chunk = chunks_[index].own();
+        chunk.erase(std::lower_bound(chunk.begin(), chunk.end(), prefix));
+        --size_;
+        if (chunk.empty()) chunks_.erase(chunks_.begin() + static_cast<std::ptrdiff_t>(index));
+        return true;
+    }
+
+  private:
+    static constexpr std::size_t kChunk = 512;
+    using Chunk = std::vector<Member>;  // never empty within chunks_, but for the first insert
+
+    // The last chunk that begins at or before `prefix`, or the first.
+    std::size_t chunk_of(const Member& prefix) const {
+        const auto after = std::upper_bound(chunks_.begin(), chunks_.end(), prefix,
+                                            [](const Member& wanted, const CopyOnWrite<Chunk>& chunk) {
+                                                return !chunk->empty() && wanted < chunk->front();
+                                            });
+        return after == chunks_.begin() ? 0 : static_cast<std::size_t>(after - chunks_.begin()) - 1;
+    }
+    const Member* at_or_before(const Member& prefix) const {
+        if (chunks_.empty()) return nullptr;
+        const Chunk& chunk = *chunks_[chunk_of(prefix)];
+        const auto after = std::upper_bound(chunk.begin(), chunk.end(), prefix);
+        return after == chunk.begin() ? nullptr : &*std::prev(after);
+    }
+
+    std::vector<CopyOnWrite<Chunk>> chunks_;
+    std::size_t size_ = 0;
+};
+
+}  // namespace sekisho::control

@@ -1,0 +1,150 @@
+// Validation of a small change: what changed, and what leans on it. Compiler thread.
+//
+// It only ever finds that all is well. Whenever something is wrong, or what changed has half a million others lean on
+// it (an operator gone, a translation moved), everything is looked at, and every error told as it always is.
+#include <set>
+#include <utility>
+
+#include "control/findings.hpp"
+
+namespace sekisho::control {
+
+namespace {
+
+constexpr std::size_t kMostChanges = 4096;  // institutions and agreements; beyond, the whole is looked at
+
+template <class Object, class Value>
+bool same(const PolicyMap<Object, Value>& a, const PolicyMap<Object, Value>& b) {
+    bool same = true;
+    PolicyMap<Object, Value>::differences(a, b, [&](const Value*, const Value*) { same = false; });
+    return same;
+}
+
+// Whether what institutions lean on is there as it was: they need not be looked at again.
+bool same_ground(const Policy& before, const Policy& policy) {
+    bool same = before.hub_pools == policy.hub_pools;
+    decltype(policy.operators)::differences(before.operators, policy.operators,
+                                            [&](const Operator*, const Operator* is) { same = same && is; });
+    decltype(policy.attachments)::differences(
+        before.attachments, policy.attachments, [&](const Attachment* was, const Attachment* is) {
+            if (was != nullptr)
+                same = same && is != nullptr && is->operator_id == was->operator_id && is->underlay == was->underlay;
+        });
+    decltype(policy.translations)::differences(
+        before.translations, policy.translations,
+        [&](const Translation* was, const Translation*) { same = same && was == nullptr; });
+    return same;
+}
+
+class Change {
+  public:
+    Change(const Policy& before, const Policy& policy, HubNumbers& numbers)
+        : before_(before), policy_(policy), numbers_(numbers) {}
+
+    bool is_fine() {
+        // Who is behind a port block is told by translations, institutions and agreements together.
+        for (const auto& [id, translation] : policy_.translations)
+            if (translation.kind != TranslationKind::prefix_map) return false;
+        if (!policy_.timers.check()) return false;
+        gather();
+        for (const Institution* institution : institutions_)
+            if (!institution->operator_prefixes.empty()) return false;
+        if (gone_.size() + institutions_.size() + agreements_.size() > kMostChanges) return false;
+        const HubSpace hub = check_hub_space(policy_, findings_);
+        check_lines(hub);
+        move_numbers();
+        for (const Institution* institution : institutions_) {
+            ObjectFindings about(findings_, "institutions", institution->id);
+            check_own_numbers(policy_, *institution, hub, about);
+            check_institution(policy_, *institution, about);
+        }
+        for (const Agreement* agreement : agreements_) {
+            ObjectFindings about(findings_, "agreements", agreement->id);
+            check_agreement(policy_, *agreement, numbers_, about);
+        }
+        if (!gone_.empty() || shrinks_) check_other_agreements();
+        check_gates(policy_, findings_);
+        return fits_ && findings_.empty();
+    }
+
+  private:
+    void gather() {
+        decltype(policy_.institutions)::differences(before_.institutions, policy_.institutions,
+                                                    [&](const Institution* was, const Institution* is) {
+                                                        if (is == nullptr) gone_.insert(was->id);
+                                                        if (is != nullptr) institutions_.push_back(is);
+                                                        if (was != nullptr) was_.push_back(was);
+                                                    });
+        decltype(policy_.agreements)::differences(before_.agreements, policy_.agreements,
+                                                  [&](const Agreement*, const Agreement* is) {
+                                                      if (is != nullptr) agreements_.push_back(is);
+                                                  });
+    }
+
+    // Whatever institutions and agreements have no part in.
+    void check_lines(const HubSpace& hub) {
+        if (same(before_.operators, policy_.operators) && same(before_.attachments, policy_.attachments) &&
+            same(before_.tunnels, policy_.tunnels) && same(before_.translations, policy_.translations) &&
+            same(before_.routes, policy_.routes))
+            return;
+        check_operators(policy_, findings_);
+        check_attachments(policy_, hub, findings_);
+        check_tunnels(policy_, findings_);
+        check_routes(policy_, findings_);
+        check_underlays(policy_, findings_);
+    }
+
+    // First what leaves, then what comes: two institutions may change places.
+    void move_numbers() {
+        for (const Institution* was : was_)
+            for (const IpPrefix& prefix : was->prefixes) fits_ = numbers_.erase(prefix) && fits_;
+        for (const Institution* is : institutions_)
+            for (const IpPrefix& prefix : is->prefixes) fits_ = numbers_.insert(prefix) && fits_;
+        for (const Institution* was : was_)
+            for (const IpPrefix& prefix : was->prefixes) shrinks_ = shrinks_ || !numbers_.cover(prefix);
+    }
+
+    // Agreements that stayed, and may name what is gone.
+    void check_other_agreements() {
+        const auto names_gone = [&](const std::vector<std::string>& names) {
+            for (const std::string& name : names)
+                if (gone_.contains(name)) return true;
+            return false;
+        };
+        const auto covered = [&](const std::vector<IpPrefix>& prefixes) {
+            for (const IpPrefix& prefix : prefixes)
+                if (!numbers_.cover(prefix)) return false;
+            return true;
+        };
+        for (const auto& [id, agreement] : policy_.agreements)
+            fits_ = fits_ && !names_gone(agreement.client_institutions) &&
+                    !names_gone(agreement.service_institutions) && covered(agreement.client_prefixes) &&
+                    covered(agreement.service_prefixes);
+    }
+
+    const Policy& before_;
+    const Policy& policy_;
+    HubNumbers& numbers_;
+    Findings findings_;
+    std::vector<const Institution*> was_, institutions_;  // of those that changed
+    std::vector<const Agreement*> agreements_;
+    std::set<std::string_view> gone_;
+    bool shrinks_ = false;  // some prefix is no institution's any more
+    bool fits_ = true;
+};
+
+}  // namespace
+
+std::vector<Error> validate_change(const Policy& before, const Policy& policy, HubNumbers& numbers) {
+    // What no validation has seen, such as the empty policy, has no rules_version.
+    if (!before.rules_version.empty() && !policy.rules_version.empty() && same_ground(before, policy)) {
+        HubNumbers moved = numbers;
+        if (Change(before, policy, moved).is_fine()) {
+            numbers = std::move(moved);
+            return {};
+        }
+    }
+    return validate(policy, numbers);
+}
+
+}  // namespace sekisho::control

@@ -1,0 +1,214 @@
+// A small change of a valid policy: what is said of it is what is said of the whole, and its set of prefixes beside a
+// naive one.
+#include <algorithm>
+#include <iostream>
+#include <iterator>
+#include <set>
+
+#include <catch2/catch.hpp>
+
+#include "control/calendar.hpp"
+#include "tests/control/policy_draft.hpp"
+#include "tests/support/random.hpp"
+
+using namespace sekisho;
+using namespace sekisho::control;
+using sekisho::test::Random;
+
+namespace {
+
+Words words_of(const std::vector<Error>& errors) {
+    Words words;
+    for (const Error& error : errors) words.push_back(error.words);
+    return words;
+}
+
+IpPrefix prefix(const std::string& text) {
+    return IpPrefix::parse(text).value();
+}
+
+// Random edits of the example with three operators: institutions and agreements above all, not all of them fitting.
+class Editor {
+  public:
+    explicit Editor(Random& random) : random_(random) {}
+
+    void edit(Policy& policy) {
+        switch (below(12)) {
+            case 0:
+            case 1:
+            case 2: return add_institution(policy);
+            case 3: return drop(policy.institutions);
+            case 4: return move(policy);
+            case 5: return swap(policy);
+            case 6:
+            case 7: return add_agreement(policy);
+            case 8: return drop(policy.agreements);
+            case 9: return below(2) == 0 ? add_gate(policy) : drop(policy.gates);
+            case 10: return relink(policy);
+            default: return disturb(policy);
+        }
+    }
+
+  private:
+    std::uint32_t below(std::uint32_t limit) { return static_cast<std::uint32_t>(random_.below(limit)); }
+    template <class Map>
+    std::string any_of(const Map& objects) {
+        return std::next(objects.begin(), below(static_cast<std::uint32_t>(objects.size())))->first;
+    }
+    template <class Map>
+    void drop(Map& objects) {
+        if (!objects.empty()) objects.erase(any_of(objects));
+    }
+    // Of the operator's own, most often.
+    IpPrefix some_prefix(const std::string& of) {
+        const int net = below(12) == 0 ? 70 : of == "kita" ? 64 : of == "minami" ? 65 : 66;
+        const std::uint32_t length = 26 + below(4);
+        const std::uint32_t host = (below(256) >> (32 - length)) << (32 - length);
+        return prefix("100." + std::to_string(net) + "." + std::to_string(of == "chuo" ? 0 : below(4)) + "." +
+                      std::to_string(host & 0xff) + "/" + std::to_string(length));
+    }
+    void add_institution(Policy& policy) {
+        const std::string of = any_of(policy.operators);
+        Institution added;
+        added.id = "added-" + std::to_string(below(30));
+        added.operator_id = of;
+        added.prefixes = {some_prefix(of)};
+        if (below(3) == 0) added.prefixes.push_back(some_prefix(of));
+        added.links = {{LinkMethod::ip_vpn, "", {of + "-1"}}};
+        policy.institutions[added.id] = added;
+    }
+    void move(Policy& policy) {
+        if (policy.institutions.empty()) return;
+        Institution& moved = policy.institutions[any_of(policy.institutions)];
+        moved.prefixes = {some_prefix(moved.operator_id)};
+    }
+    void swap(Policy& policy) {
+        if (policy.institutions.size() < 2) return;
+        const std::string a = any_of(policy.institutions), b = any_of(policy.institutions);
+        if (a == b) return;
+        std::swap(policy.institutions[a].prefixes, policy.institutions[b].prefixes);
+    }
+    void add_agreement(Policy& policy) {
+        if (policy.institutions.empty()) return;
+        Agreement added;
+        added.id = "agreed-" + std::to_string(below(20));
+        added.ports = {{443, 443}};
+        const std::string client = any_of(policy.institutions);
+        if (below(2) == 0)
+            added.client_institutions = {client};
+        else
+            added.client_prefixes = {policy.institutions.at(client).prefixes[0]};
+        added.service_institutions = {any_of(policy.institutions)};
+        policy.agreements[added.id] = added;
+    }
+    void add_gate(Policy& policy) {
+        Gate added;
+        added.id = "gate-" + std::to_string(below(5));
+        added.reason = GateReason::emergency;
+        added.target = below(2) == 0 && !policy.institutions.empty() ? GateTarget::institution : GateTarget::operator_;
+        added.target_id =
+            added.target == GateTarget::institution ? any_of(policy.institutions) : any_of(policy.operators);
+        policy.gates[added.id] = added;
+    }
+    void relink(Policy& policy) {
+        if (policy.institutions.empty()) return;
+        policy.institutions[any_of(policy.institutions)].links = {
+            {LinkMethod::ip_vpn, "", {below(4) == 0 ? "nowhere" : any_of(policy.attachments)}}};
+    }
+    // What others lean on.
+    void disturb(Policy& policy) {
+        switch (below(5)) {
+            case 0: return drop(policy.operators);
+            case 1: return drop(policy.attachments);
+            case 2: return drop(policy.translations);
+            case 3: return drop(policy.routes);
+            default: policy.attachments[any_of(policy.attachments)].operator_id = any_of(policy.operators);
+        }
+    }
+
+    Random& random_;
+};
+
+}  // namespace
+
+TEST_CASE("validate: of a small change the same is said as of the whole, step by step", "[control]") {
+    Random random("validate, step by step");
+    Editor editor(random);
+    int valid = 0, invalid = 0;
+    for (int round = 0; round < 10; ++round) {
+        Policy policy = Draft().policy();
+        HubNumbers numbers;
+        REQUIRE(validate(policy, numbers).empty());
+        for (int step = 0; step < 100; ++step) {
+            Policy next = policy;
+            for (std::uint64_t edits = 1 + random.below(2); edits > 0; --edits) editor.edit(next);
+            HubNumbers of_whole, of_change = numbers;
+            const Words whole = words_of(validate(next, of_whole));
+            INFO("round " << round << ", step " << step);
+            REQUIRE(words_of(validate_change(policy, next, of_change)) == whole);
+            if (!whole.empty()) {
+                ++invalid;
+                continue;
+            }
+            ++valid;
+            CHECK(of_change.ipv4.size() == of_whole.ipv4.size());
+            CHECK(of_change.ipv6.size() == of_whole.ipv6.size());
+            policy = next;
+            numbers = of_change;
+        }
+    }
+    std::cout << "validate, step by step: " << valid << " valid, " << invalid << " invalid\n";
+    CHECK(valid > 200);
+    CHECK(invalid > 100);
+}
+
+TEST_CASE("warnings: of a small change they are about what it changes", "[control]") {
+    const Policy before = Draft().policy();
+    const auto now = parse_time("2026-05-01").value();
+    Policy policy = before;
+    Agreement& ended = policy.agreements["ended"];
+    ended = before.agreements.at("kita-tanaka");
+    ended.id = "ended";
+    ended.until = "2026-04-30";
+    const Words told = warnings_of_change(before, policy, now);
+    REQUIRE(told.size() == 1);
+    CHECK(told[0].find("\"ended\"") != std::string::npos);
+    CHECK(warnings_of_change(policy, policy, now).empty());
+    CHECK(warnings(policy, now) == told);
+}
+
+TEST_CASE("prefix set: beside a naive one, copies keep what they had", "[control]") {
+    Random random("prefix set");
+    PrefixSet<Ipv4Address> set, copy;
+    std::set<Prefix4> naive, naive_copy;
+    for (int step = 0; step < 20'000; ++step) {
+        const int length = 20 + static_cast<int>(random.below(13));
+        const Prefix4 one(Ipv4Address(static_cast<std::uint32_t>(10U << 24 | random.below(1 << 20))), length);
+        const auto meets = [&](const Prefix4& other) { return other.overlaps(one); };
+        const bool covered =
+            std::any_of(naive.begin(), naive.end(), [&](const Prefix4& other) { return other.contains(one); });
+        REQUIRE(set.covers(one) == covered);
+        const bool met = std::any_of(naive.begin(), naive.end(), meets);
+        REQUIRE(set.meets(one) == met);
+        if (random.below(3) == 0) {
+            REQUIRE(set.erase(one) == (naive.erase(one) == 1));
+            if (!naive.empty() && random.below(2) == 0) {
+                const auto gone = naive.lower_bound(one);
+                if (gone != naive.end()) {
+                    REQUIRE(set.erase(*gone));
+                    naive.erase(gone);
+                }
+            }
+        } else {
+            REQUIRE(set.insert(one) == !met);
+            if (!met) naive.insert(one);
+        }
+        REQUIRE(set.size() == naive.size());
+        if (step % 4000 == 1000) {
+            copy = set;
+            naive_copy = naive;
+        }
+    }
+    REQUIRE(copy.size() == naive_copy.size());
+    for (const Prefix4& one : naive_copy) REQUIRE(copy.covers(one));
+}
