@@ -42,7 +42,7 @@ struct InboundConfig {
     bool esn = true;
     std::uint32_t replay_window = kDefaultReplayWindow;
     std::vector<Selector> selectors = {};
-    TunnelId tunnel;  // whose it is; not looked at here
+    TunnelId tunnel = {};  // whose it is; not looked at here
     LifetimeLimits lifetime = {};
 };
 
