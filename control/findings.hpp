@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -85,8 +86,11 @@ void check_attachments(const Policy& policy, const HubSpace& hub, Findings& find
 void check_institutions(const Policy& policy, Findings& findings);
 void check_institution(const Policy& policy, const Institution& institution, ObjectFindings& about);
 void check_agreements(const Policy& policy, const HubNumbers& numbers, Findings& findings);
+// The first institution behind a port block of each operator that has one.
+using BehindBlocks = std::map<std::string, std::string, std::less<>>;
+BehindBlocks behind_blocks_of(const Policy& policy);
 void check_agreement(const Policy& policy, const Agreement& agreement, const HubNumbers& numbers,
-                     ObjectFindings& about);
+                     const BehindBlocks& behind, ObjectFindings& about);
 void check_gates(const Policy& policy, Findings& findings);
 void check_routes(const Policy& policy, Findings& findings);
 void check_protection(const Policy& policy, const Attachment& attachment, ObjectFindings& about);  // of an attachment

@@ -41,8 +41,10 @@ void check_ports(const Agreement& agreement, ObjectFindings& about) {
 }
 
 // Behind a port block only a session tells who a packet is from, or for.
-void check_stateless(const Policy& policy, const Agreement& agreement, ObjectFindings& about) {
-    const auto refuse = [&](const std::string& id) {
+void check_stateless(const Policy& policy, const Agreement& agreement, const BehindBlocks& behind,
+                     ObjectFindings& about) {
+    if (behind.empty()) return;
+    const auto refuse = [&](std::string_view id) {
         about.wrong("state",
                     "is stateless, and institution " + in_quotes(id) +
                         " is behind a port block, by its operator_prefixes: only tracked agreements work there");
@@ -52,19 +54,21 @@ void check_stateless(const Policy& policy, const Agreement& agreement, ObjectFin
             const auto found = policy.institutions.find(id);
             if (found != policy.institutions.end() && !found->second.operator_prefixes.empty()) return refuse(id);
         }
-    if (agreement.client_operators.empty()) return;
-    for (const auto& [id, institution] : policy.institutions) {
-        if (institution.operator_prefixes.empty()) continue;
-        const auto& operators = agreement.client_operators;
-        if (std::find(operators.begin(), operators.end(), institution.operator_id) != operators.end())
-            return refuse(id);
-    }
+    for (const std::string& id : agreement.client_operators)
+        if (const auto found = behind.find(id); found != behind.end()) return refuse(found->second);
 }
 
 }  // namespace
 
+BehindBlocks behind_blocks_of(const Policy& policy) {
+    BehindBlocks behind;
+    for (const auto& [id, institution] : policy.institutions)
+        if (!institution.operator_prefixes.empty()) behind.try_emplace(institution.operator_id, id);
+    return behind;
+}
+
 void check_agreement(const Policy& policy, const Agreement& agreement, const HubNumbers& numbers,
-                     ObjectFindings& about) {
+                     const BehindBlocks& behind, ObjectFindings& about) {
     if (agreement.client_operators.empty() && agreement.client_institutions.empty() &&
         agreement.client_prefixes.empty())
         about.wrong("clients", "names nobody: operators, institutions or prefixes");
@@ -76,14 +80,15 @@ void check_agreement(const Policy& policy, const Agreement& agreement, const Hub
     check_prefixes(agreement.client_prefixes, numbers, "clients.prefixes", about);
     check_prefixes(agreement.service_prefixes, numbers, "services.prefixes", about);
     check_ports(agreement, about);
-    if (agreement.state == AgreementState::stateless) check_stateless(policy, agreement, about);
+    if (agreement.state == AgreementState::stateless) check_stateless(policy, agreement, behind, about);
     about.period("from", agreement.from, "until", agreement.until, false);
 }
 
 void check_agreements(const Policy& policy, const HubNumbers& numbers, Findings& findings) {
+    const BehindBlocks behind = behind_blocks_of(policy);
     for (const auto& [id, agreement] : policy.agreements) {
         ObjectFindings about(findings, "agreements", id);
-        check_agreement(policy, agreement, numbers, about);
+        check_agreement(policy, agreement, numbers, behind, about);
     }
 }
 

@@ -58,9 +58,10 @@ class Change {
             check_own_numbers(policy_, *institution, hub, about);
             check_institution(policy_, *institution, about);
         }
+        const BehindBlocks behind = agreements_.empty() ? BehindBlocks() : behind_blocks_of(policy_);
         for (const Agreement* agreement : agreements_) {
             ObjectFindings about(findings_, "agreements", agreement->id);
-            check_agreement(policy_, *agreement, numbers_, about);
+            check_agreement(policy_, *agreement, numbers_, behind, about);
         }
         if (!gone_.empty() || shrinks_) check_other_agreements();
         check_gates(policy_, findings_);
