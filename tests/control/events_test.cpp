@@ -98,7 +98,7 @@ TEST_CASE("events: who asks for some kinds hears no others", "[control]") {
 TEST_CASE("events: a neighbour that answers and one that fails are told, what was so before is not", "[control]") {
     TestHub hub;
     hub.node.second_neighbour = dataplane::Neighbours::State::reachable;
-    Listener listener(hub);
+    Listener listener(hub, {{"kinds", {"neighbour"}}});
     hub.node.first_neighbour = dataplane::Neighbours::State::reachable;
     json event = listener.next();
     CHECK(event["kind"] == "neighbour");
@@ -116,7 +116,7 @@ TEST_CASE("events: a neighbour that answers and one that fails are told, what wa
 
 TEST_CASE("events: drops and missed packets at a high rate begin and end an overload; few are no news", "[control]") {
     TestHub hub;
-    Listener listener(hub);
+    Listener listener(hub, {{"kinds", {"overload"}}});
     hub.node.more_drops = 100;  // within half a second: under the limit
     CHECK(listener.hears() == "");
     hub.node.more_drops = 1'000'000;
