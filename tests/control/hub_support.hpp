@@ -243,6 +243,8 @@ class TestHub {
             *loop, manual_keys, directory_of_state + "/nonce-ledger",
             manual_keys == ManualKeys::witness ? witness.get() : nullptr, [this](const LedgerState& now) {
                 events.post(EventKind::ledger, {{"stands", now.standing.has_value()}});
+                ledger_told = true;
+                ledger_told.notify_all();
             });
         sas = std::move(*Sas::make({*loop, *associations, *ledger, generations->recorder(), events}));
         started = generations->start(std::move(initial), replace, signature);
@@ -251,6 +253,8 @@ class TestHub {
         REQUIRE(served);
         service = std::move(*served);
         thread = std::make_unique<LoopThread>(*loop);
+        // So that no test hears of it; but a witness is a test's own business.
+        if (manual_keys != ManualKeys::witness) ledger_told.wait(false);
     }
     ~TestHub() {
         compiler.let_go();
@@ -303,6 +307,7 @@ class TestHub {
     std::unique_ptr<dataplane::Associations> associations;  // what it takes away is freed at once: nobody reads
     std::unique_ptr<SocketWitness> witness;
     std::unique_ptr<LedgerThread> ledger;
+    std::atomic<bool> ledger_told{false};
     std::unique_ptr<TranslationLog> translations;
     std::unique_ptr<Generations> generations;
     std::unique_ptr<Sas> sas;
