@@ -170,7 +170,7 @@ void admit(Walk& walk, const Lane& in, AdmitOut out) noexcept {
     // 4. The cells: a loop of its own, for each is found by loads that wait for one another, and short ones overlap.
     std::array<Permissions::Index, kWalkPackets> cells;
     for (std::size_t n = 0; n < count; ++n) {
-        if (who[n] == lpm::kNoRow || hub[n] == lpm::kNoRow || hub_rows[hub[n]].is_pool()) continue;
+        if (who[n] == lpm::kNoRow || hub[n] == lpm::kNoRow) continue;
         const Matrix& matrix = tables.matrices[walk.packets[in[n]].vrf.index()];
         cells[n] = matrix.cell(who_rows[who[n]].matrix_row, hub_rows[hub[n]].group);
     }
