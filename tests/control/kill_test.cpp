@@ -110,7 +110,9 @@ void kill_over_and_over(Document (*make)(std::uint64_t), bool small) {
         }
         std::atomic<bool> gone{false};
         const auto patience = std::chrono::microseconds(random.below(round % 2 == 0 ? 60'000 : 600'000));
+        std::atomic<bool> may_kill{!small || last_number != 0};  // small changes need something that they change
         std::thread killer([&] {
+            may_kill.wait(false);
             std::this_thread::sleep_for(patience);
             sekishod.signal(SIGKILL);
             gone = true;
@@ -134,6 +136,8 @@ void kill_over_and_over(Document (*make)(std::uint64_t), bool small) {
             waits = to_confirm;
             if (!std::holds_alternative<json>(client->call("commit", params))) break;
             ++commits;
+            may_kill = true;
+            may_kill.notify_all();
             if (to_confirm) {
                 told.may.insert(made);  // from here on: the confirmation may have been carried out, unanswered
                 if (!std::holds_alternative<json>(client->call("confirm", json::object()))) break;
@@ -142,6 +146,8 @@ void kill_over_and_over(Document (*make)(std::uint64_t), bool small) {
             told = {made, {}};
         }
         unconfirmed_kills += waits ? 1 : 0;
+        may_kill = true;
+        may_kill.notify_all();
         killer.join();
         sekishod.wait();
     }
