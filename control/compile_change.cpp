@@ -32,14 +32,6 @@ const Institution& institution_of(const ObjectPtr& object) {
 }
 
 template <class Address>
-const Prefix<Address>& in_family(const IpPrefix& prefix) {
-    if constexpr (Address::kFamily == Family::ipv4)
-        return prefix.ipv4();
-    else
-        return prefix.ipv6();
-}
-
-template <class Address>
 struct FamilyChange {
     PrefixSet<Address> taken;
     Leaves<Address> gone;
@@ -60,7 +52,7 @@ class LeafChange {
     bool leave(const Changed& changed) {
         if (changed.was == nullptr) return true;
         for (const IpPrefix& prefix : institution_of(changed.was).prefixes)
-            if (prefix.family() == Address::kFamily && !change_.taken.erase(in_family<Address>(prefix))) return false;
+            if (prefix.family() == Address::kFamily && !change_.taken.erase(of_family<Address>(prefix))) return false;
         return true;
     }
     // `was_set` and `set` are the sets of attachments that it might use and may use now.
@@ -69,7 +61,7 @@ class LeafChange {
         if (changed.was != nullptr && !leaves_of(changed.was, basis_.numbers, before)) return false;
         if (changed.is != nullptr) {
             for (const IpPrefix& prefix : institution_of(changed.is).prefixes)
-                if (prefix.family() == Address::kFamily && !change_.taken.insert(in_family<Address>(prefix)))
+                if (prefix.family() == Address::kFamily && !change_.taken.insert(of_family<Address>(prefix)))
                     return false;
             if (!leaves_of(changed.is, numbers_, after)) return false;
         }

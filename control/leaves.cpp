@@ -18,14 +18,6 @@ namespace {
 constexpr std::size_t kMaxSetMembers = std::size_t{1} << 25;  // 128 MiB of grant numbers
 constexpr std::size_t kNoOwner = ~std::size_t{0};
 
-template <class Address>
-const Prefix<Address>& of_family(const IpPrefix& prefix) {
-    if constexpr (Address::kFamily == Family::ipv4)
-        return prefix.ipv4();
-    else
-        return prefix.ipv6();
-}
-
 Sides::Side side_of(const Grants& grants, std::vector<Party> Grant::*parties, const Numbers& numbers, Sets& sets) {
     std::vector<std::pair<Party, std::uint32_t>> named;
     for (std::uint32_t grant = 0; grant < grants.grants.size(); ++grant)

@@ -53,6 +53,15 @@ class Profiles {
     std::vector<Profile> profiles_;
 };
 
+// A prefix that is of Address's family.
+template <class Address>
+const Prefix<Address>& of_family(const IpPrefix& prefix) {
+    if constexpr (Address::kFamily == Family::ipv4)
+        return prefix.ipv4();
+    else
+        return prefix.ipv6();
+}
+
 template <class Address>
 struct Leaf {
     Prefix<Address> hub;     // in hub space
