@@ -32,6 +32,7 @@ Expected<Position> EtcdSource::begin(const std::string& label) {
     stop_following();
     auto newest = reader_.range(options_.prefix, end_of_prefix(options_.prefix), 0, 1, true);
     if (const auto* error = std::get_if<EtcdError>(&newest)) return error_of(*error);
+    known_ = {};
     cluster_ = std::get<Page>(newest).cluster;
     revision_ = std::get<Page>(newest).revision;
 
@@ -67,8 +68,10 @@ Expected<void> EtcdSource::read(const std::string& below, const std::function<vo
         }
         Page& page = std::get<Page>(answer);
         if (!page.items.empty()) from = page.items.back().key + '\0';
-        for (KeyValue& item : page.items)
+        for (KeyValue& item : page.items) {
+            if (item.mod_revision > known_.revision) known_ = {item.key, item.mod_revision, false};
             take({item.key.substr(options_.prefix.size()), std::move(item.value), item.mod_revision});
+        }
         if (!page.more) return {};
     }
 }
@@ -97,6 +100,20 @@ void EtcdSource::push(Event event) {
     changed_.notify_all();
 }
 
+std::optional<EtcdError> EtcdSource::check_history(std::int64_t revision) {
+    if (known_.key.empty()) return std::nullopt;
+    const auto answer = watcher_->range(known_.key, "", revision, 1, true);
+    if (const auto* error = std::get_if<EtcdError>(&answer)) return *error;
+    const std::vector<KeyValue>& items = std::get<Page>(answer).items;
+    const bool same = known_.deleted ? items.empty() : !items.empty() && items.front().mod_revision == known_.revision;
+    if (same) return std::nullopt;
+    return EtcdError{
+        EtcdFault::compacted,
+        fmt::format(
+            "etcd: {} did not change at revision {} as it did before: the store was put back to an earlier state",
+            known_.key, known_.revision)};
+}
+
 void EtcdSource::follow() {
     BackOff back_off(std::chrono::milliseconds(100), options_.longest_back_off);
     std::int64_t from = revision_ + 1;
@@ -105,13 +122,18 @@ void EtcdSource::follow() {
         from = told.revision + 1;
         Event event{Event::What::changes, {}, label_at(told.revision), {}};
         event.changes.reserve(told.changes.size());
+        if (!told.changes.empty()) {
+            const WatchChanges::Change& last = told.changes.back();
+            known_ = {last.key, last.revision, !last.value};
+        }
         for (auto& change : told.changes)
             event.changes.push_back(
                 {change.key.substr(options_.prefix.size()), std::move(change.value), change.revision});
         push(std::move(event));
     };
     for (;;) {
-        const auto error = watcher_->watch(options_.prefix, from, options_.watch_life, tell);
+        auto error = check_history(from - 1);
+        if (!error) error = watcher_->watch(options_.prefix, from, options_.watch_life, tell);
         if (error && error->fault == EtcdFault::compacted)
             return push({Event::What::start_again, {}, {}, error->words});
         if (error) push({Event::What::failed, {}, {}, error->words});

@@ -280,7 +280,7 @@ constexpr std::array kAllowed = {
     SCMP_SYS(recvmmsg),
     SCMP_SYS(shutdown),
     SCMP_SYS(bpf),
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(SEKISHO_ADDRESS_SANITIZER) || defined(SEKISHO_THREAD_SANITIZER)
     // What the sanitizers do at the end: a process that looks at this one.
     SCMP_SYS(ptrace),
     SCMP_SYS(wait4),
@@ -312,7 +312,7 @@ Expected<void> filter_system_calls() {
     for (const int call : kAllowed) rule(SCMP_ACT_ALLOW, call, {});
     // Threads, not processes. clone3's flags lie in memory, out of a filter's reach: the C library takes clone then.
     const scmp_arg_cmp thread{0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD};
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !defined(SEKISHO_ADDRESS_SANITIZER) && !defined(SEKISHO_THREAD_SANITIZER)
     rule(SCMP_ACT_ALLOW, SCMP_SYS(clone), {thread});
 #else
     static_cast<void>(thread);

@@ -126,7 +126,9 @@ void TranslationLog::publish_static_maps(const dataplane::Tables& tables) {
     for (const auto& [key, held] : held_) {
         if (std::get<2>(key) == kOfBlock) continue;
         const auto same = now.find(key);
-        const auto leads_there = [&](const char* field) { return same->second.line[field] == held.line[field]; };
+        const auto leads_there = [&, &line = held.line](const char* field) {
+            return same->second.line[field] == line[field];
+        };
         if (same == now.end() || !leads_there("host") || !leads_there("host_port") || !leads_there("institution"))
             gone.push_back(key);
         else

@@ -14,7 +14,7 @@ constexpr std::size_t kSmallSlab = 65536;
 constexpr std::size_t kSmallSlabs = 4;  // before there are large ones
 
 // Under a sanitizer that watches memory, each object has its own, so that one used after its end is seen.
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(SEKISHO_ADDRESS_SANITIZER)
 constexpr bool kPooled = false;
 #else
 constexpr bool kPooled = true;

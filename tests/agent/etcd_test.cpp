@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 
+#include "agent/etcd_source.hpp"
 #include "tests/agent/agent_support.hpp"
 
 using namespace sekisho;
@@ -374,6 +375,37 @@ TEST_CASE("etcd: a store that was put back to an earlier state is read again", "
     cluster.etcd.start();
     CHECK(gets(cluster.hub, Kind::operators, "lost", false));
     CHECK(seen(cluster.hub).has(Kind::operators, "kita"));
+}
+
+// Other writes have brought it to the revision where it was: only what it holds there tells.
+TEST_CASE("etcd: a store that was put back, and written to since, is read again", "[agent][etcd]") {
+    const bool loses_a_deletion = GENERATE(false, true);
+    Etcd etcd;
+    etcd.put("operators/kita", an_operator("kita"));
+    etcd.stop();
+    etcd.keep_copy();
+    etcd.start();
+    EtcdSource::Options options{etcd.options(), policy_prefix("hub")};
+    EtcdSource source(options);
+    if (!loses_a_deletion) etcd.put("operators/lost", an_operator("lost"));
+    REQUIRE(source.begin(""));
+    std::size_t read = 0;
+    REQUIRE(source.read("", [&](const Item&) { ++read; }));
+    REQUIRE(read == (loses_a_deletion ? 1U : 2U));
+    if (loses_a_deletion) {
+        etcd.erase("operators/kita");
+        REQUIRE(comes_true([&] { return !source.next(std::chrono::milliseconds(100)).changes.empty(); }));
+    }
+    etcd.stop();
+    etcd.put_copy_back();
+    etcd.start();
+    for (int n = 0; n < 3; ++n) etcd.put("operators/other", an_operator("other"));
+    Event event;
+    REQUIRE(comes_true([&] {
+        event = source.next(std::chrono::milliseconds(100));
+        return event.what != Event::What::nothing && event.what != Event::What::failed;
+    }));
+    CHECK(event.what == Event::What::start_again);
 }
 
 TEST_CASE("etcd: a policy file goes into the store, object by object, and only what differs", "[agent][etcd]") {

@@ -93,7 +93,7 @@ TEST_CASE("confinement: programs, processes, namespaces, mounts, modules, debugg
 }
 
 // Under the sanitizers these are allowed: they look at the process from another one when it ends.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !defined(SEKISHO_ADDRESS_SANITIZER) && !defined(SEKISHO_THREAD_SANITIZER)
 TEST_CASE("confinement: neither fork nor ptrace", "[control]") {
     CHECK(confined([] {
               return tried("fork",

@@ -208,7 +208,7 @@ TEST_CASE("document: its text is canonical: equal for equal documents, and read 
 
 TEST_CASE("document: an empty one has a text too", "[control]") {
     CHECK(json::parse(Document().text()) == json::object());
-    CHECK(Document().to_json() == json::object());
+    CHECK(Document().to_json().dump() == "{}");
 }
 
 TEST_CASE("document: the policy has every object of it, understood", "[control]") {

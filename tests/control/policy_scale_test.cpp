@@ -20,7 +20,7 @@ namespace {
 constexpr int kOperators = 256;
 constexpr int kAttachmentsEach = 4;
 // The sanitizers look for what is wrong with memory, and a tenth of the objects has all of that.
-#ifdef __SANITIZE_ADDRESS__
+#ifdef SEKISHO_ADDRESS_SANITIZER
 constexpr int kInstitutions = 10'000;
 constexpr int kAgreements = 1'000;
 constexpr int kPatience = 20;

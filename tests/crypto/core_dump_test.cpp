@@ -16,7 +16,7 @@ using namespace sekisho::test;
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(SEKISHO_ADDRESS_SANITIZER) || defined(SEKISHO_THREAD_SANITIZER)
 constexpr bool kSanitized = true;  // their shadow memory makes dumps of terabytes
 #else
 constexpr bool kSanitized = false;

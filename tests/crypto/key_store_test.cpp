@@ -20,7 +20,7 @@ using namespace sekisho::crypto;
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(SEKISHO_ADDRESS_SANITIZER) || defined(SEKISHO_THREAD_SANITIZER)
 constexpr bool kSanitized = true;  // their mlock() does nothing
 #else
 constexpr bool kSanitized = false;

@@ -113,7 +113,7 @@ TEST_CASE("replay window: of two copies in one burst one passes", "[crypto][conf
     const std::vector<std::uint64_t> burst = {5, 6, 5, 40, 6, 5, 7};
     std::vector<Verdict> verdicts(burst.size());
     window->accept(burst, verdicts.data());
-    using enum Verdict;
+    using enum ReplayWindow::Verdict;
     CHECK(verdicts == std::vector{fresh, fresh, duplicate, fresh, duplicate, duplicate, fresh});
 }
 
@@ -122,7 +122,7 @@ TEST_CASE("replay window: a packet that moves the window makes those behind it i
     const std::vector<std::uint64_t> burst = {10, 100, 36, 37, 10};
     std::vector<Verdict> verdicts(burst.size());
     window->accept(burst, verdicts.data());
-    using enum Verdict;
+    using enum ReplayWindow::Verdict;
     CHECK(verdicts == std::vector{fresh, fresh, stale, fresh, stale});
 }
 

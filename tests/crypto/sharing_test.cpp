@@ -16,7 +16,7 @@ using Verdict = ReplayWindow::Verdict;
 
 namespace {
 
-#if defined(__SANITIZE_THREAD__)
+#if defined(SEKISHO_THREAD_SANITIZER)
 constexpr std::uint64_t kNumbers = 60'000;
 #else
 constexpr std::uint64_t kNumbers = 600'000;

@@ -27,7 +27,7 @@ using namespace sekisho::test;
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(SEKISHO_ADDRESS_SANITIZER)
 constexpr std::uint64_t kPackets = 100'000;
 #else
 constexpr std::uint64_t kPackets = 1'000'000;

@@ -14,7 +14,7 @@ namespace {
 // Each round draws anew; the address sanitizer makes one take many times as long. SEKISHO_TEST_ROUNDS sets the number.
 int rounds() {
     if (const char* const number = std::getenv("SEKISHO_TEST_ROUNDS")) return std::atoi(number);
-#ifdef __SANITIZE_ADDRESS__
+#ifdef SEKISHO_ADDRESS_SANITIZER
     return 4;
 #else
     return 10;

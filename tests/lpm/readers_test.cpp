@@ -17,12 +17,12 @@ using namespace sekisho::lpm;
 
 namespace {
 
-#if defined(__SANITIZE_THREAD__)
+#if defined(SEKISHO_THREAD_SANITIZER)
 constexpr bool kSanitized = true;
 #else
 constexpr bool kSanitized = false;
 #endif
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if defined(SEKISHO_THREAD_SANITIZER) || defined(SEKISHO_ADDRESS_SANITIZER)
 constexpr int kChanges = 3'000;
 #else
 constexpr int kChanges = 20'000;

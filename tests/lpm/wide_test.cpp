@@ -9,7 +9,7 @@ using namespace sekisho::lpm;
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(SEKISHO_ADDRESS_SANITIZER) || defined(SEKISHO_THREAD_SANITIZER)
 constexpr int kSteps = 1'500;
 #else
 constexpr int kSteps = 6'000;

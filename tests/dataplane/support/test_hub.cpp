@@ -129,7 +129,7 @@ void TestHub::send(std::string_view name, const std::vector<Frame>& frames) {
     for (const Frame& frame : frames) bytes.push_back(arriving(name, frame).bytes());
     const std::size_t line = policy_.line_index(name);
     send_bytes(policy_.lines[line].port, bytes, kHeadroom);
-    if (bytes.size() == 1 && hoarded == 0) check_explained(*this, line, bytes.front());
+    if (explains_ && bytes.size() == 1 && hoarded == 0) check_explained(*this, line, bytes.front());
 }
 
 void TestHub::send_bytes(unsigned port, const std::vector<Bytes>& frames, std::size_t headroom) {

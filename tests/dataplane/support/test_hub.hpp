@@ -57,6 +57,8 @@ class TestHub {
     void pause(bool paused) { paused_ = paused; }
     // Whether wait() lets the hub tell its own addresses; otherwise no test sees frames that it did not ask for.
     void announces(bool does) { announces_ = does; }
+    // Whether a send() of one frame compares what happened to it with what `explain` says.
+    void explains(bool does) { explains_ = does; }
     void send_bytes(unsigned port, const std::vector<Bytes>& frames, std::size_t headroom);
     void send_buffer(unsigned port, rte_mbuf* mbuf);
 
@@ -103,6 +105,7 @@ class TestHub {
     std::uint64_t now_ = 1000 * kHz;
     bool paused_ = false;
     bool announces_ = false;
+    bool explains_ = true;
     Frames left_;
     dataplane::PortCounters before_;
 };
