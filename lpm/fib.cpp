@@ -128,8 +128,20 @@ std::optional<Row> Fib<Address>::exact(TableId table, const Prefix<Address>& pre
 }
 
 template <class Address>
+std::optional<Route<Address>> Fib<Address>::covering(TableId table, const Prefix<Address>& inside) const {
+    if (table >= impl_->count()) return std::nullopt;
+    return impl_->rib(table).covering(inside);
+}
+
+template <class Address>
 void Fib<Address>::for_each(TableId table, const std::function<void(const Route<Address>&)>& call) const {
     if (table < impl_->count()) impl_->rib(table).for_each(call);
+}
+
+template <class Address>
+void Fib<Address>::for_each_from(TableId table, const Prefix<Address>& from,
+                                 const std::function<bool(const Route<Address>&)>& call) const {
+    if (table < impl_->count()) impl_->rib(table).for_each_from(from, call);
 }
 
 template <class Address>

@@ -67,9 +67,19 @@ class Fib {
     Expected<void> load(TableId table, std::span<const Route<Address>> routes);
     void clear(TableId table);  // no routes left; std::bad_alloc at the limit of memory
 
+    // What a CLI shows, from the writer's thread. A table that does not exist has no routes.
+    //
+    // The row of exactly this prefix; the longest route that contains a prefix (which may be a host's), itself
+    // included.
     std::optional<Row> exact(TableId table, const Prefix<Address>& prefix) const;
+    std::optional<Route<Address>> covering(TableId table, const Prefix<Address>& inside) const;
     // Calls with every route of the table, in ascending order of address, shorter prefixes first.
     void for_each(TableId table, const std::function<void(const Route<Address>&)>& call) const;
+    // The same from `from` on, which need not be there, until `call` says false. A listing in pages begins each page at
+    // the prefix before which the last one ended; changes in between do no harm. It costs what it calls with, and no
+    // more for beginning late.
+    void for_each_from(TableId table, const Prefix<Address>& from,
+                       const std::function<bool(const Route<Address>&)>& call) const;
     std::size_t size(TableId table) const noexcept;  // routes in the table
 
     // The tables as they are now, for readers. Later changes to this Fib do not show in it.

@@ -83,6 +83,18 @@ class Rib {
         return nodes_[at].row;
     }
 
+    // The longest route that contains `inside`, itself included; nothing where none does.
+    std::optional<Route<Address>> covering(const Prefix<Address>& inside) const {
+        std::optional<Route<Address>> found;
+        for (Index at = kTop; at != kNone && nodes_[at].prefix.contains(inside);) {
+            const Node& node = nodes_[at];
+            if (node.row != kNoRow) found = {node.prefix, node.row};
+            if (node.prefix.length() == inside.length()) break;
+            at = node.child[bit_at(inside.address(), node.prefix.length())];
+        }
+        return found;
+    }
+
     // The longest prefix that holds every route but 0/0; 0/0 where there is none.
     Prefix<Address> region() const noexcept {
         const Node& top = nodes_[kTop];
@@ -93,7 +105,16 @@ class Rib {
     // Every route, in ascending order of address, shorter prefixes first.
     template <class Call>
     void for_each(const Call& call) const {
-        walk(kTop, call);
+        for_each_from({}, [&call](const Route<Address>& route) {
+            call(route);
+            return true;
+        });
+    }
+
+    // The same from `from` on, which need not be there, until `call` says false.
+    template <class Call>
+    void for_each_from(const Prefix<Address>& from, const Call& call) const {
+        walk(kTop, from, call);
     }
 
     // What lookups answer inside `block`: pieces in ascending order, the first at the block's first address, neighbours
@@ -150,12 +171,15 @@ class Rib {
         return at != kTop && node.row == kNoRow && (node.child[0] == kNone || node.child[1] == kNone);
     }
 
+    // False once `call` has said so.
     template <class Call>
-    void walk(Index at, const Call& call) const {
+    bool walk(Index at, const Prefix<Address>& from, const Call& call) const {
         const Node& node = nodes_[at];
-        if (node.row != kNoRow) call(Route<Address>{node.prefix, node.row});
+        if (node.prefix.last() < from.address()) return true;  // with all that lies in it
+        if (node.row != kNoRow && node.prefix >= from && !call(Route<Address>{node.prefix, node.row})) return false;
         for (const Index below : node.child)
-            if (below != kNone) walk(below, call);
+            if (below != kNone && !walk(below, from, call)) return false;
+        return true;
     }
 
     void cut(Index at, Row inherited, std::vector<Piece<Address>>& pieces) const {

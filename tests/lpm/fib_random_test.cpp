@@ -1,6 +1,9 @@
 // Random tables against the oracle: every operation, both families, many tables at once, views along the way.
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include <catch2/catch.hpp>
 
@@ -51,6 +54,24 @@ void step(Random& random, Fib<Address>& fib, Oracle<Address>& oracle, const std:
     REQUIRE(fib.size(table) == routes.size());
 }
 
+// All routes of the table, in pages of seven.
+template <class Address>
+std::vector<Route<Address>> listed(const Fib<Address>& fib, TableId table) {
+    std::vector<Route<Address>> all;
+    for (std::optional<Prefix<Address>> next = Prefix<Address>(); next;) {
+        const Prefix<Address> from = *std::exchange(next, std::nullopt);
+        const std::size_t full = all.size() + 7;
+        fib.for_each_from(table, from, [&](const Route<Address>& route) {
+            if (all.size() == full)
+                next = route.prefix;
+            else
+                all.push_back(route);
+            return !next;
+        });
+    }
+    return all;
+}
+
 template <class Address>
 void compare_routes(const Fib<Address>& fib, const Oracle<Address>& oracle) {
     for (std::size_t i = 0; i < fib.tables(); ++i) {
@@ -60,6 +81,7 @@ void compare_routes(const Fib<Address>& fib, const Oracle<Address>& oracle) {
         std::vector<Route<Address>> known;
         for (const auto& [prefix, row] : oracle.routes(table)) known.push_back({prefix, row});
         REQUIRE(told == known);
+        REQUIRE(listed(fib, table) == known);
         for (const Route<Address>& route : known) REQUIRE(fib.exact(table, route.prefix) == route.row);
     }
 }

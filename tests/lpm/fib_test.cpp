@@ -1,6 +1,8 @@
 // What the interface of a Fib promises, one fact each.
 #include "lpm/fib.hpp"
 
+#include <vector>
+
 #include <catch2/catch.hpp>
 
 #include "tests/lpm/text.hpp"
@@ -131,4 +133,45 @@ TEST_CASE("fib: a moved Fib is the same Fib", "[lpm]") {
     Fib4 moved = std::move(fib);
     CHECK(moved.exact(0, prefix4("10.0.0.0/8")) == Row{1});
     CHECK_FALSE(moved.exact(0, prefix4("10.0.0.0/9")));
+}
+
+TEST_CASE("fib: a listing goes on from any prefix, whether it is there or not, until it is told to stop", "[lpm]") {
+    Fib4 fib(1);
+    const std::vector<Prefix4> there = {prefix4("0.0.0.0/0"),         prefix4("10.0.0.0/8"),  prefix4("10.0.0.0/16"),
+                                        prefix4("10.1.0.0/16"),       prefix4("10.1.2.3/32"), prefix4("11.0.0.0/8"),
+                                        prefix4("255.255.255.255/32")};
+    for (const Prefix4& prefix : there) REQUIRE(fib.insert(0, prefix, 1));
+    const auto from = [&](const char* text, std::size_t most) {
+        std::vector<Prefix4> listed;
+        fib.for_each_from(0, prefix4(text), [&](const Route<Ipv4Address>& route) {
+            listed.push_back(route.prefix);
+            return listed.size() < most;
+        });
+        return listed;
+    };
+    CHECK(from("0.0.0.0/0", 100) == there);
+    CHECK(from("0.0.0.0/0", 2) == std::vector<Prefix4>{there[0], there[1]});
+    CHECK(from("10.0.0.0/8", 2) == std::vector<Prefix4>{there[1], there[2]});
+    CHECK(from("10.0.0.0/12", 2) == std::vector<Prefix4>{there[2], there[3]});
+    CHECK(from("10.1.2.4/32", 1) == std::vector<Prefix4>{there[5]});
+    CHECK(from("12.0.0.0/6", 100) == std::vector<Prefix4>{there[6]});
+    CHECK(from("255.255.255.255/32", 100) == std::vector<Prefix4>{there[6]});
+    std::size_t called = 0;
+    fib.for_each_from(1, Prefix4(), [&called](const Route<Ipv4Address>&) { return ++called != 0; });
+    CHECK(called == 0);
+}
+
+TEST_CASE("fib: the route that covers a prefix is the longest that contains it, itself included", "[lpm]") {
+    Fib6 fib(1);
+    CHECK_FALSE(fib.covering(0, prefix6("2001:db8::/32")));
+    REQUIRE(fib.insert(0, prefix6("2001:db8::/32"), 1));
+    REQUIRE(fib.insert(0, prefix6("2001:db8:0:1::/64"), 2));
+    REQUIRE(fib.insert(0, prefix6("2001:db8:0:2::/64"), 3));
+    CHECK(fib.covering(0, prefix6("2001:db8:0:1::7/128")) == Route<Ipv6Address>{prefix6("2001:db8:0:1::/64"), 2});
+    CHECK(fib.covering(0, prefix6("2001:db8:0:2::/64")) == Route<Ipv6Address>{prefix6("2001:db8:0:2::/64"), 3});
+    CHECK(fib.covering(0, prefix6("2001:db8:0:3::/64")) == Route<Ipv6Address>{prefix6("2001:db8::/32"), 1});
+    CHECK_FALSE(fib.covering(0, prefix6("2001:db8::/31")));
+    CHECK_FALSE(fib.covering(1, prefix6("2001:db8::/32")));
+    REQUIRE(fib.insert(0, prefix6("::/0"), 4));
+    CHECK(fib.covering(0, prefix6("2001:db8::/31")) == Route<Ipv6Address>{prefix6("::/0"), 4});
 }
