@@ -96,11 +96,17 @@ void for_each_slot(Cuts cuts, Bits first, unsigned position, unsigned stride, co
 
 }  // namespace
 
-// A range of a chunk: from `start` to the next one's, with the cuts in it.
-struct Builder::Range {
-    Bits start;
-    std::size_t from;
-    std::size_t count;
+// The ranges of a chunk before they have values: each from `start` to the next one's, with the cuts in it.
+struct Builder::Ranges {
+    struct Range {
+        Bits start;
+        std::size_t from;
+        std::size_t count;
+    };
+    std::size_t count = 0;
+    std::array<Range, kMostRanges> all;
+
+    bool cut(Cuts cuts, Bits first, Bits last, unsigned below, std::size_t room);
 };
 
 Block Builder::allocate(std::size_t bytes) {
@@ -127,25 +133,23 @@ Value Builder::value(Cuts cuts, Bits first, unsigned position) {
     const unsigned most = std::min(kMostStride, 128 - position);
     if (const unsigned stride = dense_stride(cuts, position, most, kDenseSlots * cuts.size()); stride != 0)
         return direct(cuts, first, position, stride);
-    std::vector<Range> ranges;
-    if (ranges_of(cuts, first, position, ranges)) return chunk(cuts, ranges, position);
+    ChunkRanges ranges;
+    if (add_ranges(ranges, kMostRanges, cuts, first, position, position)) return chunk(ranges);
     return direct(cuts, first, position, stride_for(cuts, position, most, 1));
 }
 
-// Cuts the block into ranges of whole 16-bit windows; a window with more than one cut in it is a range of its own.
-// False if there are more than a chunk holds.
-bool Builder::ranges_of(Cuts cuts, Bits first, unsigned position, std::vector<Range>& ranges) const {
-    const unsigned below = position + kWindowBits;
-    const Bits block_last = last_of(first, position);
+// Cuts the block from `first` to `last` into ranges of whole windows, which have `below` bits decided; a window with
+// more than one cut in it is a range of its own. False if there are more than `room`.
+bool Builder::Ranges::cut(Cuts cuts, Bits first, Bits last, unsigned below, std::size_t room) {
     Bits start = first;
     for (std::size_t i = 0;;) {
-        if (ranges.size() == kMostRanges) return false;
+        if (count == room) return false;
         const Bits window_last = last_of(start, below);
         std::size_t end = i + 1;
         while (end < cuts.size() && cuts[end].first <= window_last) ++end;
-        ranges.push_back({start, i, end - i});
+        all[count++] = {start, i, end - i};
         if (end > i + 1) {
-            if (window_last == block_last) return true;
+            if (window_last == last) return true;
             start = window_last + 1;
             i = end < cuts.size() && cuts[end].first == start ? end : end - 1;
         } else {
@@ -157,21 +161,27 @@ bool Builder::ranges_of(Cuts cuts, Bits first, unsigned position, std::vector<Ra
     }
 }
 
-Value Builder::chunk(Cuts cuts, const std::vector<Range>& ranges, unsigned position) {
-    std::byte bytes[chunk_bytes(kMostRanges)] = {};
-    const auto count = static_cast<std::uint16_t>(ranges.size());
-    std::memcpy(bytes, &count, sizeof count);
-    for (std::size_t i = 0; i < ranges.size(); ++i) {
-        const Range& range = ranges[i];
-        const auto key = static_cast<std::uint16_t>((range.start << position) >> (128 - kWindowBits));
-        const auto kept = static_cast<std::uint16_t>(key ^ kKeyBias);
-        if (i > 0) std::memcpy(bytes + 2 * i, &kept, sizeof kept);
-        const Value found = value(cuts.subspan(range.from, range.count), range.start, position + kWindowBits);
-        std::memcpy(bytes + chunk_values_offset(count) + sizeof(Value) * i, &found, sizeof found);
+bool Builder::add_ranges(ChunkRanges& chunk, std::size_t room, Cuts cuts, Bits first, unsigned decided,
+                         unsigned position) {
+    Ranges ranges;
+    if (!ranges.cut(cuts, first, last_of(first, decided), position + kWindowBits, room)) return false;
+    for (std::size_t i = 0; i < ranges.count; ++i) {
+        const auto& range = ranges.all[i];
+        const auto window = static_cast<std::uint16_t>((range.start << position) >> (128 - kWindowBits));
+        chunk.add(window, value(cuts.subspan(range.from, range.count), range.start, position + kWindowBits));
     }
-    const Block block = allocate(chunk_bytes(count));
+    return true;
+}
+
+Value Builder::chunk(const ChunkRanges& ranges) {
+    const Block block = allocate(chunk_bytes(ranges.count));
     if (failed_) return 0;
-    std::memcpy(arena_.at(block.unit), bytes, chunk_bytes(count));
+    std::byte* const at = arena_.at(block.unit);
+    std::uint16_t keys[kMostRanges];
+    keys[0] = static_cast<std::uint16_t>(ranges.count);
+    for (std::size_t i = 1; i < ranges.count; ++i) keys[i] = ranges.starts[i] ^ kKeyBias;
+    std::memcpy(at, keys, sizeof(std::uint16_t) * ranges.count);
+    std::memcpy(at + chunk_values_offset(ranges.count), ranges.values.data(), sizeof(Value) * ranges.count);
     return chunk_value(block.unit);
 }
 

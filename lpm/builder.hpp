@@ -9,6 +9,7 @@
 
 #include "lpm/arena.hpp"
 #include "lpm/layout.hpp"
+#include "lpm/nodes.hpp"
 #include "lpm/rib.hpp"
 
 namespace sekisho::lpm {
@@ -55,6 +56,11 @@ class Builder {
     // The values of the slots of 2^stride parts of a block, one after the other into `values`.
     void values_of(Cuts cuts, Bits first, unsigned position, unsigned stride, Value* values);
 
+    // Adds the ranges of a part of a chunk's block: it starts at `first` and has `decided` bits decided, the chunk's
+    // block `position` of them. False, and nothing is built, where they are more than `room`.
+    bool add_ranges(ChunkRanges& chunk, std::size_t room, Cuts cuts, Bits first, unsigned decided, unsigned position);
+    Value chunk(const ChunkRanges& ranges);
+
     // A copy of a block, born now.
     Block copy(Block block);
 
@@ -65,12 +71,10 @@ class Builder {
     std::size_t built_bytes() const noexcept;
 
   private:
-    struct Range;
+    struct Ranges;
 
     Block allocate(std::size_t bytes);
     Value value_of_row(Row row);
-    bool ranges_of(Cuts cuts, Bits first, unsigned position, std::vector<Range>& ranges) const;
-    Value chunk(Cuts cuts, const std::vector<Range>& ranges, unsigned position);
     Value direct(Cuts cuts, Bits first, unsigned position, unsigned stride);
     unsigned root_stride(Cuts cuts, unsigned position, unsigned address_bits) const;
 

@@ -68,6 +68,7 @@ constexpr Unit direct_unit(Value value) noexcept {
 // bits; then n values. A key is kept with its top bit flipped, so that signed comparison orders it. The keys lie in
 // one cache line.
 inline constexpr unsigned kWindowBits = 16;
+inline constexpr std::size_t kWindows = std::size_t{1} << kWindowBits;
 inline constexpr unsigned kMostRanges = 31;
 inline constexpr std::uint16_t kKeyBias = 0x8000;
 constexpr std::size_t chunk_values_offset(std::size_t ranges) noexcept {

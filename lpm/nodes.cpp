@@ -29,6 +29,18 @@ Block chunk_block(const Arena& arena, Value chunk) noexcept {
     return {unit_of(chunk), static_cast<std::uint32_t>(chunk_bytes(ranges))};
 }
 
+ChunkRanges chunk_ranges(const std::byte* chunk) noexcept {
+    ChunkRanges ranges;
+    std::uint16_t count = 0;
+    std::memcpy(&count, chunk, sizeof count);
+    ranges.count = count;
+    std::memcpy(ranges.starts.data(), chunk, sizeof(std::uint16_t) * count);
+    std::memcpy(ranges.values.data(), chunk + chunk_values_offset(count), sizeof(Value) * count);
+    for (std::size_t i = 1; i < count; ++i) ranges.starts[i] ^= kKeyBias;
+    ranges.starts[0] = 0;
+    return ranges;
+}
+
 std::size_t value_offset_in(const std::byte* chunk, std::uint16_t key) noexcept {
     std::uint16_t ranges = 0;
     std::memcpy(&ranges, chunk, sizeof ranges);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 #include "lpm/arena.hpp"
@@ -19,6 +20,27 @@ constexpr std::size_t root_bytes(const TableHead& head) noexcept {
     if (head.wide == 2) return ((std::size_t{1} << head.bits) + 1) * sizeof(WideWord);
     return ((std::size_t{1} << head.bits) + 1) * sizeof(Value);
 }
+
+// A chunk's ranges: from `starts` on there is `values`, up to the next one's start. The first starts at 0.
+struct ChunkRanges {
+    std::size_t count = 0;
+    std::array<std::uint16_t, kMostRanges> starts;
+    std::array<Value, kMostRanges> values;
+
+    // One more, where there is room; part of the one before it if both are the same row.
+    void add(std::size_t start, Value value) noexcept {
+        if (count > 0 && is_row(value) && value == values[count - 1]) return;
+        starts[count] = static_cast<std::uint16_t>(start);
+        values[count++] = value;
+    }
+    // The number of ranges that start before a window.
+    std::size_t before(std::size_t window) const noexcept {
+        std::size_t found = 0;
+        while (found < count && starts[found] < window) ++found;
+        return found;
+    }
+};
+ChunkRanges chunk_ranges(const std::byte* chunk) noexcept;
 
 // The block of a chunk, and from its start to the value of the range that holds `key`.
 Block chunk_block(const Arena& arena, Value chunk) noexcept;

@@ -12,6 +12,7 @@
 #include "lpm/builder.hpp"
 #include "lpm/fib.hpp"
 #include "lpm/lookup.hpp"
+#include "lpm/patcher.hpp"
 
 namespace sekisho::lpm {
 
@@ -59,12 +60,6 @@ class Tables {
         Rib<Address> rib;
         std::size_t built_for = 0;  // routes when the root was laid out
     };
-    struct Store {
-        std::byte* slot;
-        std::uint64_t content;
-        std::size_t bytes;
-    };
-
     static constexpr bool kIpv4 = Address::kBits == 32;
     // A wide root takes 4 MiB and is the fastest; from here on the other kind is no smaller.
     static constexpr std::size_t kWideRoutes = 200'000;
@@ -79,29 +74,17 @@ class Tables {
     }
     bool written_since_view(Unit unit) const noexcept { return arena_->birth(unit) == epoch_; }
 
-    Cuts cuts_of(const Rib<Address>& rib, Bits first, unsigned position);
     TableHead lay_out(const Rib<Address>& rib);
     bool deserves_top(const Rib<Address>& rib, int region_length) const;
     bool must_lay_out(const Table& table, const TableHead& head, const Prefix<Address>& changed) const;
 
     bool change(TableId table, const Prefix<Address>* changed);
-    Block owned(Block block);
-    void patch_root(const Table& table, TableHead& head, const Prefix<Address>& changed);
-    void patch_top(const Rib<Address>& rib, TableHead& head, const Prefix<Address>& changed);
-    WideWord patch_top_word(const Rib<Address>& rib, WideWord old, Bits first, const Prefix<Address>& changed);
-    void patch_words(const Rib<Address>& rib, Unit words, Bits first, unsigned position, unsigned stride,
-                     const Prefix<Address>& changed);
-    WideWord patch_word(const Rib<Address>& rib, WideWord old, Bits first, unsigned position,
-                        const Prefix<Address>& changed);
-    Value patch(const Rib<Address>& rib, Value old, Bits first, unsigned position, const Prefix<Address>& changed);
-    void patch_slots(const Rib<Address>& rib, Unit slots, Bits first, unsigned position, unsigned stride,
-                     const Prefix<Address>& changed);
-
     void release_dead();
     void turn_over();
 
     std::shared_ptr<Arena> arena_;
     Builder builder_;
+    Patcher<Address> patcher_;
     std::vector<Table> tables_;
     Block heads_;
     TableHead empty_;          // what every table without routes shares
@@ -112,12 +95,6 @@ class Tables {
     typename Fib<Address>::Retire retire_;
     std::size_t bytes_ = 0;
     bool any_wide_ = false;
-
-    // What one change is about to do.
-    std::vector<Store> stores_;
-    std::vector<Block> dead_;
-    std::vector<Piece<Address>> pieces_;
-    std::vector<Cut> cuts_;
 };
 
 extern template class Tables<Ipv4Address>;

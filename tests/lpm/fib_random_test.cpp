@@ -105,6 +105,9 @@ void churn(const char* name, std::size_t steps) {
         for (const auto& [view, then] : kept) REQUIRE(wrong_answers(random, then, view, kTables, 64) == 0);
     }
     compare_routes(fib, oracle);
+    // Every block was let go once, and once only.
+    for (std::size_t table = 0; table < kTables; ++table) fib.clear(static_cast<TableId>(table));
+    CHECK(fib.memory() == Fib<Address>(kTables).memory());
 }
 
 template <class Address>
