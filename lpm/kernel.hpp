@@ -53,21 +53,15 @@ class Walk {
         settle_all();
     }
 
-    // The same where all roots are wide.
-    template <class HeadOf>
-    [[gnu::always_inline]] void through_wide(const HeadOf& head_of) noexcept {
-        for (std::size_t i = 0; i < count_; ++i) {
-            if constexpr (kIpv4) {
-                at_[i] = at_unit(head_of(i).root) + (first_bits(keys_[i]) >> (64 - kWideBits)) * sizeof(WideWord);
-                position_[i] = kWidePosition;
-                prefetch(at_[i]);
-            } else {
-                aim_at_root(i, head_of(i), sizeof(WideWord));
-            }
+    // The same where all are looked up in one table, whose root is wide.
+    [[gnu::always_inline]] void through_wide(const TableHead& head) noexcept {
+        if constexpr (kIpv4) {
+            through_words(head);
+        } else {
+            for (std::size_t i = 0; i < count_; ++i) aim_at_root(i, head, sizeof(WideWord));
+            aim_in_words([](std::size_t i) { return i; }, count_);
+            settle_all();
         }
-        const auto all = [](std::size_t i) { return i; };
-        aim_in_words(all, count_);
-        settle_all();
     }
 
     // The same with roots of both kinds.
@@ -129,6 +123,56 @@ class Walk {
         at_[i] += (in_group - at_[i]) & -static_cast<std::ptrdiff_t>(grouped);
         position_[i] += grouped * (kGroupPosition - kTopPosition);
         prefetch(at_[i]);
+    }
+
+    // Memory is read address by address, and what is between the reads is written so that compilers make vectors of it.
+    [[gnu::always_inline]] void through_words(const TableHead& head) noexcept {
+        const std::byte* const base = base_;
+        const std::byte* const root = at_unit(head.root);
+        const Key* __restrict keys = keys_;
+        Row* __restrict rows = rows_;
+        const std::size_t count = count_;
+        WideWord words[kMost];
+        std::uint32_t places[kMost];  // of values, by number from the base; 0 where the word is the value
+        Value found[kMost];
+        constexpr std::uint32_t kValuesOfUnit = kUnitBytes / sizeof(Value);
+        const auto word_of = [root](Key key) { return root + std::size_t{key >> (32 - kWideBits)} * sizeof(WideWord); };
+        for (std::size_t i = 0; i < count; ++i) prefetch(word_of(keys[i]));
+        for (std::size_t i = 0; i < count; ++i) words[i] = load_slot<WideWord>(word_of(keys[i]));
+        for (std::size_t i = 0; i < count; ++i) {
+            const auto bitmap = static_cast<std::uint32_t>(words[i]);
+            const auto upper = static_cast<std::uint32_t>(words[i] >> 32);
+            const std::uint32_t slot = keys[i] >> (32 - kWidePosition);
+            const std::uint32_t rank = bits_set(bitmap << (~slot % (1U << kWideGroupBits)));
+            places[i] = bitmap == 0 ? 0 : upper * kValuesOfUnit + rank - 1;
+        }
+        for (std::size_t i = 0; i < count; ++i) prefetch(base + std::size_t{places[i]} * sizeof(Value));
+        for (std::size_t i = 0; i < count; ++i)
+            found[i] = load_slot<Value>(base + std::size_t{places[i]} * sizeof(Value));
+        for (std::size_t i = 0; i < count; ++i) {
+            found[i] = places[i] == 0 ? static_cast<Value>(words[i] >> 32) : found[i];
+            rows[i] = row_of(found[i]);
+        }
+        std::size_t waiting = 0;
+        for (std::size_t from = 0; from < count; from += 32) {
+            std::uint32_t nodes = Isa::nodes_among(found + from);
+            if (count - from < 32) nodes &= (1U << (count - from)) - 1;
+            for (; nodes != 0; nodes &= nodes - 1) {
+                const std::size_t i = from + static_cast<std::size_t>(std::countr_zero(nodes));
+                waiting_[waiting++] = static_cast<std::uint16_t>(i);
+                position_[i] = kWidePosition;
+            }
+        }
+        descend(waiting);
+    }
+
+    // By arithmetic that all processors have for many numbers at once.
+    static std::uint32_t bits_set(std::uint32_t bits) noexcept {
+        bits -= bits >> 1 & 0x5555'5555U;
+        bits = (bits & 0x3333'3333U) + (bits >> 2 & 0x3333'3333U);
+        bits = (bits + (bits >> 4)) & 0x0f0f'0f0fU;
+        bits += bits >> 8;
+        return (bits + (bits >> 16)) & 0x3fU;
     }
 
     // Takes the value that each address is aimed at, and goes on from there.
@@ -218,7 +262,7 @@ struct Lookups {
             const std::size_t now = std::min(count - done, Walk<Isa, Key>::kMost);
             Walk<Isa, Key> walk(lookup, keys + done, rows + done, now);
             if (head.wide != 0)
-                walk.through_wide([&head](std::size_t) -> const TableHead& { return head; });
+                walk.through_wide(head);
             else
                 walk.through([&head](std::size_t) -> const TableHead& { return head; });
         }

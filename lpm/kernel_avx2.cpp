@@ -10,6 +10,16 @@ namespace {
 struct Avx2 {
     static unsigned bits_set(std::uint32_t bits) noexcept { return static_cast<unsigned>(_mm_popcnt_u32(bits)); }
 
+    // Bit k: value k of 32 names a node.
+    static std::uint32_t nodes_among(const Value* values) noexcept {
+        std::uint32_t nodes = 0;
+        for (unsigned from = 0; from < 32; from += 8) {
+            const __m256 eight = _mm256_loadu_ps(reinterpret_cast<const float*>(values + from));
+            nodes |= static_cast<std::uint32_t>(_mm256_movemask_ps(eight)) << from;
+        }
+        return nodes;
+    }
+
     // From the chunk's start to the value of the last range that starts at or below `key`. The whole line is read;
     // what lies in it beside this chunk's keys is masked out: bit n of the masks stands for byte n.
     static std::size_t value_offset(const std::byte* chunk, std::uint16_t key) noexcept {

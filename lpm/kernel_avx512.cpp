@@ -10,6 +10,12 @@ namespace {
 struct Avx512 {
     static unsigned bits_set(std::uint32_t bits) noexcept { return static_cast<unsigned>(_mm_popcnt_u32(bits)); }
 
+    // Bit k: value k of 32 names a node.
+    static std::uint32_t nodes_among(const Value* values) noexcept {
+        return _mm512_movepi32_mask(_mm512_loadu_si512(values)) |
+               std::uint32_t{_mm512_movepi32_mask(_mm512_loadu_si512(values + 16))} << 16;
+    }
+
     // From the chunk's start to the value of the last range that starts at or below `key`. The whole line is read;
     // what lies in it beside this chunk's keys is masked out.
     static std::size_t value_offset(const std::byte* chunk, std::uint16_t key) noexcept {

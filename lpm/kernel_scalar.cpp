@@ -12,6 +12,13 @@ struct Scalar {
         return ((bits + (bits >> 4)) & 0x0f0f'0f0fU) * 0x0101'0101U >> 24;
     }
 
+    // Bit k: value k of 32 names a node.
+    static std::uint32_t nodes_among(const Value* values) noexcept {
+        std::uint32_t nodes = 0;
+        for (unsigned k = 0; k < 32; ++k) nodes |= values[k] >> 31 << k;
+        return nodes;
+    }
+
     // From the chunk's start to the value of the last range that starts at or below `key`.
     static std::size_t value_offset(const std::byte* chunk, std::uint16_t key) noexcept {
         std::uint16_t ranges;
