@@ -48,12 +48,29 @@ class Walk {
 
     // `head_of(i)` is the head of the table that address i is looked up in; no root is wide.
     template <class HeadOf>
-    [[gnu::always_inline]] void through(const HeadOf& head_of) noexcept {
+    [[gnu::always_inline]] void through_many(const HeadOf& head_of) noexcept {
         for (std::size_t i = 0; i < count_; ++i) aim_at_root(i, head_of(i), sizeof(Value));
         settle_all();
     }
 
-    // The same where all are looked up in one table, whose root is wide.
+    // The same where all are looked up in one table. Memory is read address by address, and what is between the reads
+    // is written so that compilers make vectors of it.
+    [[gnu::always_inline]] void through(const TableHead& head) noexcept {
+        const std::byte* const root = at_unit(head.root);
+        const Key* __restrict keys = keys_;
+        const std::size_t count = count_;
+        std::uint32_t slots[kMost];
+        Value found[kMost];
+        for (std::size_t i = 0; i < count; ++i)
+            slots[i] = static_cast<std::uint32_t>(
+                std::min((first_bits(keys[i]) - head.first) >> head.shift, std::uint64_t{1} << head.bits));
+        for (std::size_t i = 0; i < count; ++i) prefetch(root + std::size_t{slots[i]} * sizeof(Value));
+        for (std::size_t i = 0; i < count; ++i)
+            found[i] = load_slot<Value>(root + std::size_t{slots[i]} * sizeof(Value));
+        settle_found(found, head.position);
+    }
+
+    // The same where that table's root is wide.
     [[gnu::always_inline]] void through_wide(const TableHead& head) noexcept {
         if constexpr (kIpv4) {
             through_words(head);
@@ -125,12 +142,11 @@ class Walk {
         prefetch(at_[i]);
     }
 
-    // Memory is read address by address, and what is between the reads is written so that compilers make vectors of it.
+    // As through(), from words.
     [[gnu::always_inline]] void through_words(const TableHead& head) noexcept {
         const std::byte* const base = base_;
         const std::byte* const root = at_unit(head.root);
         const Key* __restrict keys = keys_;
-        Row* __restrict rows = rows_;
         const std::size_t count = count_;
         WideWord words[kMost];
         std::uint32_t places[kMost];  // of values, by number from the base; 0 where the word is the value
@@ -149,10 +165,16 @@ class Walk {
         for (std::size_t i = 0; i < count; ++i) prefetch(base + std::size_t{places[i]} * sizeof(Value));
         for (std::size_t i = 0; i < count; ++i)
             found[i] = load_slot<Value>(base + std::size_t{places[i]} * sizeof(Value));
-        for (std::size_t i = 0; i < count; ++i) {
+        for (std::size_t i = 0; i < count; ++i)
             found[i] = places[i] == 0 ? static_cast<Value>(words[i] >> 32) : found[i];
-            rows[i] = row_of(found[i]);
-        }
+        settle_found(found, kWidePosition);
+    }
+
+    // Goes on from values that were found with `position` bits used, one for each address.
+    [[gnu::always_inline]] void settle_found(const Value* __restrict found, std::uint32_t position) noexcept {
+        Row* __restrict rows = rows_;
+        const std::size_t count = count_;
+        for (std::size_t i = 0; i < count; ++i) rows[i] = row_of(found[i]);
         std::size_t waiting = 0;
         for (std::size_t from = 0; from < count; from += 32) {
             std::uint32_t nodes = Isa::nodes_among(found + from);
@@ -160,7 +182,7 @@ class Walk {
             for (; nodes != 0; nodes &= nodes - 1) {
                 const std::size_t i = from + static_cast<std::size_t>(std::countr_zero(nodes));
                 waiting_[waiting++] = static_cast<std::uint16_t>(i);
-                position_[i] = kWidePosition;
+                position_[i] = position;
             }
         }
         descend(waiting);
@@ -264,7 +286,7 @@ struct Lookups {
             if (head.wide != 0)
                 walk.through_wide(head);
             else
-                walk.through([&head](std::size_t) -> const TableHead& { return head; });
+                walk.through(head);
         }
     }
 
@@ -277,7 +299,7 @@ struct Lookups {
             if (lookup.any_wide)
                 walk.through_both(HeadOf{lookup, tables + done});
             else
-                walk.through(HeadOf{lookup, tables + done});
+                walk.through_many(HeadOf{lookup, tables + done});
         }
     }
 
