@@ -1,8 +1,10 @@
 // lpm/ against DPDK's tables, in one process: full tables, 256 tables, 10,000 tables, updates, cost against size.
 //
-//   lpm_bench --data DIR [--json FILE] [--runs N] [--without-peers] [--only full|many|small|updates|sizes]
-// DIR holds asn-ipv4.csv and asn-ipv6.csv (npm package @ip-location-db/asn). The addresses are drawn as the routes are:
-// each route as often as any other. Everything is hot or as hot as its size lets it be; the core may be shared.
+//   lpm_bench --data DIR [--json FILE] [--picture FILE] [--runs N] [--without-peers] [--only CASES]
+// CASES: full, many, small, updates or sizes. DIR holds asn-ipv4.csv and asn-ipv6.csv (npm package
+// @ip-location-db/asn); FILE of --picture becomes an SVG of cost and memory against size. The addresses are drawn as
+// the routes are: each route as often as any other. Everything is hot or as hot as its size lets it be; the core may
+// be shared.
 #include <algorithm>
 #include <cstring>
 
@@ -27,10 +29,14 @@ int main(int count, char** words) {
             options.runs = std::max(5, std::atoi(words[++i]));
         } else if (std::strcmp(words[i], "--only") == 0 && has_value) {
             only = words[++i];
+        } else if (std::strcmp(words[i], "--picture") == 0 && has_value) {
+            options.picture = words[++i];
         } else if (std::strcmp(words[i], "--without-peers") == 0) {
             options.peers = false;
         } else {
-            std::fprintf(stderr, "usage: %s --data DIR [--json FILE] [--runs N] [--without-peers] [--only CASES]\n",
+            std::fprintf(stderr,
+                         "usage: %s --data DIR [--json FILE] [--picture FILE] [--runs N] [--without-peers] "
+                         "[--only CASES]\n",
                          words[0]);
             return 2;
         }

@@ -17,6 +17,7 @@ struct Options {
     std::string data = ".";
     int runs = 9;
     bool peers = true;
+    std::string picture = {};  // a file for the SVG of sizes()
 };
 
 using Routes4 = Routes<Ipv4Address>;

@@ -1,7 +1,9 @@
 // The lookup cases: full tables beside the peers, 256 tables, 10,000 tables, cost against size.
 #include <algorithm>
+#include <iterator>
 
 #include "perf/lpm_cases.hpp"
+#include "perf/lpm_picture.hpp"
 
 namespace sekisho::perf {
 
@@ -145,7 +147,7 @@ void small_tables(Report& report, const Options& options, const Routes4& full4) 
 }
 
 void sizes(Report& report, const Options& options) {
-    std::vector<std::pair<std::string, double>> bars;
+    std::vector<SizePoint> points;
     const auto measure = [&]<class Address>(const std::string& family, std::size_t size, const Address&) {
         Random random(size);
         Routes<Address> routes = random_routes<Address>(size, random);
@@ -153,19 +155,32 @@ void sizes(Report& report, const Options& options) {
         const lpm::Fib<Address> fib = filled<Address>({routes});
         const lpm::FibView<Address> view = fib.view();
         const auto stream = draw<Address>("1 M addresses", {routes}, kMany, kMany, random);
-        const auto figures = race({asking("ours", view, stream, false)}, stream.keys.size(), kBatch, options.runs);
+        std::vector<Subject> subjects = {asking("ours", view, stream, false)};
+        std::unique_ptr<Peers<Address>> peers;
+        if (options.peers) peers = std::make_unique<Peers<Address>>(routes);
+        if (peers) std::ranges::move(peers->subjects(stream), std::back_inserter(subjects));
+        const auto figures = race(subjects, stream.keys.size(), kBatch, options.runs);
         const std::string name = fmt::format("{} random routes: {}", family, size);
-        report.add({name, figures[0], "cycles/lookup"});
+        Finding finding{name, figures[0], "cycles/lookup"};
+        for (std::size_t i = 1; i < subjects.size(); ++i) {
+            if (!finding.peer.empty() && figures[i].median >= finding.peer_value) continue;
+            finding.peer = subjects[i].name;
+            finding.peer_value = figures[i].median;
+        }
+        report.add(finding);
         report.add({name + ", memory", exact_figure(mebibytes(fib.memory())), "MiB"});
-        bars.emplace_back(fmt::format("{} {:>9} {:>7.2f} MiB", family, size, mebibytes(fib.memory())),
-                          figures[0].median);
+        const auto routes_of = static_cast<double>(size);
+        points.push_back({family, routes_of, figures[0].median, mebibytes(fib.memory())});
+        if (!finding.peer.empty())
+            points.push_back(
+                {family + ", the best peer", routes_of, finding.peer_value, Peers<Address>::kLeastMebibytes});
     };
     for (const std::size_t size : {10U, 100U, 1000U, 10'000U, 100'000U, 1'000'000U})
         measure("IPv4", size, Ipv4Address());
     for (const std::size_t size : {10U, 100U, 1000U, 10'000U, 100'000U, 500'000U}) measure("IPv6", size, Ipv6Address());
-    fmt::print("\nlookup cost against table size (random routes, 1 M addresses, one # a cycle)\n");
-    for (const auto& [name, cycles] : bars)
-        fmt::print("{} {:>6.1f} {}\n", name, cycles, std::string(static_cast<std::size_t>(std::lround(cycles)), '#'));
+    print_bars(points);
+    if (!options.picture.empty() && !write_picture(points, options.picture))
+        fmt::print("!! {} cannot be written\n", options.picture);
 }
 
 }  // namespace sekisho::perf

@@ -16,6 +16,9 @@ namespace sekisho::perf {
 template <class Address>
 class Peers {
   public:
+    // What the smallest of them takes whatever it holds: 2^24 slots of 2 bytes.
+    static constexpr double kLeastMebibytes = 32;
+
     explicit Peers(const Routes<Address>& routes);
     ~Peers();
     Peers(const Peers&) = delete;
