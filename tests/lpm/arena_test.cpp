@@ -67,6 +67,7 @@ TEST_CASE("arena: tables of changing sizes that come and go do not make it grow"
     std::vector<Block> all;
     for (const auto& table : tables) all.insert(all.end(), table.begin(), table.end());
     CHECK(are_apart(all));
-    // A quarter more is allowed, the table that is made before another goes, and what blocks lose at their ends.
-    CHECK(arena.committed_bytes() <= 2 * kLive + kHugePage);
+    // A quarter more is allowed, the table that is made before another goes, what blocks lose at their ends, and, with
+    // one seed in some hundreds, a page for a root that no free run was long enough for.
+    CHECK(arena.committed_bytes() <= 2 * kLive + 2 * kHugePage);
 }
