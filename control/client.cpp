@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -43,18 +44,22 @@ Client::Answer Client::call(const std::string& method, const json& params) {
     return answer_to(ask(method, params.dump(-1, ' ', false, json::error_handler_t::replace)));
 }
 
-std::uint64_t Client::ask(const std::string& method, const std::string& params) {
+std::uint64_t Client::ask(const std::string& method, std::string_view params) {
     const std::uint64_t id = next_id_++;
-    const std::string line =
-        fmt::format(R"({{"jsonrpc":"2.0","id":{},"method":{},"params":{}}})", id, json(method).dump(), params) + "\n";
-    std::size_t sent = 0;
-    while (sent < line.size()) {
-        const ssize_t step = ::send(socket_.number(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
-        if (step < 0 && errno == EINTR) continue;
-        if (step < 0) break;  // the daemon may have said why before it closed: answer_to() finds out
-        sent += static_cast<std::size_t>(step);
-    }
+    // What cannot be sent is not sent: the daemon may have said why before it closed, and answer_to() finds out.
+    (void)(send(fmt::format(R"({{"jsonrpc":"2.0","id":{},"method":{},"params":)", id, json(method).dump())) &&
+           send(params) && send("}\n"));
     return id;
+}
+
+bool Client::send(std::string_view part) {
+    while (!part.empty()) {
+        const ssize_t step = ::send(socket_.number(), part.data(), part.size(), MSG_NOSIGNAL);
+        if (step < 0 && errno == EINTR) continue;
+        if (step < 0) return false;
+        part.remove_prefix(static_cast<std::size_t>(step));
+    }
+    return true;
 }
 
 std::optional<Client::Lost> Client::read_some() {
@@ -91,6 +96,18 @@ Client::Answer Client::answer_to(std::uint64_t id) {
         }
         if (auto gone = read_some()) return *gone;
     }
+}
+
+bool Client::has_come(std::chrono::milliseconds longest) {
+    // What came with an answer was read, and is no news to the socket.
+    while (auto line = input_.next()) {
+        auto message = line->oversize ? Expected<json>(Error()) : parse_json(line->text);
+        if (message && message->is_object() && message->contains("method"))
+            notifications_.push_back(std::move((*message)["params"]));
+    }
+    if (!notifications_.empty()) return true;
+    pollfd waiting{socket_.number(), POLLIN, 0};
+    return ::poll(&waiting, 1, static_cast<int>(longest.count())) > 0;
 }
 
 Client::Answer Client::next_notification() {

@@ -8,6 +8,7 @@
 #include <deque>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include <nlohmann/json.hpp>
@@ -37,15 +38,18 @@ class Client {
 
     // The two halves of call(), for requests that are answered in their order: ask() sends, with parameters that are
     // JSON text already, and gives the request's id; answer_to() waits. Keep well under 16 unanswered: from there on
-    // the daemon reads no more.
-    std::uint64_t ask(const std::string& method, const std::string& params);
+    // the daemon reads no more. No copy is made of the parameters, which may hold keys.
+    std::uint64_t ask(const std::string& method, std::string_view params);
     Answer answer_to(std::uint64_t id);
 
     // The next message that answers nothing of ours: of `events`, once that was answered. Waits for it.
     Answer next_notification();
+    // Whether next_notification() would find something, within `longest`: a notification, or the end.
+    bool has_come(std::chrono::milliseconds longest);
 
   private:
     Client(std::string path, FileDescriptor socket);
+    bool send(std::string_view part);
     std::optional<Lost> read_some();
     Lost lost(const std::string& words) const;
 

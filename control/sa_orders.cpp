@@ -67,6 +67,7 @@ class Reader {
 };
 
 constexpr std::uint64_t kMostSpi = 0xffff'ffff;
+constexpr std::size_t kLongestLabel = 256;  // as a generation's
 
 std::optional<SaOrder::Half> read_half(Reader& order, const char* name, std::vector<Secret>& keys) {
     const json* const value = order.find(name);
@@ -132,6 +133,9 @@ Expected<SaOrder> read_order(const json& item, std::size_t index, std::vector<Se
         if (!time) reader.wrong("created", time.error().words);
         if (time) order.created = std::chrono::floor<std::chrono::seconds>(*time);
     }
+    order.label = reader.text("label").value_or("");
+    if (order.label.size() > kLongestLabel)
+        reader.wrong("label", "has more than " + std::to_string(kLongestLabel) + " bytes");
     if (const json* const value = reader.find("lifetimes")) {
         Reader lifetimes(*value, order.place + " .lifetimes");
         crypto::LifetimeLimits& limits = order.lifetimes;

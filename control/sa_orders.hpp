@@ -31,6 +31,7 @@ struct SaOrder {
     std::optional<crypto::KeyOrigin> origin;
     std::optional<crypto::WallTime> created;
     crypto::LifetimeLimits lifetimes;  // 0: the tunnel's
+    std::string label;                 // what the SAs are to whoever installed them; "" for nothing
 };
 
 // A tunnel, and which of its SAs is meant.

@@ -67,6 +67,7 @@ void Sas::settle(const Generation& generation) {
     for (auto& [id, gone] : tunnels_) {
         std::vector<std::string> removed;
         take_away(gone, id, {{}, id, {}, {}}, "policy", removed);
+        withdrawn_ += removed.size();
     }
     tunnels_ = std::move(now);
     names_.clear();

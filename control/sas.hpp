@@ -58,6 +58,8 @@ class Sas {
 
     // control/show_sas.cpp. Parameters: tunnel, or after and limit (of tunnels). {"items": [...], "next"}.
     std::variant<nlohmann::json, RpcError> show(Params params) const;
+    // How many SAs changes of the policy have removed since the start.
+    std::uint64_t withdrawn() const noexcept { return withdrawn_; }
     // Members of a tunnel's item in show.tunnels, as JSON text that begins with a comma.
     std::string show_tunnel(const std::string& name) const;
 
@@ -66,6 +68,7 @@ class Sas {
         crypto::Fingerprint key;
         crypto::KeyOrigin origin = crypto::KeyOrigin::manual;
         crypto::WallTime created;
+        std::string label;
     };
     struct Outbound : Record {
         LedgerThread::Outbound sa;
@@ -106,6 +109,7 @@ class Sas {
     std::map<Spi, std::string> inbound_spis_;  // installed or on their way: by tunnel
     std::set<crypto::Fingerprint> keys_;       // likewise, of both directions
     std::uint64_t next_serial_ = 1;
+    std::uint64_t withdrawn_ = 0;
     std::unique_ptr<Timer> timer_;
     unsigned looks_ = 0;
     RequestRate lines_;  // of the log

@@ -243,9 +243,10 @@ Expected<void> Sas::apply(Batch& batch) {
     // 3. Which cannot fail: the tunnels have their numbers.
     for (Batch::Item& item : batch.items) {
         Known& known = tunnels_.find(item.order.tunnel)->second;
-        if (item.order.inbound) known.inbound[item.order.inbound->spi] = {item.inbound_key, item.origin, item.created};
+        if (item.order.inbound)
+            known.inbound[item.order.inbound->spi] = {item.inbound_key, item.origin, item.created, item.order.label};
         if (!item.outbound) continue;
-        Outbound outbound{{item.outbound_key, item.origin, item.created}, std::move(item.outbound)};
+        Outbound outbound{{item.outbound_key, item.origin, item.created, item.order.label}, std::move(item.outbound)};
         if (batch.use == Use::after_switch) {
             known.waiting = std::move(outbound);
             continue;

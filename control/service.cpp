@@ -109,6 +109,7 @@ void Service::add_methods() {
         result["transactions"] = generations_.transactions();
         const auto by = generations_.confirm_by();
         result["confirm_by"] = by ? json(time_text(*by)) : json();
+        result["sas_withdrawn"] = security_.sas.withdrawn();
         const ProcessMemory memory = process_memory();
         result["memory"] = {{"resident_bytes", memory.resident}, {"most_resident_bytes", memory.most_resident}};
         return result;

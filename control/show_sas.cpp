@@ -65,6 +65,7 @@ json Sas::item(const std::string& tunnel, const Known& known, const dataplane::S
         item["created"] = time_text(record->created);
         item["age"] = age.count();
         item["key"] = record->key.text();
+        item["label"] = record->label.empty() ? json() : json(record->label);
         item["left"] = left_of(info, age);
     }
     item["idle"] =
@@ -97,6 +98,7 @@ json Sas::waiting_item(const std::string& tunnel, const Outbound& waiting) const
             {"created", time_text(waiting.created)},
             {"age", age_of(waiting.created).count()},
             {"key", waiting.key.text()},
+            {"label", waiting.label.empty() ? json() : json(waiting.label)},
             {"next_sequence", sa.sequence().next()},
             {"reserved_to", sa.sequence().end()},
             {"last_sequence", sa.last_sequence()}};
