@@ -16,7 +16,6 @@ namespace pb = etcdserverpb;
 
 namespace {
 
-constexpr std::chrono::seconds kAnswerWithin{10};
 constexpr int kMostBytes = 32 << 20;  // of one answer; a request to etcd has 1.5 MiB at most, unless configured
 // etcd's own limit is one ping in five seconds.
 constexpr int kPingEvery = 10'000, kPingWithin = 5'000;  // milliseconds
@@ -152,7 +151,7 @@ struct EtcdClient::State {
     std::optional<EtcdError> ask(const Call& call) {
         auto connected = connection();
         if (!connected) return EtcdError{EtcdFault::refused, connected.error().words};
-        Context context(*this, kAnswerWithin);
+        Context context(*this, options.answer_within);
         const grpc::Status status = call(connected->channel, context.get());
         if (status.ok()) return std::nullopt;
         EtcdError error = error_of(status, connected->endpoint);
@@ -188,7 +187,21 @@ EtcdClient::Answer<Page> EtcdClient::range(const std::string& key, const std::st
 }
 
 EtcdClient::Answer<std::int64_t> EtcdClient::transact(const std::vector<Operation>& operations) {
+    auto done = transact_if({}, operations);
+    if (const auto* error = std::get_if<EtcdError>(&done)) return *error;
+    return std::get<Transacted>(done).revision;
+}
+
+EtcdClient::Answer<Transacted> EtcdClient::transact_if(const std::vector<Condition>& conditions,
+                                                       const std::vector<Operation>& operations) {
     pb::TxnRequest request;
+    for (const Condition& condition : conditions) {
+        pb::Compare& one = *request.add_compare();
+        one.set_target(pb::Compare::MOD);
+        one.set_key(condition.key);
+        one.set_mod_revision(condition.mod_revision);
+        request.add_failure()->mutable_request_range()->set_key(condition.key);
+    }
     for (const Operation& operation : operations) {
         pb::RequestOp& one = *request.add_success();
         if (operation.value) {
@@ -204,7 +217,13 @@ EtcdClient::Answer<std::int64_t> EtcdClient::transact(const std::vector<Operatio
             return pb::KV::NewStub(channel)->Txn(context, request, &response);
         }))
         return *error;
-    return response.header().revision();
+    Transacted result{response.succeeded(), response.header().revision(), {}};
+    if (result.done) return result;
+    for (pb::ResponseOp& one : *response.mutable_responses())
+        for (pb::KeyValue& item : *one.mutable_response_range()->mutable_kvs())
+            result.there.push_back(
+                {std::move(*item.mutable_key()), std::move(*item.mutable_value()), item.mod_revision()});
+    return result;
 }
 
 EtcdClient::Answer<std::int64_t> EtcdClient::grant_lease(std::chrono::seconds life) {

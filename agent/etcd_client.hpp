@@ -25,6 +25,7 @@ struct EtcdOptions {
     std::string ca_file;                 // PEM; with https
     std::string certificate_file;        // the client's; may be empty
     std::string key_file;
+    std::chrono::milliseconds answer_within{10'000};  // of a member; then the next one is tried at the next call
 };
 
 struct KeyValue {
@@ -59,6 +60,16 @@ struct Operation {  // of a transaction
     std::int64_t lease = 0;
 };
 
+struct Condition {  // of a transaction
+    std::string key;
+    std::int64_t mod_revision = 0;  // 0: is not there
+};
+struct Transacted {
+    bool done = false;            // the conditions held
+    std::int64_t revision = 0;    // the store's
+    std::vector<KeyValue> there;  // when they did not: which of their keys are there, and how
+};
+
 // Changes of whole revisions: the changes of one revision are never split over two of these.
 struct WatchChanges {
     std::int64_t revision = 0;  // of the last of them; all that came before it was told
@@ -86,6 +97,9 @@ class EtcdClient {
                        bool keys_only = false);
     // All of them or nothing; the revision. At most 128, with etcd's defaults.
     Answer<std::int64_t> transact(const std::vector<Operation>& operations);
+
+    // Likewise, if all conditions hold.
+    Answer<Transacted> transact_if(const std::vector<Condition>& conditions, const std::vector<Operation>& operations);
 
     Answer<std::int64_t> grant_lease(std::chrono::seconds life);
     Answer<bool> renew_lease(std::int64_t lease);  // false: it is gone

@@ -83,12 +83,20 @@ std::string fleet_text(const json& fleet) {
         }
         table.add({name, shown(state, "health"), shown(state, "generation"), shown(state, "revision"),
                    shown(state, "pending"), shown(state, "refused_total"), shown(state, "time")});
-        for (const char* field : {"drift", "hold", "source", "trouble"})
+        const auto tell_refused = [&](const json& of) {
+            if (const auto refused = of.find("refused"); refused != of.end() && refused->is_array())
+                for (const json& each : *refused)
+                    words += fmt::format("{}: refused: {}: {}\n", name, shown(each, "key"), shown(each, "words"));
+        };
+        for (const char* field : {"drift", "hold", "source", "trouble", "witness"})
             if (const std::string text = shown(state, field); text != "-")
                 words += fmt::format("{}: {}: {}\n", name, field, text);
-        if (const auto refused = state.find("refused"); refused != state.end() && refused->is_array())
-            for (const json& each : *refused)
-                words += fmt::format("{}: refused: {}: {}\n", name, shown(each, "key"), shown(each, "words"));
+        tell_refused(state);
+        const json keys = state.is_object() ? state.value("keys", json()) : json();
+        if (!keys.is_object()) continue;
+        if (const std::string text = shown(keys, "trouble"); text != "-")
+            words += fmt::format("{}: keys: {}\n", name, text);
+        tell_refused(keys);
     }
     return table.text() + words;
 }

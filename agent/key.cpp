@@ -82,6 +82,18 @@ std::string state_prefix(std::string_view cluster) {
     return fmt::format("/sekisho/{}/state/", cluster);
 }
 
+std::string ledger_key(std::string_view cluster, std::string_view node) {
+    return fmt::format("/sekisho/{}/ledgers/{}", cluster, node);
+}
+
+std::string claims_prefix(std::string_view cluster) {
+    return fmt::format("/sekisho/{}/claims/", cluster);
+}
+
+std::string keys_prefix(std::string_view cluster, std::string_view node) {
+    return fmt::format("/sekisho/{}/keys/{}/", cluster, node);
+}
+
 Expected<json> object_at(const PolicyKey& key, std::string_view value) {
     if (value.size() > kMostBytes)
         return Error{ErrorCode::limit,

@@ -35,6 +35,11 @@ std::string key_of(control::Kind kind, std::string_view id);
 // "/sekisho/CLUSTER/policy/" and "/sekisho/CLUSTER/state/".
 std::string policy_prefix(std::string_view cluster);
 std::string state_prefix(std::string_view cluster);
+// "/sekisho/CLUSTER/ledgers/NODE", and below "/sekisho/CLUSTER/claims/" the fingerprints of keys.
+std::string ledger_key(std::string_view cluster, std::string_view node);
+std::string claims_prefix(std::string_view cluster);
+// "/sekisho/CLUSTER/keys/NODE/".
+std::string keys_prefix(std::string_view cluster, std::string_view node);
 
 // The value of a key as JSON, when it is the object that the key names. Errors name the field.
 Expected<nlohmann::json> object_at(const PolicyKey& key, std::string_view value);

@@ -87,6 +87,16 @@ ParsedAgentOptions parse_agent_options(int argc, const char* const* argv) {
     app.add_option("--socket", options.follower.socket, "sekishod's control socket; we need the role admin there")
         ->envname("SEKISHO_SOCKET")
         ->capture_default_str();
+    auto* node_key = app.add_option("--node-key", options.node_key,
+                                    "this node's private key (X25519, PEM), by which keys of SAs in the store are "
+                                    "unwrapped; without it they are left alone")
+                         ->group("Keys of SAs");
+    auto* keys_from = app.add_option("--keys-from", options.keys_from,
+                                     "public key (X25519, PEM) of who may wrap keys for this node; again for each")
+                          ->take_all()
+                          ->group("Keys of SAs");
+    node_key->needs(keys_from);
+    keys_from->needs(node_key);
     std::string drift = "report";
     app.add_option("--drift", drift,
                    "what to do when the node's policy was changed by somebody else: report it, and replace it with the "
@@ -132,6 +142,24 @@ ParsedAgentOptions parse_agent_options(int argc, const char* const* argv) {
     fleet->final_callback([&] {
         options.command = AgentOptions::Command::fleet;
         needs_store();
+    });
+    auto* wrap = app.add_subcommand("wrap", "wrap keys of SAs for a node, as objects of the store");
+    wrap->add_option("sas", options.wrap_file,
+                     "the file, {\"sas\": [...]} as sekishoctl sa install takes it; - is standard input")
+        ->required();
+    wrap->add_option("--to", options.wrap_to, "the node's public key (X25519, PEM)")->required();
+    wrap->add_option("--by", options.wrap_by,
+                     "our private key (X25519, PEM), whose public half the node has as "
+                     "--keys-from")
+        ->required();
+    wrap->add_flag("--put", options.put,
+                   "write them into the store; otherwise each is printed, a line of JSON with "
+                   "key and value");
+    wrap->footer("--node says which node they are for. The file is as secret as its keys; what is made of it is not.");
+    wrap->final_callback([&] {
+        options.command = AgentOptions::Command::wrap;
+        if (options.follower.node.empty()) throw CLI::RequiredError("--node");
+        if (options.put) needs_store();
     });
     auto* import = app.add_subcommand("import", "make a policy file the store's policy");
     import->add_option("policy", options.import_file, "the file")->required()->check(CLI::ExistingFile);

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/etcd_client.hpp"
 #include "agent/follower.hpp"
@@ -14,7 +15,7 @@
 namespace sekisho::agent {
 
 struct AgentOptions {
-    enum class Command : std::uint8_t { run, fleet, import };
+    enum class Command : std::uint8_t { run, fleet, import, wrap };
     Command command = Command::run;
     FollowerOptions follower;
     std::string file;  // the policy's source; "": etcd is
@@ -23,8 +24,12 @@ struct AgentOptions {
     std::chrono::seconds watch_life{60};
     std::chrono::seconds lease{15};
     control::LogLevel log_level = control::LogLevel::info;
-    bool json = false;        // fleet
-    std::string import_file;  // import
+    bool json = false;                        // fleet
+    std::string import_file;                  // import
+    std::string node_key;                     // run: the node's private key; "": keys in the store are none of ours
+    std::vector<std::string> keys_from;       // run: public keys of who may give it SAs
+    std::string wrap_file, wrap_to, wrap_by;  // wrap: SAs, the node's public key, our private one
+    bool put = false;                         // wrap: into the store
 };
 
 struct ParsedAgentOptions {

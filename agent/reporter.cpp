@@ -42,11 +42,30 @@ json picked(NodeLink& node, const std::string& method, const Pick& pick) {
     return told ? pick(*told) : json();
 }
 
+json to_json(const std::vector<Complaint>& complaints) {
+    json refused = json::array();
+    for (const Complaint& one : complaints) {
+        if (refused.size() == kMostRefused) break;
+        refused.push_back({{"key", or_null(one.key)}, {"words", one.words}});
+    }
+    return refused;
+}
+
+json to_json(const KeysStanding& keys) {
+    return {{"objects", keys.objects},
+            {"sas", keys.sas},
+            {"trouble", or_null(keys.trouble)},
+            {"refused", to_json(keys.refused)},
+            {"refused_total", keys.refused_total}};
+}
+
 std::string health_of(const json& state) {
     if (state["daemon"].is_null()) return "down";
-    for (const char* trouble : {"drift", "source", "trouble"})
+    for (const char* trouble : {"drift", "source", "trouble", "witness"})
         if (!state[trouble].is_null()) return "degraded";
     if (!state["refused"].empty()) return "degraded";
+    if (const json& keys = state["keys"]; !keys.is_null() && (!keys["trouble"].is_null() || !keys["refused"].empty()))
+        return "degraded";
     if (state["ports"].is_array())
         for (const json& port : state["ports"])
             if (!port.value("link_up", true)) return "degraded";
@@ -58,11 +77,7 @@ std::string health_of(const json& state) {
 }  // namespace
 
 json state_of(const std::string& name, const Standing& standing, NodeLink& node) {
-    json refused = json::array();
-    for (const Complaint& one : standing.refused) {
-        if (refused.size() == kMostRefused) break;
-        refused.push_back({{"key", or_null(one.key)}, {"words", one.words}});
-    }
+    json refused = to_json(standing.refused);
     json state = {{"node", name},
                   {"time", control::time_text(std::chrono::system_clock::now())},
                   {"agent", {{"version", control::build_version()}, {"pid", ::getpid()}}},
@@ -76,7 +91,8 @@ json state_of(const std::string& name, const Standing& standing, NodeLink& node)
                   {"drift", or_null(standing.drift)},
                   {"hold", or_null(standing.hold)},
                   {"source", or_null(standing.source_trouble)},
-                  {"trouble", or_null(standing.node_trouble)}};
+                  {"trouble", or_null(standing.node_trouble)},
+                  {"witness", or_null(standing.witness_trouble)}};
     state["daemon"] = picked(node, "version", [](const json& told) { return told; });
     if (!state["daemon"].is_null()) {
         const json runs = picked(node, "show.generation", [](const json& told) { return told; });
@@ -103,6 +119,7 @@ json state_of(const std::string& name, const Standing& standing, NodeLink& node)
             ++(worker.value("state", "") == "stalled" ? stalled : running);
         return json{{"running", running}, {"stalled", stalled}};
     });
+    state["keys"] = standing.keys ? to_json(*standing.keys) : json();
     state["health"] = health_of(state);
     return state;
 }

@@ -3,12 +3,22 @@
 
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/node_share.hpp"
 
 namespace sekisho::agent {
+
+// Of the SAs whose keys the store has.
+struct KeysStanding {
+    std::size_t objects = 0;  // in the store
+    std::size_t sas = 0;      // of them on the node
+    std::string trouble;      // "" while store and node answer
+    std::vector<Complaint> refused;
+    std::size_t refused_total = 0;
+};
 
 struct Standing {
     std::uint64_t generation = 0;  // that we made, or found to be ours; 0: none yet
@@ -20,6 +30,8 @@ struct Standing {
     std::string hold;              // "" unless the store asks to wait: who, and why
     std::size_t pending = 0;       // changed objects that are not on the node yet
     std::vector<Complaint> refused;
+    std::string witness_trouble;       // "" while the store remembers the node's nonce ledger, or need not
+    std::optional<KeysStanding> keys;  // when the agent has a key to unwrap with
 };
 
 class StandingBoard {

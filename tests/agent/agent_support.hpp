@@ -58,6 +58,7 @@ class Agent {
         process_->signal(SIGTERM);
         return process_->wait();
     }
+    pid_t pid() const { return process_->pid(); }
     std::string log() const { return process_->err(); }
     bool has_ended() const { return process_->has_ended(); }
     // Whether the log has the words by now.
