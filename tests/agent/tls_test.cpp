@@ -69,6 +69,47 @@ TEST_CASE("tls: a role that was taken away tells within the watch's life, and th
     CHECK(gets(place.hub, Kind::operators, "secret"));
 }
 
+TEST_CASE("tls: a user that was deleted tells within the watch's life, and the node goes on", "[agent][tls]") {
+    Guarded place;
+    Agent agent(place.hub.socket(), place.as(place.authority.issue("hub-1")), "hub-1", {"--watch-life", "1"});
+    REQUIRE(gets(place.hub, Kind::operators, "kita"));
+    const std::uint64_t generation = seen(place.hub).generation;
+    REQUIRE(place.etcd.ctl({"user", "delete", "hub-1"}).exit_code == 0);
+    // In etcd's words; which they are depends on what is asked first.
+    CHECK(comes_true([&] {
+        const std::string log = agent.log();
+        return log.find("auth: user name not found") != std::string::npos ||
+               log.find("permission denied") != std::string::npos ||
+               log.find("invalid auth token") != std::string::npos;
+    }));
+    CHECK(agent.says("the node's state is not told: etcd https://"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1500));  // the watch that was open has ended
+    place.etcd.put("operators/secret", an_operator("secret"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    CHECK_FALSE(seen(place.hub).has(Kind::operators, "secret"));
+    CHECK(seen(place.hub).generation == generation);
+    CHECK_FALSE(agent.has_ended());
+}
+
+TEST_CASE("tls: keys that the node's role may not read are no matter to its policy", "[agent][tls]") {
+    Guarded place;
+    const std::string key = place.hub.directory / "node.key";
+    REQUIRE(run("/usr/bin/openssl", {"genpkey", "-algorithm", "x25519", "-out", key}).exit_code == 0);
+    REQUIRE(run("/usr/bin/openssl", {"pkey", "-in", key, "-pubout", "-out", key + ".pem"}).exit_code == 0);
+    Agent agent(place.hub.socket(), place.as(place.authority.issue("hub-1")), "hub-1",
+                {"--node-key", key, "--keys-from", key + ".pem"});
+    REQUIRE(gets(place.hub, Kind::operators, "kita"));
+    CHECK(agent.says("keys: etcd https://"));
+    CHECK(comes_true([&] {
+        const json state = place.etcd.state_of("hub-1");
+        return state.is_object() && state["keys"].is_object() && state["keys"]["trouble"].is_string() &&
+               state["keys"]["trouble"].get<std::string>().find("permission denied") != std::string::npos;
+    }));
+    REQUIRE(place.etcd.ctl({"role", "grant-permission", "--prefix=true", "state-1", "read", "/sekisho/hub/keys/hub-1/"})
+                .exit_code == 0);
+    CHECK(agent.says("keys: 0 objects read"));
+}
+
 TEST_CASE("tls: wrong certificates are refused, and say so", "[agent][tls]") {
     Guarded place;
     Authority stranger("stranger");
