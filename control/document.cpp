@@ -237,11 +237,13 @@ Policy policy_of(const Document& document) {
         policy.rules_version = std::get<Hub>(hub->value).rules_version;
         policy.hub_pools = std::get<Hub>(hub->value).pools;
         policy.timers = std::get<Hub>(hub->value).timers;
+        policy.hold_down_days = std::get<Hub>(hub->value).hold_down_days;
     }
     const auto fill = [&](Kind kind, auto& map) {
         map = std::remove_reference_t<decltype(map)>(document.objects(kind));
     };
     fill(Kind::operators, policy.operators);
+    fill(Kind::allocations, policy.allocations);
     fill(Kind::attachments, policy.attachments);
     fill(Kind::tunnels, policy.tunnels);
     fill(Kind::institutions, policy.institutions);

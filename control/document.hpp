@@ -28,6 +28,7 @@ namespace sekisho::control {
 enum class Kind : std::uint8_t {
     hub,
     operators,
+    allocations,
     attachments,
     tunnels,
     institutions,
@@ -36,11 +37,12 @@ enum class Kind : std::uint8_t {
     routes,
     gates
 };
-inline constexpr std::array<std::string_view, 9> kKindNames = {
-    "hub", "operators", "attachments", "tunnels", "institutions", "translations", "agreements", "routes", "gates"};
-inline constexpr std::array<Kind, 9> kKinds = {Kind::hub,        Kind::operators,    Kind::attachments,
-                                               Kind::tunnels,    Kind::institutions, Kind::translations,
-                                               Kind::agreements, Kind::routes,       Kind::gates};
+inline constexpr std::array<std::string_view, 10> kKindNames = {
+    "hub",          "operators",    "allocations", "attachments", "tunnels",
+    "institutions", "translations", "agreements",  "routes",      "gates"};
+inline constexpr std::array<Kind, 10> kKinds = {
+    Kind::hub,          Kind::operators,    Kind::allocations, Kind::attachments, Kind::tunnels,
+    Kind::institutions, Kind::translations, Kind::agreements,  Kind::routes,      Kind::gates};
 
 constexpr std::string_view name_of(Kind kind) noexcept {
     return kKindNames[static_cast<std::size_t>(kind)];

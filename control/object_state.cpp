@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "control/allocations.hpp"
 #include "control/calendar.hpp"
 
 namespace sekisho::control {
@@ -55,6 +56,12 @@ std::optional<ObjectState> StatesAt::of(Kind kind, const std::string& id) const 
             const auto gate = policy_.gates.find(id);
             if (gate == policy_.gates.end()) return std::nullopt;
             return ObjectState{by_dates(gate->second.from, gate->second.until), {}};
+        }
+        case Kind::allocations: {
+            const auto allocation = policy_.allocations.find(id);
+            if (allocation == policy_.allocations.end()) return std::nullopt;
+            const auto free = free_from(allocation->second, policy_.hold_down_days);
+            return ObjectState{!free ? "allocated" : now_ < *free ? "held" : "free", {}};
         }
         case Kind::hub:
         case Kind::tunnels:

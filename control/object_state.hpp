@@ -16,7 +16,7 @@ namespace sekisho::control {
 
 struct ObjectState {
     // operators, attachments, institutions: "open" or "closed". agreements, gates: "in_force", "to_come", "ended";
-    // an agreement that a gate closes is "closed".
+    // an agreement that a gate closes is "closed". allocations: "allocated", "held" (down), "free".
     std::string_view word;
     std::vector<std::string> closed_by;  // gates, by id
 };

@@ -47,6 +47,7 @@ struct Hub {
     std::string rules_version;    // of the connection rules that the document was written for
     std::vector<IpPrefix> pools;  // of hub-numbered addresses
     nat::Timeouts timers;         // of sessions
+    std::uint32_t hold_down_days = 0;
 };
 
 struct Certification {
@@ -191,6 +192,14 @@ struct Route {  // named by its operator and prefix
 
 enum class GateTarget { node, operator_, attachment, institution, agreement };
 
+struct Allocation {  // of hub numbers to an operator
+    std::string id;
+    std::string operator_id;
+    IpPrefix prefix = Prefix4();  // in hub space
+    std::string from;             // "" or a date in Japan time
+    std::string released;         // "" or the date from which on it rests
+};
+
 struct Gate {  // closes its target while it stands
     std::string id;
     GateTarget target = GateTarget::operator_;
@@ -205,7 +214,8 @@ struct Gate {  // closes its target while it stands
 // One object of the document, as it was written and as it was understood; never changed once made, so that documents
 // and policies share it.
 struct Object {
-    using Value = std::variant<Hub, Operator, Attachment, Tunnel, Institution, Translation, Agreement, Route, Gate>;
+    using Value =
+        std::variant<Hub, Operator, Allocation, Attachment, Tunnel, Institution, Translation, Agreement, Route, Gate>;
 
     std::string id;    // of a route: its operator and prefix, "kita 10.0.0.0/8"; of the hub: ""
     std::string text;  // canonical JSON: one line, no spaces, keys in byte order
@@ -219,8 +229,10 @@ struct Policy {
     std::string rules_version;
     std::vector<IpPrefix> hub_pools;
     nat::Timeouts timers;
+    std::uint32_t hold_down_days = 0;  // for which released allocations rest
     // By id, so that every walk over them has one order.
     PolicyMap<Object, Operator> operators;
+    PolicyMap<Object, Allocation> allocations;
     PolicyMap<Object, Attachment> attachments;
     PolicyMap<Object, Tunnel> tunnels;
     PolicyMap<Object, Institution> institutions;

@@ -171,8 +171,11 @@ nat::Timeouts read_timers(Fields fields) {
             seconds("other", usual.other)};
 }
 
+constexpr std::uint64_t kUsualHoldDownDays = 90;
+
 Hub read_hub(Fields& fields) {
-    return {fields.text("rules_version"), fields.prefixes("pools"), read_timers(fields.object("timers"))};
+    return {fields.text("rules_version"), fields.prefixes("pools"), read_timers(fields.object("timers")),
+            static_cast<std::uint32_t>(fields.large_number("hold_down_days", kUsualHoldDownDays))};
 }
 
 Operator read_operator(Fields& fields) {
@@ -188,6 +191,11 @@ Operator read_operator(Fields& fields) {
                      assessment.date("valid_until")};
     op.network_namespace = fields.id("network_namespace");
     return op;
+}
+
+Allocation read_allocation(Fields& fields) {
+    return {fields.id("id"), fields.id("operator"), fields.prefix("prefix"), fields.date("from"),
+            fields.date("released")};
 }
 
 // fe80:: and the modified EUI-64 of the MAC address (RFC 4291, appendix A).
@@ -363,6 +371,7 @@ Object::Value read(Kind kind, Fields& fields) {
     switch (kind) {
         case Kind::hub: return read_hub(fields);
         case Kind::operators: return read_operator(fields);
+        case Kind::allocations: return read_allocation(fields);
         case Kind::attachments: return read_attachment(fields);
         case Kind::tunnels: return read_tunnel(fields);
         case Kind::institutions: return read_institution(fields);

@@ -1,5 +1,6 @@
 #include "control/prepare.hpp"
 
+#include "control/allocations.hpp"
 #include "control/calendar.hpp"
 #include "control/document_hash.hpp"
 #include "control/validate.hpp"
@@ -24,7 +25,10 @@ std::variant<Prepared, Refused> prepare(const Document& document, const Generati
     const Policy& policy = *generation->policy;
     generation->numbers = base.numbers;
     const Policy& before = *base.policy;
-    if (std::vector<Error> errors = validate_change(before, policy, generation->numbers); !errors.empty()) {
+    std::vector<Error> errors = validate_change(before, policy, generation->numbers);
+    // What ran before may run again, whatever was given to whom since.
+    if (errors.empty() && about.what != "rollback") errors = check_releases(before, policy, now);
+    if (!errors.empty()) {
         Refused refused{errors.front(), {}, {}};
         refused.others.assign(errors.begin() + 1, errors.end());
         return refused;

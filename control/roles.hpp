@@ -37,6 +37,7 @@ inline constexpr std::array kMethods = {
     MethodRow{"show.tables", Role::viewer},
     MethodRow{"show.policy", Role::viewer},
     MethodRow{"show.operators", Role::viewer},
+    MethodRow{"show.allocations", Role::viewer},
     MethodRow{"show.attachments", Role::viewer},
     MethodRow{"show.institutions", Role::viewer},
     MethodRow{"show.translations", Role::viewer},

@@ -175,11 +175,11 @@ int run(int argc, char** argv) {
     auto* shows = app.add_subcommand("show", "the running generation, the policy's objects, what the node counts");
     shows->add_option("what", what, "what to show")
         ->required()
-        ->check(CLI::IsMember({"generation",   "operators",   "attachments", "tunnels",  "institutions",
-                               "translations", "agreements",  "routes",      "gates",    "ports",
-                               "counters",     "drops",       "stages",      "workers",  "neighbours",
-                               "taps",         "tables",      "policy",      "sa",       "ledger",
-                               "compliance",   "generations", "schedule",    "sessions", "blocks"}));
+        ->check(CLI::IsMember(
+            {"generation", "operators",   "allocations", "attachments", "tunnels",  "institutions", "translations",
+             "agreements", "routes",      "gates",       "ports",       "counters", "drops",        "stages",
+             "workers",    "neighbours",  "taps",        "tables",      "policy",   "sa",           "ledger",
+             "compliance", "generations", "schedule",    "sessions",    "blocks"}));
     json filter = json::object();
     auto* all_flag = shows->add_flag("--all", all, "drops: the reasons that never happened, too");
     shows->add_option("--tunnel", tunnel, "sa: those of this tunnel only");

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "control/allocations.hpp"
 #include "control/answer_bounds.hpp"
 #include "control/calendar.hpp"
 #include "control/key_text.hpp"
@@ -125,6 +126,14 @@ void Service::add_methods() {
                     const auto route = routes.find(id);
                     const json nexthops = route == routes.end() ? json::array() : usable.of(route->second);
                     return nexthops.empty() ? std::string() : ",\"nexthops\":" + nexthops.dump();
+                };
+            if (kind == Kind::allocations)
+                more = [&policy = *generations_.running()->policy](const std::string& id) {
+                    const auto allocation = policy.allocations.find(id);
+                    const auto free = allocation == policy.allocations.end()
+                                          ? std::nullopt
+                                          : free_from(allocation->second, policy.hold_down_days);
+                    return ",\"free_from\":" + (free ? json(date_text(*free)) : json()).dump();
                 };
             if (kind == Kind::translations)
                 more = [this](const std::string& id) {

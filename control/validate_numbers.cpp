@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "control/allocations.hpp"
 #include "control/findings.hpp"
 #include "control/policy_reader.hpp"
 
@@ -28,7 +29,7 @@ AddressSpace check_pools(const Policy& policy, Findings& findings) {
 }
 
 void check_translation(const Policy& policy, const Translation& translation, const AddressSpace& pools,
-                       ObjectFindings& about) {
+                       const AddressSpace& allocations, ObjectFindings& about) {
     const IpPrefix& operators = translation.operator_prefix;
     const IpPrefix& hub = translation.hub_prefix;
     if (!policy.operators.contains(translation.operator_id))
@@ -42,18 +43,20 @@ void check_translation(const Policy& policy, const Translation& translation, con
     else if (operators.length() != hub.length() && translation.kind != TranslationKind::port_block)
         about.wrong("hub_prefix", hub.text() + " and operator_prefix " + operators.text() + " differ in length");
     if (pools.covering(hub) == nullptr) about.wrong("hub_prefix", hub.text() + " is not inside one of the hub's pools");
+    check_allocated(policy, translation, allocations, about);
     // Otherwise an address of the operator's own would look like somebody's hub number.
     if (const Claim* pool = pools.meeting(operators); pool != nullptr && operators != hub)
         about.wrong("operator_prefix", operators.text() + " overlaps the pool " + pool->prefix.text() + " of " +
                                            pool->place() + ", and hub_prefix is not the same");
 }
 
-AddressSpace check_translations(const Policy& policy, const AddressSpace& pools, Findings& findings) {
+AddressSpace check_translations(const Policy& policy, const AddressSpace& pools, const AddressSpace& allocations,
+                                Findings& findings) {
     std::vector<Claim> hub_claims;
     std::map<std::string_view, std::vector<Claim>> operator_claims;
     for (const auto& [id, translation] : policy.translations) {
         ObjectFindings about(findings, "translations", id);
-        check_translation(policy, translation, pools, about);
+        check_translation(policy, translation, pools, allocations, about);
         hub_claims.push_back(
             {translation.hub_prefix, "translations", id, "hub_prefix", std::nullopt, translation.operator_id});
         operator_claims[translation.operator_id].push_back({translation.operator_prefix, "translations", id,
@@ -92,7 +95,8 @@ void check_prefix(const Policy& policy, const Institution& institution, std::siz
 
 HubSpace check_hub_space(const Policy& policy, Findings& findings) {
     AddressSpace pools = check_pools(policy, findings);
-    AddressSpace translations = check_translations(policy, pools, findings);
+    const AddressSpace allocations = check_allocations(policy, pools, findings);
+    AddressSpace translations = check_translations(policy, pools, allocations, findings);
     return {std::move(pools), std::move(translations)};
 }
 

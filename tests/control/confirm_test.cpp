@@ -295,3 +295,38 @@ TEST_CASE("state: what the version before kept is begun with", "[control]") {
     CHECK(asker.result("rollback", {{"generation", 41}})["generation"] == 43);
     CHECK(running_operators(asker) == std::vector<std::string>{"kita"});
 }
+
+TEST_CASE("allocations: numbers leave the plan once they have rested; a rollback is not held to that", "[control]") {
+    TestHub hub;
+    Asker asker(hub);
+    const auto commit = [&](json change) {
+        const json transaction = asker.result("begin")["transaction"];
+        change["transaction"] = transaction;
+        asker.result("batch", change);
+        const json answer = asker.ask("commit", {{"transaction", transaction}});
+        if (answer.contains("error")) asker.result("abort", {{"transaction", transaction}});
+        return answer;
+    };
+    const auto state = [&] { return asker.result("show.allocations")["items"][0]; };
+    json document = a_document({"kita"});
+    document["hub"]["hold_down_days"] = 10;
+    REQUIRE(commit({{"put", document}}).contains("result"));
+    json allocation = {{"id", "x"}, {"operator", "kita"}, {"prefix", "100.70.0.0/16"}};
+    REQUIRE(commit({{"put", {{"allocations", {allocation}}}}}).contains("result"));
+    CHECK(state()["state"] == "allocated");
+    CHECK(state()["free_from"] == nullptr);
+    const json gone = {{"delete", {{"allocations", {"x"}}}}};
+    CHECK(commit(gone)["error"]["message"] ==
+          "allocations \"x\" .released: is missing: an allocation in use cannot go");
+    allocation["released"] = hub.in(std::chrono::seconds(0)).substr(0, 10);
+    REQUIRE(commit({{"put", {{"allocations", {allocation}}}}}).contains("result"));
+    CHECK(state()["state"] == "held");
+    CHECK(commit(gone)["error"].is_object());
+    hub.advance(std::chrono::hours(24 * 10));
+    CHECK(state()["free_from"] == hub.in(std::chrono::seconds(0)).substr(0, 10));
+    REQUIRE(commit(gone).contains("result"));
+    asker.result("rollback", {{"generation", 2}});
+    CHECK(state()["state"] == "allocated");
+    asker.result("rollback", {{"generation", 1}});
+    CHECK(asker.result("show.allocations")["items"].empty());
+}

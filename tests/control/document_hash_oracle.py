@@ -6,7 +6,7 @@ import pathlib
 import subprocess
 import sys
 
-KINDS = ["hub", "operators", "attachments", "tunnels", "institutions", "translations", "agreements", "routes", "gates"]
+KINDS = ["hub", "operators", "allocations", "attachments", "tunnels", "institutions", "translations", "agreements", "routes", "gates"]
 
 
 def sha256(data):

@@ -91,3 +91,15 @@ TEST_CASE("object state: routes and translations have none", "[control]") {
     CHECK_FALSE(StatesAt(policy, {}).of(Kind::routes, "kita 10.0.0.0/8"));
     CHECK_FALSE(StatesAt(policy, {}).of(Kind::institutions, "nobody"));
 }
+
+TEST_CASE("object state: an allocation is in use, held down after its release, and then free", "[control]") {
+    Policy policy = a_policy();
+    policy.hold_down_days = 90;
+    policy.allocations["used"] = {};
+    policy.allocations["given-back"].released = "2026-06-01";
+    CHECK(state(policy, Kind::allocations, "used", "2027-06-01").word == "allocated");
+    CHECK(state(policy, Kind::allocations, "given-back", "2026-06-01").word == "held");
+    CHECK(state(policy, Kind::allocations, "given-back", "2026-08-29T23:59:59+09:00").word == "held");
+    CHECK(state(policy, Kind::allocations, "given-back", "2026-08-30").word == "free");
+    CHECK_FALSE(StatesAt(policy, *parse_time("2026-06-01")).of(Kind::allocations, "none"));
+}

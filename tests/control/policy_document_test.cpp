@@ -51,7 +51,7 @@ TEST_CASE("document: what is not an object is refused with the members that it s
     for (const char* text : {"[]", "5", "\"hub\"", "null"}) {
         const Words errors = errors_of_text(text);
         REQUIRE(errors.size() == 1);
-        CHECK_THAT(errors[0], Contains("JSON object with the members hub, operators, attachments"));
+        CHECK_THAT(errors[0], Contains("JSON object with the members hub, operators, allocations, attachments"));
     }
 }
 

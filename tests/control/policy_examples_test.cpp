@@ -30,6 +30,7 @@ TEST_CASE("examples: what docs/policy.md shows is in the worked examples, word f
     const json example = Draft().json();
     const json tunnels = Draft("protected.json").json();
     const json shared = Draft("port-block.json").json();
+    const json planned = Draft("one-line-ipv4.json").json();
     const std::string fence = "```json\n";
     std::size_t blocks = 0;
     for (std::size_t at = page.find(fence); at != std::string::npos; at = page.find(fence, at + 1), ++blocks) {
@@ -42,7 +43,7 @@ TEST_CASE("examples: what docs/policy.md shows is in the worked examples, word f
         }
         const json object = json::parse(block);
         bool shown = false;
-        for (const json& whole : {example, tunnels, shared})
+        for (const json& whole : {example, tunnels, shared, planned})
             for (const auto& kind : whole)
                 shown = shown || (kind.is_array() && std::find(kind.begin(), kind.end(), object) != kind.end());
         CHECK(shown);

@@ -95,7 +95,9 @@ TEST_CASE("schema: enums are closed, and the error lists them", "[control]") {
 
 TEST_CASE("schema: an unknown field is refused with the fields that there are, wherever it stands", "[control]") {
     for (const Case& one : std::vector<Case>{
-             {"/hub/color", "red", "hub", "\"color\" is not a field here; the fields are pools, rules_version"},
+             {"/hub/color", "red", "hub",
+              "\"color\" is not a field here; the fields are hold_down_days, pools, "
+              "rules_version"},
              {"/operators/0/vrf", "x", "operators[0] \"kita\"", "\"vrf\" is not a field here"},
              {"/operators/0/certification/until", "x", "operators[0] \"kita\" .certification",
               "\"until\" is not a field"},

@@ -190,9 +190,9 @@ TEST_CASE("sekishoctl: a policy of many batches and pages goes there and back wh
 TEST_CASE("sekishoctl: every show prints a table for people and JSON for programs", "[control][sekishoctl]") {
     TestHub hub({}, as_document(a_document({"kita"})));
     for (const char* what :
-         {"generation", "operators", "attachments", "tunnels",  "institutions", "translations", "agreements",
-          "routes",     "gates",     "ports",       "counters", "drops",        "stages",       "workers",
-          "neighbours", "tables",    "policy",      "sa",       "ledger",       "compliance"}) {
+         {"generation", "operators",  "allocations", "attachments", "tunnels",  "institutions", "translations",
+          "agreements", "routes",     "gates",       "ports",       "counters", "drops",        "stages",
+          "workers",    "neighbours", "tables",      "policy",      "sa",       "ledger",       "compliance"}) {
         INFO(what);
         const Ran table = ctl(hub, {"show", what});
         CHECK(table.exit_code == 0);
