@@ -81,8 +81,10 @@ Expected<dataplane::Attachment> attachment_of(const Policy& policy, const Attach
 
 // The way to a peer, and that it leaves by underlays alone.
 template <class Address>
-Expected<NexthopId> way_to_peer(const RoutesOfVrf<Address>& routes, VrfId vrf, const Address& peer, const Ways& ways,
-                                const Tables& tables) {
+Expected<NexthopId> way_to_peer(const RoutesOfVrf<Address>& routes, VrfId vrf, const Address& peer,
+                                const std::vector<dataplane::Nexthop>& nexthops,
+                                const std::vector<dataplane::NexthopGroup>& groups,
+                                const dataplane::TableParts& tables) {
     const NexthopId way = way_to(routes, vrf, peer);
     if (way == dataplane::kNoNexthop) return way;
     const auto check = [&](const dataplane::Nexthop& nexthop) -> Expected<void> {
@@ -91,14 +93,14 @@ Expected<NexthopId> way_to_peer(const RoutesOfVrf<Address>& routes, VrfId vrf, c
         return Error{ErrorCode::invalid,
                      "the way to its peer " + peer.text() + " leaves by an attachment that is no underlay"};
     };
-    const dataplane::Nexthop& nexthop = ways.nexthops[way.index()];
+    const dataplane::Nexthop& nexthop = nexthops[way.index()];
     if (nexthop.kind != dataplane::Nexthop::Kind::group) {
         if (auto fine = check(nexthop); !fine) return fine.error();
         return way;
     }
-    const dataplane::NexthopGroup& group = ways.groups[nexthop.group];
+    const dataplane::NexthopGroup& group = groups[nexthop.group];
     for (std::size_t m = 0; m < group.size(); ++m)
-        if (auto fine = check(ways.nexthops[group.member(m).nexthop.index()]); !fine) return fine.error();
+        if (auto fine = check(nexthops[group.member(m).nexthop.index()]); !fine) return fine.error();
     return way;
 }
 
@@ -149,8 +151,9 @@ Expected<void> place_tunnels(const Policy& policy, const Numbers& numbers, const
         tunnel.local = *local;
         tunnel.peer = told.peer;
         const VrfId vrf = tables.attachments[*underlay].vrf;
-        const auto way = told.peer.is_ipv4() ? way_to_peer(ways.ipv4, vrf, told.peer.ipv4(), ways, tables)
-                                             : way_to_peer(ways.ipv6, vrf, told.peer.ipv6(), ways, tables);
+        const auto way = told.peer.is_ipv4()
+                             ? way_to_peer(ways.ipv4, vrf, told.peer.ipv4(), ways.nexthops, ways.groups, tables)
+                             : way_to_peer(ways.ipv6, vrf, told.peer.ipv6(), ways.nexthops, ways.groups, tables);
         if (!way) return way.error().at(place);
         tunnel.way = *way;
     }
@@ -168,6 +171,13 @@ Expected<void> place_tunnels(const Policy& policy, const Numbers& numbers, const
         if (!tables.tunnels[tunnel_number(numbers, name)->index()].exists)
             return Error{ErrorCode::invalid, "no attachment has it as its path"}.at(place_of("tunnels", name));
     return {};
+}
+
+Expected<NexthopId> way_of_tunnel(const dataplane::Tunnel& tunnel, const RoutesOfVrf<Ipv4Address>& ipv4,
+                                  const RoutesOfVrf<Ipv6Address>& ipv6, const dataplane::TableParts& tables) {
+    const VrfId vrf = tables.attachments[tunnel.underlay.index()].vrf;
+    return tunnel.peer.is_ipv4() ? way_to_peer(ipv4, vrf, tunnel.peer.ipv4(), tables.nexthops, tables.groups, tables)
+                                 : way_to_peer(ipv6, vrf, tunnel.peer.ipv6(), tables.nexthops, tables.groups, tables);
 }
 
 void place_taps(const Policy& policy, const Numbers& numbers, TapNumbers& known, Tables& tables) {

@@ -36,6 +36,10 @@ Expected<void> place_attachments(const Policy& policy, const Numbers& numbers, c
 // else.
 Expected<void> place_tunnels(const Policy& policy, const Numbers& numbers, const Ways& ways, dataplane::Tables& tables);
 
+// The way to a tunnel's peer, as its row has it: by underlays only, which is an error otherwise.
+Expected<NexthopId> way_of_tunnel(const dataplane::Tunnel& tunnel, const RoutesOfVrf<Ipv4Address>& ipv4,
+                                  const RoutesOfVrf<Ipv6Address>& ipv6, const dataplane::TableParts& tables);
+
 // The number of every TAP that was ever asked for: by attachment, network namespace and interface.
 using TapNumbers = std::map<std::tuple<std::string, std::string, std::string>, TapId>;
 

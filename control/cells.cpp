@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -28,6 +29,7 @@ Way forward_of(std::uint32_t grant) {
 Way reverse_of(std::uint32_t grant) {
     return 2 * grant + 1;
 }
+constexpr std::uint32_t kFree = std::numeric_limits<std::uint32_t>::max();  // a row without content
 bool is_reverse(Way way) {
     return (way & 1) != 0;
 }
@@ -54,11 +56,13 @@ class Buckets {
 
 class Builder {
   public:
-    Builder(const Grants& grants, const PortClasses& classes, const Profiles& profiles, std::size_t limit_bytes)
+    Builder(const Grants& grants, const PortClasses& classes, const Profiles& profiles, std::size_t limit_bytes,
+            const CellNumbers* kept)
         : grants_(grants),
           classes_(classes),
           profiles_(profiles),
           limit_bytes_(limit_bytes),
+          kept_(kept),
           clients_(grants.grants.size()),
           services_(grants.grants.size()),
           sources_of_(2 * grants.grants.size()),
@@ -70,6 +74,10 @@ class Builder {
     }
 
     Expected<Cells> build(const std::vector<std::vector<std::uint32_t>>& profiles_of_vrf) {
+        for (const std::vector<std::uint32_t>& profiles : profiles_of_vrf)
+            live_.insert(live_.end(), profiles.begin(), profiles.end());
+        std::sort(live_.begin(), live_.end());
+        live_.erase(std::unique(live_.begin(), live_.end()), live_.end());
         if (auto listed = list_members(); !listed) return listed.error();
         for (const std::vector<std::uint32_t>& sources : profiles_of_vrf)
             if (auto added = add_vrf(sources); !added) return added.error();
@@ -79,7 +87,7 @@ class Builder {
 
   private:
     Expected<void> list_members() {
-        for (std::uint32_t profile = 0; profile < profiles_.size(); ++profile) {
+        for (const std::uint32_t profile : live_) {
             pairs_ += profiles_.client(profile).size() + profiles_.service(profile).size();
             if (pairs_ > kMaxPairs) return too_many_pairs();
             for (const std::uint32_t grant : profiles_.client(profile)) clients_[grant].push_back(profile);
@@ -90,7 +98,7 @@ class Builder {
 
     Expected<void> add_vrf(const std::vector<std::uint32_t>& sources) {
         cells_.matrices.emplace_back();
-        cells_.rows_of.emplace_back();
+        cells_.numbers.rows_of.emplace_back();
         column_of_.emplace_back();
         // 1. The ways that lead on from here, and whose they are.
         sources_of_.clear();
@@ -181,42 +189,107 @@ class Builder {
         for (std::uint64_t column = 1; column < columns.size(); ++column)
             for (const std::uint64_t cell : columns[static_cast<std::uint32_t>(column)])
                 cells_of_source[static_cast<std::uint32_t>(cell >> 16)].push_back(column << 16 | (cell & 0xffff));
-        Interner<std::uint64_t> rows;
-        rows.intern({});
-        for (const std::uint32_t source : sources)
-            cells_.rows_of.back()[source] = static_cast<std::uint16_t>(rows.intern(cells_of_source[source]));
-        if (rows.size() > kMaxNumbers) return too_large("more rows than 16 bits number");
+        Interner<std::uint64_t> contents;
+        contents.intern({});
+        std::vector<std::uint32_t> content_of(sources.size());
+        for (std::size_t i = 0; i < sources.size(); ++i) content_of[i] = contents.intern(cells_of_source[sources[i]]);
+        const auto rows = number_rows(sources, content_of);
+        if (!rows) return rows.error();
+        if (rows->size() > kMaxNumbers) return too_large("more rows than 16 bits number");
 
-        const std::size_t bytes = rows.size() * columns.size() * sizeof(Permissions::Index);
+        const std::size_t bytes = rows->size() * columns.size() * sizeof(Permissions::Index);
         cells_.bytes += bytes;
         if (cells_.bytes > limit_bytes_) return too_large(fmt::format("more than {} bytes", limit_bytes_));
         Matrix& matrix = cells_.matrices.back();
         matrix.columns = static_cast<std::uint32_t>(columns.size());
-        matrix.cells.assign(rows.size() * columns.size(), Permissions::kNothing);
-        for (std::uint32_t row = 0; row < rows.size(); ++row)
-            for (const std::uint64_t cell : rows[row])
-                matrix.cells[row * columns.size() + (cell >> 16)] = static_cast<Permissions::Index>(cell);
+        matrix.cells.assign(rows->size() * columns.size(), Permissions::kNothing);
+        for (std::size_t row = 0; row < rows->size(); ++row)
+            if ((*rows)[row] != kFree)
+                for (const std::uint64_t cell : contents[(*rows)[row]])
+                    matrix.cells[row * columns.size() + (cell >> 16)] = static_cast<Permissions::Index>(cell);
         return {};
+    }
+
+    // The content of each row, by row; content 0, which is none, is row 0's. First the rows that are kept.
+    Expected<std::vector<std::uint32_t>> number_rows(const std::vector<std::uint32_t>& sources,
+                                                     const std::vector<std::uint32_t>& content_of) {
+        auto& rows_of = cells_.numbers.rows_of.back();
+        std::vector<std::uint32_t> rows{0};
+        std::unordered_map<std::uint32_t, std::uint16_t> row_of_content{{0, 0}};
+        std::vector<std::size_t> fresh;
+        for (std::size_t i = 0; i < sources.size(); ++i) {
+            const auto row = kept_row(sources[i]);
+            if (!row) {
+                fresh.push_back(i);
+                continue;
+            }
+            if (rows.size() <= *row) rows.resize(*row + std::size_t{1}, kFree);
+            if (rows[*row] != kFree && rows[*row] != content_of[i])
+                return Error{ErrorCode::unavailable, "what shared a row of the matrix would differ now"};
+            rows[*row] = content_of[i];
+            rows_of[sources[i]] = *row;
+            if (!is_home(sources[i])) row_of_content.emplace(content_of[i], *row);
+        }
+        std::size_t next = 1;
+        for (const std::size_t i : fresh) {
+            const auto known = row_of_content.find(content_of[i]);
+            if (known != row_of_content.end() && !is_home(sources[i])) {
+                rows_of[sources[i]] = known->second;
+                continue;
+            }
+            while (next < rows.size() && rows[next] != kFree) ++next;
+            if (next == rows.size()) rows.push_back(kFree);
+            rows[next] = content_of[i];
+            const auto row = static_cast<std::uint16_t>(next);
+            rows_of[sources[i]] = row;
+            if (!is_home(sources[i])) row_of_content.emplace(content_of[i], row);
+        }
+        return rows;
+    }
+    std::optional<std::uint16_t> kept_row(std::uint32_t source) const {
+        const std::size_t vrf = cells_.matrices.size() - 1;
+        if (kept_ == nullptr || vrf >= kept_->rows_of.size()) return std::nullopt;
+        const auto row = kept_->rows_of[vrf].find(source);
+        return row == kept_->rows_of[vrf].end() ? std::nullopt : std::optional(row->second);
+    }
+    bool is_home(std::uint32_t profile) const { return profiles_[profile].home != 0; }
+
+    // Whether anybody may ever reach it. Never so, whatever it is called, of what is the client of tracked grants only.
+    bool is_destination(std::uint32_t profile) const {
+        const auto& client = profiles_.client(profile);
+        return is_home(profile) || !profiles_.service(profile).empty() ||
+               std::any_of(client.begin(), client.end(), [&](std::uint32_t grant) { return !terms_of(grant).tracked; });
     }
 
     // Groups: 0 for what nobody may reach, then those of one VRF after the other: who may reach one of an operator's
     // often may reach many, and what lies together takes few pages of a column map.
     Expected<void> number_groups(const std::vector<std::vector<std::uint32_t>>& profiles_of_vrf) {
-        std::vector<bool> reached(profiles_.size());
-        for (const auto& columns : column_of_)
-            for (const auto& [destination, column] : columns) reached[destination] = true;
-        cells_.group_of.assign(profiles_.size(), 0);
-        std::size_t groups = 1;
+        auto& group_of = cells_.numbers.group_of;
+        std::vector<bool> taken{true};
+        for (const std::uint32_t destination : live_) {
+            if (kept_ == nullptr) break;
+            const auto kept = kept_->group_of.find(destination);
+            if (kept == kept_->group_of.end()) continue;
+            group_of[destination] = kept->second;
+            if (taken.size() <= kept->second) taken.resize(kept->second + std::size_t{1});
+            taken[kept->second] = true;
+        }
+        std::size_t next = 1;
         for (const std::vector<std::uint32_t>& destinations : profiles_of_vrf)
             for (const std::uint32_t destination : destinations) {
-                if (!reached[destination] || cells_.group_of[destination] != 0) continue;
-                if (groups == kMaxNumbers) return too_large("more groups of destinations than 16 bits number");
-                cells_.group_of[destination] = static_cast<std::uint16_t>(groups++);
+                if (group_of.contains(destination)) continue;
+                if (!is_destination(destination)) {
+                    group_of[destination] = 0;
+                    continue;
+                }
+                while (next < taken.size() && taken[next]) ++next;
+                if (next == kMaxNumbers) return too_large("more groups of destinations than 16 bits number");
+                group_of[destination] = static_cast<std::uint16_t>(next++);
             }
         for (std::size_t vrf = 0; vrf < column_of_.size(); ++vrf) {
             std::vector<std::uint16_t> map;
             for (const auto& [destination, column] : column_of_[vrf]) {
-                const std::size_t group = cells_.group_of[destination];
+                const std::size_t group = group_of.at(destination);
                 map.resize(std::max(map.size(), group + 1));
                 map[group] = column;
             }
@@ -240,6 +313,8 @@ class Builder {
     const PortClasses& classes_;
     const Profiles& profiles_;
     const std::size_t limit_bytes_;
+    const CellNumbers* const kept_;
+    std::vector<std::uint32_t> live_;                   // the profiles that VRFs have, ascending
     std::vector<std::vector<std::uint32_t>> clients_;   // by grant: profiles
     std::vector<std::vector<std::uint32_t>> services_;  // likewise
     Buckets sources_of_;                                // by way: this VRF's profiles
@@ -256,8 +331,9 @@ class Builder {
 }  // namespace
 
 Expected<Cells> cells_of(const Grants& grants, const PortClasses& classes, const Profiles& profiles,
-                         const std::vector<std::vector<std::uint32_t>>& profiles_of_vrf, std::size_t limit_bytes) {
-    return Builder(grants, classes, profiles, limit_bytes).build(profiles_of_vrf);
+                         const std::vector<std::vector<std::uint32_t>>& profiles_of_vrf, std::size_t limit_bytes,
+                         const CellNumbers* kept) {
+    return Builder(grants, classes, profiles, limit_bytes, kept).build(profiles_of_vrf);
 }
 
 }  // namespace sekisho::control

@@ -35,10 +35,9 @@ void install(typename Lookups<Address>::Plan plan, const Lookups<Address>& looku
         tables.who_rows.size() * sizeof tables.who_rows[0] + tables.hub_rows.size() * sizeof tables.hub_rows[0];
 }
 
-// By VRF, the profiles of its leaves.
 template <class Address>
-void add_profiles(const Leaves<Address>& leaves, std::vector<std::vector<std::uint32_t>>& of_vrf) {
-    for (const Leaf<Address>& leaf : leaves) of_vrf[leaf.vrf.index()].push_back(leaf.profile);
+void count_profiles(const Leaves<Address>& leaves, ProfileCounts& counts) {
+    for (const Leaf<Address>& leaf : leaves) ++counts[leaf.vrf.index()][leaf.profile];
 }
 
 // What the types of numbers leave room for.
@@ -58,6 +57,16 @@ std::optional<Id> number_of(const NumberedNames& names, std::string_view name) {
 }
 
 }  // namespace
+
+std::vector<std::vector<std::uint32_t>> profiles_in(const ProfileCounts& counts) {
+    std::vector<std::vector<std::uint32_t>> profiles;
+    for (const auto& of_vrf : counts) {
+        auto& all = profiles.emplace_back();
+        for (const auto& [profile, count] : of_vrf) all.push_back(profile);
+        std::sort(all.begin(), all.end());
+    }
+    return profiles;
+}
 
 void close_by_document(const InForce& in_force, const dataplane::TableParts& tables, GateTargets& gates) {
     constexpr std::uint32_t kNobody = std::numeric_limits<std::uint32_t>::max();
@@ -205,17 +214,13 @@ Expected<Compiled> Compiler::State::compile_whole(const Policy& policy, std::uin
     if (!ground6) return ground6.error();
     const auto leaves6 = cut(policy, *numbers, *grants, fresh.sides, *ground6, profiles);
     if (!leaves6) return leaves6.error();
-    auto blocks = port_blocks.place(policy, *numbers, *grants, profiles, tables);
+    auto blocks = port_blocks.place(policy, *numbers, fresh.sides, profiles, tables);
     if (!blocks) return blocks.error();
-    std::vector<std::vector<std::uint32_t>> profiles_of_vrf(vrfs);
-    add_profiles(*leaves4, profiles_of_vrf);
-    add_profiles(*leaves6, profiles_of_vrf);
-    add_profiles(blocks->leaves, profiles_of_vrf);
-    for (std::vector<std::uint32_t>& of_vrf : profiles_of_vrf) {
-        std::sort(of_vrf.begin(), of_vrf.end());
-        of_vrf.erase(std::unique(of_vrf.begin(), of_vrf.end()), of_vrf.end());
-    }
-    auto cells = cells_of(*grants, *classes, profiles, profiles_of_vrf, limits.matrix_bytes);
+    fresh.profile_counts.resize(vrfs);
+    count_profiles(*leaves4, fresh.profile_counts);
+    count_profiles(*leaves6, fresh.profile_counts);
+    count_profiles(blocks->leaves, fresh.profile_counts);
+    auto cells = cells_of(*grants, *classes, profiles, profiles_in(fresh.profile_counts), limits.matrix_bytes);
     if (!cells) return cells.error();
 
     // 4. Ways, and the rows of the three kinds of table.
@@ -262,14 +267,13 @@ Expected<Compiled> Compiler::State::compile_whole(const Policy& policy, std::uin
     fresh.ground4 = std::move(*ground4);
     fresh.ground6 = std::move(*ground6);
     fresh.grants = std::move(*grants);
-    fresh.group_of = std::move(cells->group_of);
-    fresh.rows_of = std::move(cells->rows_of);
+    fresh.cell_numbers = std::move(cells->numbers);
     fresh.numbers = *numbers;
     fresh.owner_of = gates->owner_of;
     fresh.tables = tables;
     fresh.report = result.report;
-    basis.reset();  // a small change does not follow what is behind port blocks
-    if (blocks->leaves.empty() && blocks->shared.empty()) basis = std::move(fresh);
+    fresh.closed_attachments.insert(force.closed_attachments.begin(), force.closed_attachments.end());
+    basis = std::move(fresh);
     result.gates = std::move(gates);
     return result;
 }

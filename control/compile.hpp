@@ -17,6 +17,7 @@
 
 #include "control/gate_fold.hpp"
 #include "control/policy.hpp"
+#include "control/table_rows.hpp"
 #include "dataplane/tables.hpp"
 #include "net/expected.hpp"
 
@@ -34,8 +35,8 @@ struct NodePorts {
 
 // How many of each a generation may have; numbers of names that left count until they are given again.
 struct CompileLimits {
-    std::size_t operators = 256;      // at most 65,535
-    std::size_t attachments = 8'192;  // at most 32,768; as many tunnels
+    std::size_t operators = 256;       // at most 65,535
+    std::size_t attachments = 32'768;  // no more than that; as many tunnels
     std::size_t institutions = 524'288;
     std::size_t matrix_bytes = 8 << 20;  // matrices, their column maps and permissions together
 };
@@ -72,6 +73,11 @@ class Compiler {
     // node does not have.
     Expected<Compiled> compile(const Policy& policy, std::uint64_t generation,
                                std::chrono::system_clock::time_point now, const NamesByHand& closed_agreements = {});
+
+    // Rows of the generation with this number, which compile() gave of this policy last, or it is compiled again.
+    // Errors: no such operator, no such prefix.
+    Expected<TableRows> rows(const Policy& policy, std::uint64_t generation, std::chrono::system_clock::time_point now,
+                             const NamesByHand& closed_agreements, const RowQuestion& question);
 
     // Names behind numbers, for the CLI; empty when there is none. Safe from the control thread at any time.
     std::string operator_name(OperatorId id) const;

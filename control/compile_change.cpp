@@ -1,12 +1,18 @@
-// Compiling a small change: the leaves of the institutions that it touches, and the gates; all else stays as it is.
+// Compiling a small change: the leaves of the institutions that it touches, the matrices, or the ways of a few routes,
+// and the gates; all else stays as it is.
 //
-// It is taken where agreements in force, lines, routes and translations are the same objects as before. What follows
-// from a change is then its own rows: they are appended, and the lookup structures led to them, while workers read the
-// generation before. Where anything is out of the ordinary, from a mistake in the policy to rows that no agreement has
-// numbers for, it steps back, and compile_whole() says what is to be said. Compiler thread only.
+// It is taken where lines and translations are the same objects as before. What follows from a change is then
+// its own rows: they are appended, and the lookup structures led to them, while workers read the generation before.
+// Where anything is out of the ordinary, from a mistake in the policy to rows that would have to be numbered anew, it
+// steps back, and compile_whole() says what is to be said. Compiler thread only.
 #include <algorithm>
+#include <set>
+#include <unordered_map>
 
 #include "control/compile_state.hpp"
+#include "control/leaf_change.hpp"
+#include "control/rights_change.hpp"
+#include "control/way_change.hpp"
 
 namespace sekisho::control {
 
@@ -14,134 +20,12 @@ namespace {
 
 constexpr std::size_t kMostChanges = 4096;  // institutions; beyond, the whole way takes no longer
 
-template <class Map>
-bool same(const Map& a, const Map& b) {
-    bool same = true;
-    Map::differences(a, b, [&](const auto*, const auto*) { same = false; });
-    return same;
-}
-
-struct Changed {  // an institution, as it was and as it is
-    ObjectPtr was, is;
-
-    const std::string& name() const { return (is != nullptr ? is : was)->id; }
-};
-
-const Institution& institution_of(const ObjectPtr& object) {
-    return std::get<Institution>(object->value);
-}
-
-template <class Address>
-struct FamilyChange {
-    PrefixSet<Address> taken;
-    Leaves<Address> gone;
-    std::vector<typename Lookups<Address>::NewLeaf> fresh;
-};
-
-// What one family's tables lose and get.
-template <class Address>
-class LeafChange {
-  public:
-    using Basis = Compiler::State::Basis;
-    LeafChange(Basis& basis, const Ground<Address>& ground, const RoutesOfVrf<Address>& ways, const Numbers& numbers)
-        : basis_(basis), ground_(ground), ways_(ways), numbers_(numbers) {
-        change_.taken = ground.taken;
-    }
-
-    // All that goes, before anything comes: institutions may change places. False: step back.
-    bool leave(const Changed& changed) {
-        if (changed.was == nullptr) return true;
-        for (const IpPrefix& prefix : institution_of(changed.was).prefixes)
-            if (prefix.family() == Address::kFamily && !change_.taken.erase(of_family<Address>(prefix))) return false;
-        return true;
-    }
-    // `was_set` and `set` are the sets of attachments that it might use and may use now.
-    bool come(const Changed& changed, std::uint16_t was_set, std::uint16_t set) {
-        Leaves<Address> before, after;
-        if (changed.was != nullptr && !leaves_of(changed.was, basis_.numbers, before)) return false;
-        if (changed.is != nullptr) {
-            for (const IpPrefix& prefix : institution_of(changed.is).prefixes)
-                if (prefix.family() == Address::kFamily && !change_.taken.insert(of_family<Address>(prefix)))
-                    return false;
-            if (!leaves_of(changed.is, numbers_, after)) return false;
-        }
-        if (was_set == set) drop_common(before, after);
-        change_.gone.insert(change_.gone.end(), before.begin(), before.end());
-        const auto nexthops = nexthops_of(after, ways_, basis_.tables.nexthops);
-        for (std::size_t i = 0; i < after.size(); ++i) {
-            const auto row = row_of(after[i]);
-            const auto group = group_of(after[i]);
-            if (!row || !group) return false;
-            change_.fresh.push_back({after[i], Lookups<Address>::who_row(after[i], set, *row),
-                                     Lookups<Address>::hub_row(after[i], *group, nexthops[i])});
-        }
-        return true;
-    }
-    FamilyChange<Address> take() { return std::move(change_); }
-
-  private:
-    bool leaves_of(const ObjectPtr& object, const Numbers& numbers, Leaves<Address>& leaves) {
-        const auto number = numbers.institutions.number_of(object->id);
-        if (!number) return false;
-        auto cut = cut_one(institution_of(object), InstitutionId(*number), numbers, basis_.grants, basis_.sides,
-                           ground_, basis_.profiles);
-        if (!cut) return false;
-        leaves = std::move(*cut);
-        return true;
-    }
-
-    // Both ascend by hub prefix.
-    static void drop_common(Leaves<Address>& before, Leaves<Address>& after) {
-        Leaves<Address> gone, fresh;
-        auto a = before.begin();
-        auto b = after.begin();
-        while (a != before.end() || b != after.end()) {
-            if (a != before.end() && b != after.end() && *a == *b) {
-                ++a;
-                ++b;
-            } else if (b == after.end() || (a != before.end() && a->hub <= b->hub)) {
-                gone.push_back(*a++);
-            } else {
-                fresh.push_back(*b++);
-            }
-        }
-        before = std::move(gone);
-        after = std::move(fresh);
-    }
-
-    // Nothing, for rights that no leaf had when the cells were made; without any, row and group are 0.
-    bool has_no_rights(const Leaf<Address>& leaf) const {
-        return basis_.profiles.client(leaf.profile).empty() && basis_.profiles.service(leaf.profile).empty();
-    }
-    std::optional<std::uint16_t> row_of(const Leaf<Address>& leaf) const {
-        const auto& rows = basis_.rows_of[leaf.vrf.index()];
-        if (const auto row = rows.find(leaf.profile); row != rows.end()) return row->second;
-        return has_no_rights(leaf) ? std::optional<std::uint16_t>(0) : std::nullopt;
-    }
-    std::optional<std::uint16_t> group_of(const Leaf<Address>& leaf) const {
-        if (leaf.profile < basis_.group_of.size()) return basis_.group_of[leaf.profile];
-        return has_no_rights(leaf) ? std::optional<std::uint16_t>(0) : std::nullopt;
-    }
-
-    Basis& basis_;
-    const Ground<Address>& ground_;
-    const RoutesOfVrf<Address>& ways_;
-    const Numbers& numbers_;
-    FamilyChange<Address> change_;
-};
-
-template <class Address>
-bool has_room(const FamilyChange<Address>& change, const dataplane::FamilyTables<Address>& tables) {
-    return tables.who_rows.has_room(change.fresh.size()) && tables.hub_rows.has_room(change.fresh.size());
-}
-
-// Whether nothing differs but institutions and gates.
-bool same_ground(const Compiler::State::Basis& basis, const Policy& policy, const InForce& force) {
+// Whether nothing differs but institutions, agreements and gates.
+bool same_ground(const Compiler::State::Basis& basis, const Policy& policy) {
     const Policy& before = basis.policy;
-    return force.agreements == basis.agreements && before.hub_pools == policy.hub_pools &&
-           same(before.operators, policy.operators) && same(before.attachments, policy.attachments) &&
-           same(before.tunnels, policy.tunnels) && same(before.translations, policy.translations) &&
-           same(before.routes, policy.routes);
+    return before.hub_pools == policy.hub_pools && before.operators.same(policy.operators) &&
+           before.attachments.same(policy.attachments) && before.tunnels.same(policy.tunnels) &&
+           before.translations.same(policy.translations);
 }
 
 // Agreements name institutions by their numbers: one that is named cannot go.
@@ -152,9 +36,63 @@ bool is_named(const Sides& sides, std::uint32_t number) {
     return names(sides.client) || names(sides.service);
 }
 
+// The institutions whose numbers are told, to be cut again, beside those that change anyway. False: step back.
+bool add_affected(const std::vector<std::uint32_t>& numbers, const NumberedNames& names, const Policy& policy,
+                  std::vector<Changed>& changes) {
+    std::set<std::string_view> known;
+    for (const Changed& changed : changes) known.insert(changed.name());
+    for (const std::uint32_t number : numbers) {
+        const Named* const named = names.find(number);
+        if (named == nullptr || known.contains(named->id)) continue;
+        ObjectPtr object = policy.institutions.objects().find(named->id);
+        // Behind a port block is no leaf that could be cut.
+        if (object == nullptr || !institution_of(object).operator_prefixes.empty()) return false;
+        changes.push_back({object, object});
+    }
+    return true;
+}
+
+// Leaves that came to profiles, less those that left them, by VRF.
+using Moves = std::vector<std::unordered_map<std::uint32_t, std::int64_t>>;
+
+template <class Address>
+void add_moves(const LeafChange<Address>& change, Moves& moves) {
+    for (const Leaf<Address>& leaf : change.gone()) --moves[leaf.vrf.index()][leaf.profile];
+    for (const auto& each : change.fresh()) ++moves[each.leaf.vrf.index()][each.leaf.profile];
+}
+
+void add_up(const Moves& moves, ProfileCounts& counts) {
+    for (std::size_t vrf = 0; vrf < moves.size(); ++vrf)
+        for (const auto& [profile, by] : moves[vrf])
+            if ((counts[vrf][profile] += by) == 0) counts[vrf].erase(profile);
+}
+
+bool have_numbers(const Moves& moves, const CellNumbers& numbers) {
+    for (std::size_t vrf = 0; vrf < moves.size(); ++vrf)
+        for (const auto& [profile, by] : moves[vrf])
+            if (by > 0 && !(numbers.rows_of[vrf].contains(profile) && numbers.group_of.contains(profile))) return false;
+    return true;
+}
+
+// What was given to a profile is given to what it is renamed to.
+CellNumbers given_to(const Renamed& renamed, CellNumbers numbers) {
+    for (const auto& [was, is] : renamed) {
+        if (const auto group = numbers.group_of.find(was); group != numbers.group_of.end())
+            numbers.group_of[is] = group->second;
+        for (auto& rows : numbers.rows_of)
+            if (const auto row = rows.find(was); row != rows.end()) rows[is] = row->second;
+    }
+    return numbers;
+}
+
 void count(CompileReport& report, std::size_t gone, std::size_t fresh) {
     report.who_rows = report.who_rows + fresh - gone;
     report.hub_rows = report.hub_rows + fresh - gone;
+}
+
+template <class Address>
+bool has_room(std::size_t rows, const dataplane::FamilyTables<Address>& tables) {
+    return tables.who_rows.has_room(rows) && tables.hub_rows.has_room(rows);
 }
 
 template <class Address>
@@ -167,7 +105,7 @@ std::size_t row_bytes(const dataplane::FamilyTables<Address>& tables) {
 
 std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, std::uint64_t generation,
                                                         const InForce& force) {
-    if (!basis || !same_ground(*basis, policy, force)) return std::nullopt;
+    if (!basis || !same_ground(*basis, policy)) return std::nullopt;
 
     // 1. What differs, and the numbers of the names.
     std::vector<Changed> changes;
@@ -180,7 +118,15 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
                                    });
     if (changes.size() > kMostChanges) return std::nullopt;
     for (const Changed& changed : changes)
-        if (changed.is != nullptr && !institution_of(changed.is).operator_prefixes.empty()) return std::nullopt;
+        for (const ObjectPtr& object : {changed.was, changed.is})
+            if (object != nullptr && !institution_of(object).operator_prefixes.empty()) return std::nullopt;
+    // Routes, with nothing beside them but gates.
+    std::optional<WayChange> ways;
+    if (!basis->policy.routes.same(policy.routes)) {
+        if (!changes.empty() || force.agreements != basis->agreements) return std::nullopt;
+        ways = WayChange::of(*basis, policy);
+        if (!ways) return std::nullopt;
+    }
     auto planned = institutions.plan_change(gone, fresh);
     if (!planned) return std::nullopt;
     Numbers numbers = basis->numbers;
@@ -188,14 +134,33 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
     std::vector<std::uint32_t> owner_of = basis->owner_of;
     owner_of.resize(std::max(owner_of.size(), numbers.institutions.size()), std::numeric_limits<std::uint32_t>::max());
 
-    // 2. Their leaves.
-    LeafChange<Ipv4Address> leaves4(*basis, basis->ground4, basis->ways4, numbers);
-    LeafChange<Ipv6Address> leaves6(*basis, basis->ground6, basis->ways6, numbers);
+    // 2. Rights, and whose change.
+    std::optional<RightsChange> rights;
+    if (force.agreements != basis->agreements) {
+        rights = rights_change(*basis, force, numbers);
+        if (!rights || !add_affected(rights->institutions, *institution_names, policy, changes)) return std::nullopt;
+    }
+    const Renamed renamed = rights ? rights->renamed : Renamed();
+    const Grants& grants = rights ? rights->grants : basis->grants;
+    const Sides& sides = rights ? rights->sides : basis->sides;
+    Ground<Ipv4Address> ground4 = basis->ground4;
+    Ground<Ipv6Address> ground6 = basis->ground6;
+    if (rights) {
+        ground4.marks = rights->marks4;
+        ground6.marks = rights->marks6;
+    }
+
+    // 3. Their leaves.
+    Profiles& profiles = basis->profiles;
+    LeafChange<Ipv4Address> leaves4({basis->numbers, basis->grants, basis->sides, basis->ground4},
+                                    {numbers, grants, sides, ground4}, profiles, renamed);
+    LeafChange<Ipv6Address> leaves6({basis->numbers, basis->grants, basis->sides, basis->ground6},
+                                    {numbers, grants, sides, ground6}, profiles, renamed);
     for (const Changed& changed : changes) {
         if (!leaves4.leave(changed) || !leaves6.leave(changed)) return std::nullopt;
         if (changed.is != nullptr) continue;
         const auto number = basis->numbers.institutions.number_of(changed.name());
-        if (!number || is_named(basis->sides, *number)) return std::nullopt;
+        if (!number || (!rights && is_named(basis->sides, *number))) return std::nullopt;
         owner_of[*number] = std::numeric_limits<std::uint32_t>::max();
     }
     for (const Changed& changed : changes) {
@@ -215,43 +180,99 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
         if (!owner || !number) return std::nullopt;
         owner_of[*number] = *owner;
     }
-    FamilyChange<Ipv4Address> change4 = leaves4.take();
-    FamilyChange<Ipv6Address> change6 = leaves6.take();
-    dataplane::TableParts& tables = basis->tables;
-    if (!has_room(change4, tables.ipv4) || !has_room(change6, tables.ipv6)) return std::nullopt;
 
-    // 3. The lookup structures. From here on only they can refuse, and are then filled anew.
-    auto applied = ipv4.change(change4.gone, change4.fresh, tables.ipv4);
-    if (applied) applied = ipv6.change(change6.gone, change6.fresh, tables.ipv6);
-    if (!applied) {
+    // 4. The matrices, where rights have changed or somebody has some that nobody had.
+    Moves moves(basis->profile_counts.size());
+    for (std::size_t vrf = 0; vrf < moves.size(); ++vrf)
+        for (const auto& [was, is] : renamed)
+            if (const auto count = basis->profile_counts[vrf].find(was);
+                count != basis->profile_counts[vrf].end() && was != is) {
+                moves[vrf][was] -= count->second;
+                moves[vrf][is] += count->second;
+            }
+    add_moves(leaves4, moves);
+    add_moves(leaves6, moves);
+    std::optional<ProfileCounts> profile_counts;
+    std::optional<Cells> cells;
+    if (rights || !have_numbers(moves, basis->cell_numbers)) {
+        profile_counts = basis->profile_counts;
+        add_up(moves, *profile_counts);
+        std::optional<PortClasses> same_classes;
+        if (!rights) {
+            auto classes = classify(terms_in_use(grants));
+            if (!classes) return std::nullopt;
+            same_classes = std::move(*classes);
+        }
+        const CellNumbers kept = given_to(renamed, basis->cell_numbers);
+        auto made = cells_of(grants, rights ? rights->classes : *same_classes, profiles, profiles_in(*profile_counts),
+                             limits.matrix_bytes, &kept);
+        if (!made) return std::nullopt;
+        cells = std::move(*made);
+    }
+    const CellNumbers& cell_numbers = cells ? cells->numbers : basis->cell_numbers;
+    dataplane::TableParts& tables = basis->tables;
+    const auto rows4 = leaves4.rows(cell_numbers, basis->ways4, tables.nexthops);
+    const auto rows6 = leaves6.rows(cell_numbers, basis->ways6, tables.nexthops);
+    if (!has_room(rows4.size(), tables.ipv4) || !has_room(rows6.size(), tables.ipv6)) return std::nullopt;
+
+    // 5. The lookup structures. From here on only they can refuse, and are then filled anew.
+    auto applied = ipv4.change(leaves4.gone(), rows4, tables.ipv4);
+    if (applied) applied = ipv6.change(leaves6.gone(), rows6, tables.ipv6);
+    if (!applied || (ways && !ways->apply(*basis, ipv4, ipv6))) {
         forget();
         return std::nullopt;
     }
     ipv4.show(tables.ipv4);
     ipv6.show(tables.ipv6);
 
-    // 4. Gates, and the rest.
+    // 6. Gates, and the rest.
     adopt(numbers);
     auto gates = std::make_shared<GateTargets>();
     gates->numbers = numbers;
     gates->owner_of = owner_of;
-    for (const auto& [name, attachment] : policy.attachments)
-        if (const auto number = numbers.attachments.number_of(name))
-            tables.attachments[*number].open.set(!force.closed_attachments.contains(name));
+    for (const std::string& name : basis->closed_attachments)
+        if (const auto number = numbers.attachments.number_of(name)) tables.attachments[*number].open.set(true);
+    basis->closed_attachments.clear();
+    for (const std::string_view name : force.closed_attachments)
+        if (const auto number = numbers.attachments.number_of(name)) {
+            tables.attachments[*number].open.set(false);
+            basis->closed_attachments.emplace(name);
+        }
     close_by_document(force, tables, *gates);
     tables.closed_institutions.resize(gates->closed_institutions.size());
     write_attachment_sets(basis->attachment_sets, tables);
     tables.timeouts = policy.timers;
     tables.generation = generation;
+    if (rights) {
+        tables.tcp_classes = std::move(rights->classes.tcp);
+        tables.udp_classes = std::move(rights->classes.udp);
+        tables.tracks = rights->tracks;
+        basis->report.port_classes = rights->classes.count;
+        basis->grants = std::move(rights->grants);
+        basis->sides = std::move(rights->sides);
+    }
+    if (cells) {
+        basis->report.permissions = cells->permissions.count();
+        basis->report.matrix_bytes = cells->bytes;
+        tables.permissions = std::move(cells->permissions);
+        tables.matrices = std::move(cells->matrices);
+        basis->cell_numbers = std::move(cells->numbers);
+        basis->profile_counts = std::move(*profile_counts);
+    } else {
+        add_up(moves, basis->profile_counts);
+    }
 
+    if (ways) nexthops = tables.nexthops;
     basis->policy = policy;
     basis->agreements = force.agreements;
-    basis->ground4.taken = std::move(change4.taken);
-    basis->ground6.taken = std::move(change6.taken);
+    basis->ground4 = std::move(ground4);
+    basis->ground6 = std::move(ground6);
+    basis->ground4.taken = std::move(leaves4.taken());
+    basis->ground6.taken = std::move(leaves6.taken());
     basis->numbers = std::move(numbers);
     basis->owner_of = std::move(owner_of);
-    count(basis->report, change4.gone.size(), change4.fresh.size());
-    count(basis->report, change6.gone.size(), change6.fresh.size());
+    count(basis->report, leaves4.gone().size(), rows4.size());
+    count(basis->report, leaves6.gone().size(), rows6.size());
     basis->report.table_bytes = ipv4.memory() + ipv6.memory();
     basis->report.row_bytes = row_bytes(tables.ipv4) + row_bytes(tables.ipv6);
     basis->report.next_change = force.next_change;

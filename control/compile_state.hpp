@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -32,6 +33,11 @@ namespace sekisho::control {
 // attachments of `tables` are placed by now.
 void close_by_document(const InForce& in_force, const dataplane::TableParts& tables, GateTargets& gates);
 
+// By VRF, how many leaves have each profile; none has 0.
+using ProfileCounts = std::vector<std::unordered_map<std::uint32_t, std::int64_t>>;
+// By VRF, the profiles that leaves have, ascending.
+std::vector<std::vector<std::uint32_t>> profiles_in(const ProfileCounts& counts);
+
 struct Compiler::State {
     using NamesPtr = std::shared_ptr<const NumberedNames>;
 
@@ -44,8 +50,8 @@ struct Compiler::State {
         Sides sides;
         Ground<Ipv4Address> ground4;
         Ground<Ipv6Address> ground6;
-        std::vector<std::uint16_t> group_of;  // of Cells, as is the next
-        std::vector<std::unordered_map<std::uint32_t, std::uint16_t>> rows_of;
+        ProfileCounts profile_counts;
+        CellNumbers cell_numbers;
         Sets attachment_sets;
         RoutesOfVrf<Ipv4Address> ways4;
         RoutesOfVrf<Ipv6Address> ways6;
@@ -53,6 +59,7 @@ struct Compiler::State {
         std::vector<std::uint32_t> owner_of;  // of GateTargets
         dataplane::TableParts tables;
         CompileReport report;
+        std::set<std::string> closed_attachments;
     };
 
     State(NodePorts node_ports, const CompileLimits& node_limits);

@@ -45,16 +45,22 @@ std::string id_of(Kind kind, const json& object, const Object::Value& value) {
     return object.at("id").get<std::string>();
 }
 
-// The object, checked and read; nullptr with at least one more error when it is not fit.
-ObjectPtr made(Kind kind, const json& object, const std::string& place, std::vector<Error>& errors) {
-    if (!check_schema(name_of(kind), object, place, errors)) return nullptr;
-    auto value = read_object(kind, object, place, errors);
-    if (!value) return nullptr;
+// The object, checked and read; nullptr with at least one more error when it is not fit. `place` gives where it stands,
+// which only errors want to know.
+template <class Place>
+ObjectPtr made(Kind kind, const json& object, const Place& place, std::vector<Error>& errors) {
+    if (!fits(name_of(kind), object) && !check_schema(name_of(kind), object, place(), errors)) return nullptr;
+    std::vector<Error> found;
+    auto value = read_object(kind, object, {}, found);
+    if (!value) {
+        read_object(kind, object, place(), errors);
+        return nullptr;
+    }
     Object result{id_of(kind, object, *value), object.dump(), std::move(*value)};
     if (result.text.size() > Document::kMaxObjectText) {
         errors.push_back(Error{ErrorCode::limit, "has " + std::to_string(result.text.size()) + " bytes; at most " +
                                                      std::to_string(Document::kMaxObjectText) + " are taken"}
-                             .at(place));
+                             .at(place()));
         return nullptr;
     }
     return std::make_shared<Object>(std::move(result));
@@ -92,7 +98,7 @@ std::optional<Document> Document::parse(std::string_view text, std::vector<Error
     const auto take = [&](const std::string& key, std::size_t index, json&& element) {
         const auto kind = kind_named(key);
         if (!kind || *kind == Kind::hub) return;  // told once, below
-        const std::string place = place_of(indexed(key, index), claimed_id(element));
+        const auto place = [&] { return place_of(indexed(key, index), claimed_id(element)); };
         ObjectPtr object = made(*kind, element, place, found);
         if (object == nullptr) return;
         ObjectMap<Object>& objects = document.kinds_[static_cast<std::size_t>(*kind)];
@@ -101,7 +107,7 @@ std::optional<Document> Document::parse(std::string_view text, std::vector<Error
             return;
         }
         if (objects.put(std::move(object)) != nullptr)
-            found.push_back(Error{ErrorCode::exists, "another one before it has the same name"}.at(place));
+            found.push_back(Error{ErrorCode::exists, "another one before it has the same name"}.at(place()));
     };
     const auto root = parse_json_elements(text, take);
     if (!root) {
@@ -114,7 +120,8 @@ std::optional<Document> Document::parse(std::string_view text, std::vector<Error
             if (!kind)
                 found.push_back(unknown_kind(member.key()));
             else if (*kind == Kind::hub) {
-                if (ObjectPtr hub = made(Kind::hub, member.value(), "hub", found))
+                if (ObjectPtr hub = made(
+                        Kind::hub, member.value(), [] { return "hub"; }, found))
                     document.kinds_[0].put(std::move(hub));
             } else if (!member.value().is_array())
                 found.push_back({ErrorCode::invalid, member.key() + ": expected an array of objects"});
@@ -142,7 +149,8 @@ Expected<std::size_t> Document::put(std::string_view kind_name, const json& valu
     std::vector<Error> errors;
     ObjectPtr object;
     try {
-        object = made(*kind, value, place_of(kind_name, claimed_id(value)), errors);
+        object = made(
+            *kind, value, [&] { return place_of(kind_name, claimed_id(value)); }, errors);
     } catch (const json::exception&) {  // text that is not UTF-8 cannot be written back
         return Error{ErrorCode::invalid, "text that is not UTF-8"}.at(std::string(kind_name));
     }

@@ -86,13 +86,15 @@ void check_attachments(const Policy& policy, const HubSpace& hub, Findings& find
 void check_institutions(const Policy& policy, Findings& findings);
 void check_institution(const Policy& policy, const Institution& institution, ObjectFindings& about);
 void check_agreements(const Policy& policy, const HubNumbers& numbers, Findings& findings);
-// The first institution behind a port block of each operator that has one.
-using BehindBlocks = std::map<std::string, std::string, std::less<>>;
 BehindBlocks behind_blocks_of(const Policy& policy);
 void check_agreement(const Policy& policy, const Agreement& agreement, const HubNumbers& numbers,
-                     const BehindBlocks& behind, ObjectFindings& about);
+                     ObjectFindings& about);
 void check_gates(const Policy& policy, Findings& findings);
 void check_routes(const Policy& policy, Findings& findings);
+// By operator and prefix, the attachment whose subnet it is.
+using Subnets = std::map<std::pair<std::string_view, IpPrefix>, std::string_view>;
+Subnets subnets_of(const Policy& policy, std::string_view operator_id);  // "": of all operators
+void check_route(const Policy& policy, const Route& route, const Subnets& subnets, ObjectFindings& about);
 void check_protection(const Policy& policy, const Attachment& attachment, ObjectFindings& about);  // of an attachment
 void check_tunnels(const Policy& policy, Findings& findings);
 void check_underlays(const Policy& policy, Findings& findings);  // that none carries an institution's packets

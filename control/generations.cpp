@@ -18,13 +18,23 @@ using nlohmann::json;
 constexpr std::size_t kMaxTransactions = 32;
 constexpr std::chrono::minutes kRetryRecompile{1};
 
+// ", stage 12 ms, compile 4 ms": what took any time.
+std::string words_of(const CommitTimes& times) {
+    std::string words;
+    for (const auto& [name, time] : times.named())
+        if (time != CommitTimes::Time(0))
+            words += fmt::format(", {} {:.1f} ms", name, static_cast<double>(time.count()) / 1000);
+    return words;
+}
+
 }  // namespace
 
 Generations::Generations(Parts parts)
     : parts_(std::move(parts)),
       running_(std::make_shared<Generation>()),
       recorder_(parts_.loop, parts_.state, parts_.audit),
-      compiler_thread_(parts_.loop) {}
+      compiler_thread_(parts_.loop),
+      compaction_thread_(parts_.loop, "sk-compaction") {}
 
 Generations::~Generations() = default;
 
@@ -86,8 +96,10 @@ void Generations::batch(ClientId client, TransactionId id, json operations, Answ
     if (!transaction) return answer(refused(transaction.error()));
     compiler_thread_.submit([this, open = *transaction, operations = std::move(operations),
                              answer = std::move(answer)]() -> CompilerThread::After {
+        Stopwatch stopwatch;
         const std::uint64_t held = staged_bytes_, most = most_staged_bytes_;
         auto staged = apply_batch(open->document, operations, most - std::min(held, most));
+        open->staging += stopwatch.lap();
         if (!staged) return [answer, error = staged.error()] { answer(refused(error)); };
         open->bytes += staged->bytes;
         staged_bytes_ += staged->bytes;
@@ -103,6 +115,20 @@ void Generations::diff(ClientId client, TransactionId id, Answer<Compared> answe
         compared->running = running->number;
         compared->diff = control::diff(running->document, open->document);
         return [answer, compared] { answer(std::move(*compared)); };
+    });
+}
+
+void Generations::rows(RowQuestion question, Answer<TableRows> answer) {
+    compiler_thread_.submit([this, question = std::move(question), running = running_, now = clock(),
+                             closed = gates_.agreements_in_force(clock()), answer = std::move(answer)] {
+        auto rows = std::make_shared<Expected<TableRows>>(
+            parts_.rows(*running->policy, running->number, now, closed, question));
+        return [answer, rows] {
+            if (*rows)
+                answer(std::move(**rows));
+            else
+                answer(refused(rows->error()));
+        };
     });
 }
 
@@ -233,6 +259,7 @@ void Generations::committed(Commit& commit, Prepared& prepared) {
     result.diff = std::move(prepared.diff);
     result.warnings = std::move(prepared.warnings);
     result.report = prepared.generation->report;
+    result.times = prepared.generation->times;
     result.hash = prepared.generation->hash;
     if (!options.dry_run) {
         if (commit.transaction) end(commit.transaction->id);
@@ -296,6 +323,8 @@ void Generations::recompile() {
                 auto again = std::make_shared<Generation>(*base);
                 again->compiled = time_text(now);
                 again->report = (*compiled)->report;
+                again->times = {};
+                again->times.compile = again->report.time;
                 again->gates = (*compiled)->gates;
                 if (is_date) parts_.events.post(EventKind::date, {{"generation", base->number}});
                 run(std::move(again), std::move((*compiled)->tables));
@@ -319,8 +348,7 @@ void Generations::run(std::shared_ptr<const Generation> generation, std::unique_
     if (parts_.settle) parts_.settle(*generation);
     tables_generation_ = generation->number;
     parts_.publish(std::move(tables));
-    log(LogLevel::info, fmt::format("generation {} runs, compiled in {} ms", generation->number,
-                                    generation->report.time.count() / 1000));
+    log(LogLevel::info, fmt::format("generation {} runs{}", generation->number, words_of(generation->times)));
     if (generation->report.next_change)
         next_change_->set_at(*generation->report.next_change);
     else

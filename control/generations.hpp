@@ -60,6 +60,7 @@ struct Committed {
     DocumentDiff diff;
     std::vector<std::string> warnings;
     CompileReport report;
+    CommitTimes times;
     std::string hash;                        // of the document
     std::optional<WallTime> confirm_by;      // it waits to be confirmed
     std::optional<std::uint64_t> scheduled;  // it waits for its time, under this number
@@ -111,6 +112,7 @@ class Generations {
         std::function<WallTime()> clock = {};  // the system's, if there is none
         // On the control thread, just before publish(): what is about to run.
         std::function<void(const Generation&)> settle = {};
+        RowsCall rows = {};  // called on the compiler thread
     };
     static Expected<std::unique_ptr<Generations>> make(Parts parts);
     ~Generations();
@@ -125,6 +127,8 @@ class Generations {
     std::optional<WallTime> confirm_by() const;  // of the running one, if it waits to be confirmed
     std::vector<KeptGeneration> kept() const;    // ascending, the running one last
     void drift(std::string desired, Answer<Drift> answer);
+    // Rows of the running generation's tables; asked of the compiler thread, behind the work that it has.
+    void rows(RowQuestion question, Answer<TableRows> answer);
 
     // How many bytes of objects may be put into all open transactions together; a gigabyte unless it is told.
     void limit_staged_bytes(std::uint64_t bytes) { most_staged_bytes_ = bytes; }
@@ -202,6 +206,7 @@ class Generations {
     // On the compiler thread.
     Outcome<Prepared> prepare_durably(Commit& commit, const NamesByHand& closed_agreements, const Schedule& schedule);
     Expected<void> store(Commit& commit, const Prepared& prepared);
+    void compact();
 
     Parts parts_;
     std::shared_ptr<const Generation> running_;
@@ -232,6 +237,7 @@ class Generations {
     // Last, so that they have ended before what they use.
     Recorder recorder_;
     CompilerThread compiler_thread_;
+    CompilerThread compaction_thread_;
 };
 
 }  // namespace sekisho::control

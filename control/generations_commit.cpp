@@ -78,9 +78,12 @@ Outcome<Prepared> Generations::prepare_durably(Commit& commit, const NamesByHand
         const std::string what = options.at                        ? "schedule"
                                  : commit.about.what == "schedule" ? "commit"
                                                                    : commit.about.what;
+        if (commit.transaction) prepared.generation->times.stage = commit.transaction->staging;
+        Stopwatch stopwatch;
         Expected<void> done = parts_.audit.append(what, record, commit.peer);
         const bool recorded = done.has_value();
         if (recorded || commit.must_happen()) done = store(commit, prepared);
+        prepared.generation->times.save = stopwatch.lap();
         if (done) return outcome;
         if (commit.must_happen()) {
             log(LogLevel::error, done.error().words);
@@ -115,10 +118,28 @@ Expected<void> Generations::store(Commit& commit, const Prepared& prepared) {
                                               : parts_.state.save(generation, generation.document);
     commit.kept = parts_.state.kept();
     if (!saved) return saved;
+    compact();
     if (commit.scheduled)  // done again after a crash between the two, it changes nothing
         if (auto removed = parts_.state.remove_scheduled(commit.scheduled->id); !removed)
             log(LogLevel::warning, removed.error().words);
     return {};
+}
+
+// Writes the document whole beside the commits, when the journal has grown long.
+void Generations::compact() {
+    auto due = parts_.state.begin_compaction();
+    if (!due) return;
+    auto compaction = std::make_shared<StateStore::Compaction>(std::move(*due));
+    compaction_thread_.submit([this, compaction]() -> CompilerThread::After {
+        const Expected<void> written = StateStore::write(*compaction);
+        return [this, compaction, written] {
+            compiler_thread_.submit([this, compaction, written]() -> CompilerThread::After {
+                if (auto done = parts_.state.finish(*compaction, written); !done)
+                    log(LogLevel::warning, "shortening the journal: " + done.error().words);
+                return {};
+            });
+        };
+    });
 }
 
 }  // namespace sekisho::control

@@ -22,8 +22,9 @@ struct Generations::Transaction {
     std::shared_ptr<const Generation> base;
     bool committing = false;  // control thread's, as is the next
     bool abandoned = false;   // its client has gone
-    Document document;        // compiler thread's, once begun, as is the next
+    Document document;        // compiler thread's, once begun, as are the next two
     std::uint64_t bytes = 0;  // that were put into it, of the total
+    CommitTimes::Time staging{0};
     std::atomic<std::uint64_t>& total_bytes;
 };
 

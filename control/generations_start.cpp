@@ -112,6 +112,7 @@ Expected<void> Generations::begin_empty() {
     empty->gates = compiled->gates;
     empty->compiled = time_text(now);
     empty->report = compiled->report;
+    empty->times.compile = compiled->report.time;
     run(std::move(empty), std::move(compiled->tables));
     return {};
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
@@ -24,6 +25,10 @@ void sort_out(Parties& parties) {
 template <class Value>
 class Catalogue {
   public:
+    Catalogue() = default;
+    explicit Catalogue(const std::vector<Value>& values) {
+        for (const Value& value : values) number_of(value);
+    }
     std::uint32_t number_of(const Value& value) {
         const auto [known, fresh] = numbers_.try_emplace(value, static_cast<std::uint32_t>(values_.size()));
         if (fresh) values_.push_back(value);
@@ -64,12 +69,48 @@ std::vector<Grant> unite(std::vector<Grant> grants, Parties Grant::*shared, Part
     return result;
 }
 
+// `now` in the places of those `before` that they continue; the others in places that are free, or behind.
+std::vector<Grant> keep_places(const std::vector<Grant>& before, std::vector<Grant> now) {
+    using Key = std::pair<std::uint32_t, const Parties*>;
+    const auto less = [](const Key& a, const Key& b) {
+        return std::tie(a.first, *a.second) < std::tie(b.first, *b.second);
+    };
+    std::map<Key, std::size_t, decltype(less)> of_clients(less), of_services(less);
+    for (std::size_t place = 0; place < before.size(); ++place) {
+        if (before[place].agreements.empty()) continue;
+        of_clients.emplace(Key{before[place].terms, &before[place].clients}, place);
+        of_services.emplace(Key{before[place].terms, &before[place].services}, place);
+    }
+    std::vector<Grant> result(before.size());
+    std::vector<bool> taken(before.size());
+    const auto settle = [&](Grant& grant, const auto& places, const Parties& parties) {
+        const auto found = places.find(Key{grant.terms, &parties});
+        if (grant.agreements.empty() || found == places.end() || taken[found->second]) return;
+        taken[found->second] = true;
+        result[found->second] = std::move(grant);
+        grant.agreements.clear();
+    };
+    for (Grant& grant : now) settle(grant, of_clients, grant.clients);
+    for (Grant& grant : now) settle(grant, of_services, grant.services);
+    std::size_t next = 0;
+    for (Grant& grant : now) {
+        if (grant.agreements.empty()) continue;
+        while (next < taken.size() && taken[next]) ++next;
+        if (next < taken.size())
+            result[next++] = std::move(grant);
+        else
+            result.push_back(std::move(grant));
+    }
+    return result;
+}
+
 }  // namespace
 
 std::string heaviest(const Grants& grants, const std::vector<std::uint64_t>& weights) {
     constexpr std::size_t kNamed = 3;
     std::vector<std::size_t> order(grants.grants.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
+    std::erase_if(order, [&](std::size_t grant) { return grants.grants[grant].agreements.empty(); });
     const auto named = order.begin() + static_cast<std::ptrdiff_t>(std::min(kNamed, order.size()));
     std::partial_sort(order.begin(), named, order.end(), [&](std::size_t a, std::size_t b) {
         return std::pair(weights[b], a) < std::pair(weights[a], b);
@@ -83,9 +124,9 @@ std::string heaviest(const Grants& grants, const std::vector<std::uint64_t>& wei
     return words;
 }
 
-Expected<Grants> grants_of(const InForce& in_force, const Numbers& numbers) {
-    Catalogue<Terms> terms;
-    Catalogue<IpPrefix> prefixes;
+Expected<Grants> grants_of(const InForce& in_force, const Numbers& numbers, const Grants* before) {
+    Catalogue<Terms> terms(before != nullptr ? before->terms : std::vector<Terms>());
+    Catalogue<IpPrefix> prefixes(before != nullptr ? before->prefixes : std::vector<IpPrefix>());
     std::vector<Grant> grants;
     for (const auto& [name, agreement] : in_force.agreements) {
         const std::string place = place_of("agreements", name);
@@ -111,6 +152,7 @@ Expected<Grants> grants_of(const InForce& in_force, const Numbers& numbers) {
     }
     grants = unite(std::move(grants), &Grant::clients, &Grant::services);
     grants = unite(std::move(grants), &Grant::services, &Grant::clients);
+    if (before != nullptr) grants = keep_places(before->grants, std::move(grants));
     return Grants{std::move(grants), terms.take(), prefixes.take()};
 }
 

@@ -44,7 +44,10 @@ struct Grants {
 // For errors of size: the agreements of the grants with the greatest weight (by grant), the heaviest first.
 std::string heaviest(const Grants& grants, const std::vector<std::uint64_t>& weights);
 
-// Errors name the agreement: a party that does not exist, terms that are none.
-Expected<Grants> grants_of(const InForce& in_force, const Numbers& numbers);
+// Errors name the agreement: a party that does not exist, terms that are none. With those of `before`, which lean on
+// the same names, terms, prefixes and grants keep their numbers as far as they can: a grant that has the same terms as
+// one before, and the same clients or the same services. What nothing uses any more is left behind: grants of nobody,
+// prefixes and terms that no grant names.
+Expected<Grants> grants_of(const InForce& in_force, const Numbers& numbers, const Grants* before = nullptr);
 
 }  // namespace sekisho::control

@@ -94,6 +94,7 @@ struct Owner {  // of a prefix: one institution's one prefix
     std::string_view name;
     InstitutionId institution;
     std::uint32_t vrf = 0;
+    std::uint32_t home = 0;  // Profile's, where no mark meets it
     const typename Ground<Address>::Translation* translation = nullptr;
 };
 
@@ -115,10 +116,7 @@ class Cutter {
         const std::string_view of = institution.operator_id;
         const auto vrf = numbers_.operators.number_of(of);
         if (!vrf) return vrf.error().at(place_of("institutions", name));
-        const Profile adds{profiles_.sets.unite(set_of(sides_.client.of_operator, *vrf),
-                                                set_of(sides_.client.of_institution, number.index())),
-                           profiles_.sets.unite(set_of(sides_.service.of_operator, *vrf),
-                                                set_of(sides_.service.of_institution, number.index()))};
+        const Profile adds = profile_of(sides_, *vrf, number.index(), profiles_.sets);
         for (const IpPrefix& any : institution.prefixes) {
             if (any.family() != Address::kFamily) continue;
             const Prefix<Address>& prefix = of_family<Address>(any);
@@ -128,7 +126,7 @@ class Cutter {
                              fmt::format("no translation of operator {} covers {}", in_quotes(of), prefix.text())}
                     .at(place_of("institutions", name));
             marks_.push_back({prefix, owners_.size(), adds});
-            owners_.push_back({name, number, *vrf, translation});
+            owners_.push_back({name, number, *vrf, adds.home, translation});
         }
         return {};
     }
@@ -162,6 +160,7 @@ class Cutter {
     struct Frame {
         Prefix<Address> prefix;
         std::size_t owner = kNoOwner;
+        bool marked = false;        // an agreement's prefix is open
         Profile holds;              // all that is open here
         std::uint32_t profile = 0;  // its number, where there is an owner
     };
@@ -203,6 +202,8 @@ class Cutter {
                 if (at->owner != kNoOwner) {
                     if (frame.owner != kNoOwner) return overlap(frame.owner, at->owner, here);
                     frame.owner = at->owner;
+                } else {
+                    frame.marked = true;
                 }
                 frame.holds.client = profiles_.sets.unite(frame.holds.client, at->adds.client);
                 frame.holds.service = profiles_.sets.unite(frame.holds.service, at->adds.service);
@@ -211,6 +212,7 @@ class Cutter {
             // 3. A leaf where an institution begins, or where its grants change.
             if (frame.owner != kNoOwner) {
                 const std::uint32_t inherited = frame.profile;
+                frame.holds.home = frame.marked ? 0 : owners_[frame.owner].home;
                 frame.profile = profiles_.number_of(frame.holds);
                 if (outer == kNoOwner || frame.profile != inherited) leaves.push_back(leaf(frame));
             }
@@ -255,6 +257,14 @@ class Cutter {
 
 }  // namespace
 
+Profile profile_of(const Sides& sides, std::uint32_t vrf, std::size_t institution, Sets& sets) {
+    const Sets::Id client = set_of(sides.client.of_institution, institution);
+    const Sets::Id service = set_of(sides.service.of_institution, institution);
+    return {sets.unite(set_of(sides.client.of_operator, vrf), client),
+            sets.unite(set_of(sides.service.of_operator, vrf), service),
+            client == Sets::kEmpty && service == Sets::kEmpty ? vrf + 1 : 0};
+}
+
 Sides sides_of(const Grants& grants, const Numbers& numbers, Sets& sets) {
     return {side_of(grants, &Grant::clients, numbers, sets), side_of(grants, &Grant::services, numbers, sets)};
 }
@@ -266,12 +276,20 @@ Expected<Ground<Address>> ground_of(const Policy& policy, const Numbers& numbers
     if (!maps) return maps.error();
     Ground<Address> ground;
     for (const Map<Address>& map : *maps) ground.translations.push_back({map.hub, map.inside, map.owner});
-    for (std::size_t i = 0; i < grants.prefixes.size(); ++i)
-        if (grants.prefixes[i].family() == Address::kFamily)
-            ground.marks.emplace_back(of_family<Address>(grants.prefixes[i]),
-                                      Profile{sides.client.of_prefix[i], sides.service.of_prefix[i]});
-    std::sort(ground.marks.begin(), ground.marks.end());
+    ground.marks = marks_of<Address>(grants, sides);
     return ground;
+}
+
+template <class Address>
+Marks<Address> marks_of(const Grants& grants, const Sides& sides) {
+    Marks<Address> marks;
+    for (std::size_t i = 0; i < grants.prefixes.size(); ++i) {
+        const Profile profile{sides.client.of_prefix[i], sides.service.of_prefix[i], 0};
+        if (grants.prefixes[i].family() == Address::kFamily && profile != Profile())
+            marks.emplace_back(of_family<Address>(grants.prefixes[i]), profile);
+    }
+    std::sort(marks.begin(), marks.end());
+    return marks;
 }
 
 template <class Address>
@@ -297,21 +315,18 @@ Expected<Leaves<Address>> cut_one(const Institution& institution, InstitutionId 
     return cutter.cut_added();
 }
 
-Expected<Leaves<Ipv4Address>> behind_blocks(const Policy& policy, const Numbers& numbers, const Grants& grants,
+Expected<Leaves<Ipv4Address>> behind_blocks(const Policy& policy, const Numbers& numbers, const Sides& sides,
                                             Profiles& profiles) {
     Leaves<Ipv4Address> leaves;
     const auto is_behind = [](const auto& each) { return !each.second.operator_prefixes.empty(); };
     if (std::none_of(policy.institutions.begin(), policy.institutions.end(), is_behind)) return leaves;
-    const Sides::Side client = side_of(grants, &Grant::clients, numbers, profiles.sets);
-    const Sides::Side service = side_of(grants, &Grant::services, numbers, profiles.sets);
     std::size_t i = 0;
     for (const auto& [name, institution] : policy.institutions) {
         const std::uint32_t number = numbers.institutions[i++];
         if (institution.operator_prefixes.empty()) continue;
         const auto vrf = numbers.operators.number_of(institution.operator_id);
         if (!vrf) return vrf.error().at(place_of("institutions", name));
-        const Profile profile{profiles.sets.unite(client.of_operator[*vrf], client.of_institution[number]),
-                              profiles.sets.unite(service.of_operator[*vrf], service.of_institution[number])};
+        const Profile profile = profile_of(sides, *vrf, number, profiles.sets);
         for (const IpPrefix& prefix : institution.operator_prefixes) {
             if (!prefix.is_ipv4())
                 return Error{ErrorCode::invalid, prefix.text() + ": port blocks are of IPv4 only"}.at(
@@ -329,6 +344,7 @@ Expected<Leaves<Ipv4Address>> behind_blocks(const Policy& policy, const Numbers&
 
 #define SEKISHO_LEAVES_OF(Address)                                                                                     \
     template Expected<Ground<Address>> ground_of<Address>(const Policy&, const Numbers&, const Grants&, const Sides&); \
+    template Marks<Address> marks_of<Address>(const Grants&, const Sides&);                                            \
     template Expected<Leaves<Address>> cut<Address>(const Policy&, const Numbers&, const Grants&, const Sides&,        \
                                                     Ground<Address>&, Profiles&);                                      \
     template Expected<Leaves<Address>> cut_one<Address>(const Institution&, InstitutionId, const Numbers&,             \

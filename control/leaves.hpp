@@ -26,6 +26,9 @@ namespace sekisho::control {
 struct Profile {
     Sets::Id client = Sets::kEmpty;   // the grants in which it is a client
     Sets::Id service = Sets::kEmpty;  // and those in which it is a service
+    // One more than the operator's number, of leaves that no agreement names and no prefix of one meets: all of them
+    // have the same rights, whatever becomes of their operator's.
+    std::uint32_t home = 0;
 
     friend auto operator<=>(const Profile&, const Profile&) = default;
 };
@@ -41,6 +44,7 @@ class Profiles {
         return known->second;
     }
     std::size_t size() const noexcept { return profiles_.size(); }
+    const Profile& operator[](std::uint32_t number) const noexcept { return profiles_[number]; }
     const std::vector<std::uint32_t>& client(std::uint32_t number) const noexcept {
         return sets[profiles_[number].client];
     }
@@ -89,17 +93,23 @@ struct Sides {  // the set of grants that name each operator, institution and pr
     Side client, service;
 };
 template <class Address>
+using Marks = std::vector<std::pair<Prefix<Address>, Profile>>;  // the agreements' prefixes, ascending
+template <class Address>
 struct Ground {
     struct Translation {
         Prefix<Address> hub;
         Prefix<Address> inside;
         std::uint32_t owner = 0;  // operator
     };
-    std::vector<Translation> translations;                   // ascending by hub prefix, none inside another
-    std::vector<std::pair<Prefix<Address>, Profile>> marks;  // the agreements' prefixes, ascending
-    PrefixSet<Address> taken;                                // the institutions' prefixes; set by cut()
+    std::vector<Translation> translations;  // ascending by hub prefix, none inside another
+    Marks<Address> marks;
+    PrefixSet<Address> taken;  // the institutions' prefixes; set by cut()
 };
 Sides sides_of(const Grants& grants, const Numbers& numbers, Sets& sets);
+template <class Address>
+Marks<Address> marks_of(const Grants& grants, const Sides& sides);
+// Of an institution's leaves that no mark meets; the operator's own, for a number that nothing names.
+Profile profile_of(const Sides& sides, std::uint32_t vrf, std::size_t institution, Sets& sets);
 // Errors name the translations: ones that overlap, that are no prefix map, or have sides of different lengths.
 template <class Address>
 Expected<Ground<Address>> ground_of(const Policy& policy, const Numbers& numbers, const Grants& grants,
@@ -117,7 +127,7 @@ Expected<Leaves<Address>> cut_one(const Institution& institution, InstitutionId 
                                   Profiles& profiles);
 
 // Those that institutions have behind port blocks, one for each of their prefixes there, in no order; `inside` only.
-Expected<Leaves<Ipv4Address>> behind_blocks(const Policy& policy, const Numbers& numbers, const Grants& grants,
+Expected<Leaves<Ipv4Address>> behind_blocks(const Policy& policy, const Numbers& numbers, const Sides& sides,
                                             Profiles& profiles);
 
 }  // namespace sekisho::control

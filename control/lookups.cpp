@@ -71,7 +71,7 @@ typename Lookups<Address>::Plan Lookups<Address>::plan(const Leaves<Address>& le
             const auto fill = [&](const auto& leaf) {
                 filled.institution = leaf.institution;
                 filled.attachments = attachment_sets[leaf.institution.index()];
-                filled.matrix_row = cells.rows_of[vrf].at(leaf.profile);
+                filled.matrix_row = cells.numbers.rows_of[vrf].at(leaf.profile);
             };
             if (number < leaves.size()) {
                 fill(leaves[number]);
@@ -91,7 +91,7 @@ typename Lookups<Address>::Plan Lookups<Address>::plan(const Leaves<Address>& le
         dataplane::HubRow<Address>& row = plan.hub_rows.fresh(hub.of[0][i]);
         if (number < leaves.size()) {
             const Leaf<Address>& leaf = leaves[number];
-            row = {leaf.institution, leaf.vrf, cells.group_of[leaf.profile], nexthops[number],
+            row = {leaf.institution, leaf.vrf, cells.numbers.group_of.at(leaf.profile), nexthops[number],
                    nat::PrefixMap<Address>(leaf.translation_hub, leaf.translation_inside)};
         } else {
             const std::size_t pool = number - leaves.size();
@@ -102,7 +102,7 @@ typename Lookups<Address>::Plan Lookups<Address>::plan(const Leaves<Address>& le
     }
     for (std::size_t i = 0; i < blocks.leaves.size(); ++i) {
         const Leaf<Ipv4Address>& leaf = blocks.leaves[i];
-        plan.hub_rows.fresh(hub.size + i) = {leaf.institution,   leaf.vrf, cells.group_of[leaf.profile],
+        plan.hub_rows.fresh(hub.size + i) = {leaf.institution,   leaf.vrf, cells.numbers.group_of.at(leaf.profile),
                                              blocks.nexthops[i], {},       blocks.pools[i]};
     }
     return plan;
@@ -131,6 +131,31 @@ Expected<void> Lookups<Address>::change(const Leaves<Address>& gone, const std::
         if (auto inserted = hub_.insert(0, each.leaf.hub, hub); !inserted) return inserted;
     }
     return {};
+}
+
+template <class Address>
+Expected<void> Lookups<Address>::change_way(VrfId vrf, const Prefix<Address>& prefix,
+                                            std::optional<NexthopId> nexthop) {
+    const auto table = static_cast<lpm::TableId>(vrf.index());
+    return nexthop ? where_.insert(table, prefix, nexthop->value()) : where_.erase(table, prefix);
+}
+
+template <class Address>
+Expected<void> Lookups<Address>::change_nexthop(const Leaf<Address>& leaf, lpm::Row who, NexthopId nexthop,
+                                                dataplane::FamilyTables<Address>& tables) {
+    dataplane::WhoRow<Address> row = tables.who_rows[who];
+    const auto known = row.is_behind() ? std::optional<lpm::Row>(row.behind) : hub_.exact(0, leaf.hub);
+    if (!known) return Error{ErrorCode::not_found, "a leaf without its hub row"};
+    dataplane::HubRow<Address> hub = tables.hub_rows[*known];
+    if (hub.nexthop == nexthop) return {};
+    if (!tables.hub_rows.has_room(1) || !tables.who_rows.has_room(1))
+        return Error{ErrorCode::limit, "no room for more rows"};
+    hub.nexthop = nexthop;
+    const auto fresh = static_cast<lpm::Row>(tables.hub_rows.append(hub));
+    if (!row.is_behind()) return hub_.insert(0, leaf.hub, fresh);
+    row.behind = fresh;
+    return who_.insert(static_cast<lpm::TableId>(leaf.vrf.index()), leaf.inside,
+                       static_cast<lpm::Row>(tables.who_rows.append(row)));
 }
 
 template <class Address>

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "control/cells.hpp"
@@ -47,9 +48,18 @@ class Lookups {
     // and what to do then, as apply().
     Expected<void> change(const Leaves<Address>& gone, const std::vector<NewLeaf>& fresh,
                           dataplane::FamilyTables<Address>& tables);
+    // A prefix of `where` leads to that nexthop, or is gone; errors as apply().
+    Expected<void> change_way(VrfId vrf, const Prefix<Address>& prefix, std::optional<NexthopId> nexthop);
+    // The nexthop of a leaf, of which `inside`, `hub` and `vrf` count, and which has that row of `who`. Where it is
+    // another one, the row of `hub` is made anew; error limit, if there is no room for it.
+    Expected<void> change_nexthop(const Leaf<Address>& leaf, lpm::Row who, NexthopId nexthop,
+                                  dataplane::FamilyTables<Address>& tables);
     // Empties the Fibs; the next plan() starts from nothing.
     void forget() { *this = Lookups(who_.tables()); }
     void show(dataplane::FamilyTables<Address>& tables) const;
+    const lpm::Fib<Address>& who() const noexcept { return who_; }
+    const lpm::Fib<Address>& hub() const noexcept { return hub_; }
+    const lpm::Fib<Address>& where() const noexcept { return where_; }
     std::size_t memory() const noexcept { return who_.memory() + hub_.memory() + where_.memory(); }  // bytes
 
     // A row of each table for one leaf. `attachments` is what may_use() takes.

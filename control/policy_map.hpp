@@ -73,6 +73,12 @@ class PolicyMap {
         ObjectMap<Object>::differences(before.objects_, after.objects_,
                                        [&](const auto& was, const auto& is) { call(value(was), value(is)); });
     }
+    // Whether both have the same objects: shared ones, not equal ones.
+    bool same(const PolicyMap& other) const {
+        bool same = true;
+        ObjectMap<Object>::differences(objects_, other.objects_, [&](const auto&, const auto&) { same = false; });
+        return same;
+    }
     const ObjectMap<Object>& objects() const noexcept { return objects_; }
 
     // To be changed, until the map is copied; a new one if there is none.

@@ -29,8 +29,7 @@ class Fields {
         const auto member = object_.find(name);
         if (member == object_.end()) return {};
         const auto& value = member->get_ref<const std::string&>();
-        if (const std::string shown = in_quotes(value.substr(0, 1)); value.empty() || shown == "\" \"")
-            wrong(name, in_quotes(value) + " begins with a space or is empty");
+        if (value.empty() || value.front() == ' ') wrong(name, in_quotes(value) + " begins with a space or is empty");
         for (const char letter : value)
             if ((letter >= 0 && letter < 0x20) || letter == 0x7f) {
                 wrong(name, in_quotes(value) + " has a control character");

@@ -30,7 +30,7 @@ Expected<std::shared_ptr<dataplane::PortShares>> PortBlocks::shares_of(const Ide
     return made;
 }
 
-Expected<BlockLeaves> PortBlocks::place(const Policy& policy, const Numbers& numbers, const Grants& grants,
+Expected<BlockLeaves> PortBlocks::place(const Policy& policy, const Numbers& numbers, const Sides& sides,
                                         Profiles& profiles, dataplane::Tables& tables) {
     BlockLeaves blocks;
     std::erase_if(known_, [](const auto& each) { return each.second.expired(); });
@@ -61,7 +61,7 @@ Expected<BlockLeaves> PortBlocks::place(const Policy& policy, const Numbers& num
     if (!maps) return maps.error().at("translations");
     tables.static_maps = std::move(*maps);
     // 2. Who is behind them.
-    const auto behind = behind_blocks(policy, numbers, grants, profiles);
+    const auto behind = behind_blocks(policy, numbers, sides, profiles);
     if (!behind) return behind.error();
     for (const Leaf<Ipv4Address>& leaf : *behind) {
         const auto is_its = [&](const auto& each) { return each.first == leaf.vrf; };

@@ -33,7 +33,7 @@ class PortBlocks {
 
     // Fills the tables' pools and static maps; the nexthops of the leaves are still to be found. Errors name the
     // objects: a reference to nothing, an institution's prefix that no port block covers, static maps that contradict.
-    Expected<BlockLeaves> place(const Policy& policy, const Numbers& numbers, const Grants& grants, Profiles& profiles,
+    Expected<BlockLeaves> place(const Policy& policy, const Numbers& numbers, const Sides& sides, Profiles& profiles,
                                 dataplane::Tables& tables);
 
   private:

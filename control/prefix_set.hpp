@@ -51,6 +51,16 @@ class PrefixSet {
         return prefix.contains(*after);
     }
 
+    // Calls with the members that lie inside `prefix`, ascending, until it says false.
+    template <class Call>
+    void for_each_inside(const Member& prefix, Call&& call) const {
+        for (std::size_t index = chunks_.empty() ? 0 : chunk_of(prefix); index < chunks_.size(); ++index) {
+            const Chunk& chunk = *chunks_[index];
+            for (auto at = std::lower_bound(chunk.begin(), chunk.end(), prefix); at != chunk.end(); ++at)
+                if (!prefix.contains(*at) || !call(*at)) return;
+        }
+    }
+
     // False, and nothing is changed, when it meets a member.
     bool insert(const Member& prefix) {
         if (meets(prefix)) return false;

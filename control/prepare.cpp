@@ -17,7 +17,10 @@ std::variant<Prepared, Refused> prepare(const Document& document, const Generati
                                         const CompileCall& compile, WallTime now,
                                         const NamesByHand& closed_agreements) {
     Prepared prepared;
+    CommitTimes times;
+    Stopwatch stopwatch;
     prepared.diff = control::diff(base.document, document);
+    times.compare = stopwatch.lap();
     auto generation = std::make_shared<Generation>();
     static_cast<GenerationRecord&>(*generation) = about;
     generation->document = document;
@@ -36,11 +39,14 @@ std::variant<Prepared, Refused> prepare(const Document& document, const Generati
     const bool small = base.number != 0 && prepared.diff.changes.size() <= kSmallChange;
     prepared.warnings = small ? warnings_of_change(before, policy, now) : control::warnings(policy, now);
 
+    times.validate = stopwatch.lap();
     auto compiled = compile(policy, about.number, now, closed_agreements);
     if (!compiled) return Refused{compiled.error(), {}, {}};
+    times.compile = stopwatch.lap();
     generation->digest = base.digest;
     generation->digest.change(base.document, document);
     const DocumentHash hash = generation->digest.hash();
+    times.hash = stopwatch.lap();
     generation->rules_version = policy.rules_version;
     generation->objects = document.size();
     generation->bytes = hash.bytes;
@@ -48,6 +54,7 @@ std::variant<Prepared, Refused> prepare(const Document& document, const Generati
     generation->committed = time_text(now);
     generation->compiled = generation->committed;
     generation->report = compiled->report;
+    generation->times = times;
     generation->gates = compiled->gates;
     prepared.generation = std::move(generation);
     prepared.tables = std::move(compiled->tables);

@@ -14,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include "control/commit_times.hpp"
 #include "control/compile.hpp"
 #include "control/diff.hpp"
 #include "control/document.hpp"
@@ -27,6 +28,8 @@ namespace sekisho::control {
 using WallTime = std::chrono::system_clock::time_point;
 using CompileCall = std::function<Expected<Compiled>(const Policy&, std::uint64_t generation, WallTime now,
                                                      const NamesByHand& closed_agreements)>;
+using RowsCall = std::function<Expected<TableRows>(const Policy&, std::uint64_t generation, WallTime now,
+                                                   const NamesByHand& closed_agreements, const RowQuestion& question)>;
 
 struct Generation : GenerationRecord {  // immutable once it runs
     Document document;
@@ -35,6 +38,7 @@ struct Generation : GenerationRecord {  // immutable once it runs
     HubNumbers numbers;     // of the policy's institutions
     std::string compiled;   // time of the last compilation, which a date in the policy may have caused
     CompileReport report;
+    CommitTimes times;
     std::shared_ptr<const GateTargets> gates = std::make_shared<const GateTargets>();
 };
 
@@ -48,7 +52,7 @@ struct Refused {
 };
 
 struct Prepared {
-    std::shared_ptr<const Generation> generation;
+    std::shared_ptr<Generation> generation;
     std::unique_ptr<dataplane::Tables> tables;
     DocumentDiff diff;
     std::vector<std::string> warnings;

@@ -44,6 +44,7 @@ inline constexpr std::array kMethods = {
     MethodRow{"show.agreements", Role::viewer},
     MethodRow{"show.tunnels", Role::viewer},
     MethodRow{"show.routes", Role::viewer},
+    MethodRow{"show.rows", Role::viewer},
     MethodRow{"show.gates", Role::viewer},
     MethodRow{"show.ports", Role::viewer},
     MethodRow{"show.counters", Role::viewer},

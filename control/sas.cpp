@@ -38,6 +38,8 @@ Expected<std::unique_ptr<Sas>> Sas::make(Parts parts) {
 
 void Sas::settle(const Generation& generation) {
     const Policy& policy = *generation.policy;
+    const auto last = std::exchange(settled_, generation.policy);
+    if (last != nullptr && last->attachments.same(policy.attachments) && last->tunnels.same(policy.tunnels)) return;
     std::map<std::string_view, const Attachment*> users;
     for (const auto& [id, attachment] : policy.attachments)
         if (attachment.is_tunnel()) users[attachment.tunnel] = &attachment;

@@ -105,6 +105,7 @@ class Sas {
 
     Parts parts_;
     std::map<std::string, Known, std::less<>> tunnels_;
+    std::shared_ptr<const Policy> settled_;  // whose tunnels these are
     std::map<TunnelId, std::string> names_;
     std::map<Spi, std::string> inbound_spis_;  // installed or on their way: by tunnel
     std::set<crypto::Fingerprint> keys_;       // likewise, of both directions

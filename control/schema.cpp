@@ -8,6 +8,7 @@
 
 #include "control/place.hpp"
 #include "control/schema_fit.hpp"
+#include "control/schema_shape.hpp"
 
 namespace sekisho::control {
 
@@ -154,8 +155,12 @@ Place locate(const json& definition, const json& object, const std::vector<std::
 
 }  // namespace
 
+bool fits(std::string_view kind, const json& object) {
+    return surely_fits(kind, object) || fits_schema(kind, object);
+}
+
 bool check_schema(std::string_view kind, const json& object, const std::string& place, std::vector<Error>& errors) {
-    if (fits_schema(kind, object)) return true;
+    if (fits(kind, object)) return true;
     const json& definition = published().at("definitions").at(std::string(kind));
     std::vector<std::string> told;
     const std::size_t before = errors.size();

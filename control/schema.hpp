@@ -18,7 +18,10 @@ namespace sekisho::control {
 // The schema's text, as published.
 std::string_view schema_text() noexcept;
 
-// Checks one object of the kind ("institutions") and appends what is wrong to `errors`, each with `place` and the field
+// Whether an object is one of the kind ("institutions"), which must be one of the schema's.
+bool fits(std::string_view kind, const nlohmann::json& object);
+
+// Checks one object of the kind and appends what is wrong to `errors`, each with `place` and the field
 // before it and with what was expected. False when anything was. The kind must be one of the schema's.
 bool check_schema(std::string_view kind, const nlohmann::json& object, const std::string& place,
                   std::vector<Error>& errors);

@@ -134,6 +134,26 @@ void add_session_filter(CLI::App& command, json& filter, const std::string& of) 
         ->check(CLI::Range(0U, 65535U));
 }
 
+void add_rows(CLI::App& command, json& page, const std::function<void()>& chosen) {
+    const auto text = [&](const char* flag, const char* name, const char* help) {
+        return command.add_option_function<std::string>(
+            flag, [&page, name](const std::string& value) { page[name] = value; }, help);
+    };
+    text("table", "table", "who (whose a source is), hub (whose a destination is) or where (ways)")
+        ->required()
+        ->check(CLI::IsMember({"who", "hub", "where"}));
+    text("operator", "operator", "whose table; of who and where");
+    text("--prefix", "prefix", "the row of just this prefix");
+    text("--family", "family", "ipv4, which it is unless a prefix says otherwise, or ipv6")
+        ->check(CLI::IsMember({"ipv4", "ipv6"}));
+    text("--after", "after", "the rows behind this prefix");
+    command
+        .add_option_function<unsigned>(
+            "--limit", [&page](const unsigned& value) { page["limit"] = value; }, "so many at most; 1000")
+        ->check(CLI::Range(1U, 1000U));
+    command.callback(chosen);
+}
+
 int run(int argc, char** argv) {
     Options options;
     CLI::App app{"sekishoctl: look at and change the hub, by its control socket"};
@@ -212,6 +232,10 @@ int run(int argc, char** argv) {
         "--at", [&question](const std::string& value) { question["at"] = value; },
         "when, Japan time: 2026-04-01T09:00:00+09:00; now by default");
     asks->callback([&] { command = [&] { return who(options, question); }; });
+
+    json page = json::object();
+    add_rows(*app.add_subcommand("rows", "rows of the lookup tables: one, or a page of them"), page,
+             [&] { command = [&] { return rows(options, page); }; });
 
     auto* clears = app.add_subcommand("clear", "end what the node remembers");
     clears->require_subcommand(1);

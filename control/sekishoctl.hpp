@@ -77,6 +77,7 @@ int cancel(const Options& options, std::uint64_t scheduled);
 int drift(const Options& options, const std::string& file, const std::string& hash);
 int show(const Options& options, const std::string& what, const nlohmann::json& params);
 int who(const Options& options, const nlohmann::json& question);
+int rows(const Options& options, const nlohmann::json& question);  // the parameters of show.rows
 int clear_sessions(const Options& options, const nlohmann::json& filter);
 int explain(const Options& options, const nlohmann::json& packet);
 int close_gate(const Options& options, nlohmann::json gate);

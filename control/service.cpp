@@ -151,6 +151,7 @@ void Service::add_methods() {
         if (auto error = params.error()) return *error;
         return to_json(generations_.running()->report);
     });
+    methods_["show.rows"] = [this](Call call) { show_rows(std::move(call)); };
     now("show.ports", [this](Params params) { return show_ports(node_, std::move(params)); });
     now("show.counters", [this](Params params) { return show_counters(node_, std::move(params)); });
     now("show.drops", [this](Params params) { return show_drops(node_, std::move(params)); });

@@ -74,6 +74,7 @@ class Service {
     void add_session_methods();      // control/service_sessions.cpp
     void add_translation_methods();  // control/service_translations.cpp
     void who(Call call);
+    void show_rows(Call call);  // control/service_rows.cpp
     void take_line(ClientId client, const Peer& peer, WipedText& line);
     // Nothing, or why the peer may not call it so.
     std::optional<RpcError> refusal(const MethodRow& method, const Peer& peer, const nlohmann::json& params);

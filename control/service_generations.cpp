@@ -35,7 +35,8 @@ Result json_of(const Committed& committed) {
                 {"counts", counts_of(committed.diff)},
                 {"notes", bounded(committed.diff.notes)},
                 {"warnings", bounded(committed.warnings)},
-                {"tables", to_json(committed.report)}};
+                {"tables", to_json(committed.report)},
+                {"times", to_json(committed.times)}};
 }
 
 }  // namespace

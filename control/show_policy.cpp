@@ -51,6 +51,12 @@ json to_json(const CompileReport& report) {
             {"next_change", report.next_change ? json(time_text(*report.next_change)) : json()}};
 }
 
+json to_json(const CommitTimes& times) {
+    json result = json::object();
+    for (const auto& [name, time] : times.named()) result[std::string(name)] = time.count();
+    return result;
+}
+
 json to_json(const HandGates& gates, WallTime now) {
     json items = json::array();
     for (const auto& [id, gate] : gates.all())
@@ -78,7 +84,8 @@ json show_generation(const Generation& generation) {
             {"compiled", generation.compiled},
             {"label", generation.label.empty() ? json() : json(generation.label)},
             {"objects", std::move(objects)},
-            {"tables", to_json(generation.report)}};
+            {"tables", to_json(generation.report)},
+            {"times", to_json(generation.times)}};
 }
 
 Result show_objects(const Generation& generation, const HandGates& gates, Kind kind, Params params, WallTime now,

@@ -17,6 +17,7 @@ namespace sekisho::control {
 using Result = std::variant<nlohmann::json, RpcError, JsonText>;
 
 nlohmann::json to_json(const CompileReport& report);
+nlohmann::json to_json(const CommitTimes& times);  // in microseconds
 nlohmann::json to_json(const HandGates& gates, WallTime now);
 nlohmann::json counts_of(const DocumentDiff& diff);  // as to_json(diff) has them
 

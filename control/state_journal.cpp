@@ -1,5 +1,6 @@
 #include "control/state_journal.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 
@@ -89,12 +90,25 @@ Expected<std::optional<Journal>> read_journal(const std::string& path, const cha
     return std::optional<Journal>(std::move(journal));
 }
 
-Expected<std::uint64_t> begin_journal(const std::string& path, std::uint64_t follows, const JournalEntry& entry) {
+bool Journal::goes_on_from(std::uint64_t generation) const {
+    return generation == follows || std::any_of(entries.begin(), entries.end(), [&](const JournalEntry& entry) {
+               return entry.record.number == generation;
+           });
+}
+
+Expected<std::uint64_t> begin_journal(const std::string& path, std::uint64_t follows,
+                                      const std::vector<JournalEntry>& entries) {
     const json line = {{"format", kJournalFormat}, {"follows", follows}};
-    const std::string text = text_of(entry) + std::string(kEnd);
-    if (auto written = write_file(path, line, [&](const TakeText& take) { take(text); }); !written)
-        return written.error();
-    return line.dump().size() + 1 + text.size();
+    std::uint64_t size = line.dump().size() + 1;
+    const auto write = [&](const TakeText& take) {
+        for (const JournalEntry& entry : entries) {
+            const std::string text = text_of(entry) + std::string(kEnd);
+            size += text.size();
+            take(text);
+        }
+    };
+    if (auto written = write_file(path, line, write); !written) return written.error();
+    return size;
 }
 
 Expected<std::uint64_t> append_journal(const std::string& path, std::uint64_t bytes, const JournalEntry& entry) {

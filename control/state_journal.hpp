@@ -26,12 +26,16 @@ struct Journal {
     std::uint64_t follows = 0;
     std::vector<JournalEntry> entries;  // ascending
     std::uint64_t bytes = 0;            // of the file, up to the end of the last whole entry
+
+    // Whether it says what followed that generation: the one that it follows, or one of its own, written whole since.
+    bool goes_on_from(std::uint64_t generation) const;
 };
 
 // nullopt: there is no such file. Error invalid: it is damaged; the words say how, and that `remedy` helps.
 Expected<std::optional<Journal>> read_journal(const std::string& path, const char* remedy);
-// Makes the file with one entry; gives its size.
-Expected<std::uint64_t> begin_journal(const std::string& path, std::uint64_t follows, const JournalEntry& entry);
+// Makes the file, or replaces it whole; gives its size.
+Expected<std::uint64_t> begin_journal(const std::string& path, std::uint64_t follows,
+                                      const std::vector<JournalEntry>& entries);
 // Appends at `bytes`, whatever a crash left behind that place; gives the new size. On an error the file is as it was.
 Expected<std::uint64_t> append_journal(const std::string& path, std::uint64_t bytes, const JournalEntry& entry);
 

@@ -113,8 +113,9 @@ Expected<std::optional<StateStore::Saved>> with_journal(Expected<std::optional<S
     auto journal = read_journal(path, kRestore);
     if (!journal) return journal.error();
     StateStore::Saved& last = **saved;
-    if (!*journal || (*journal)->follows != last.record.number) return saved;
+    if (!*journal || !(*journal)->goes_on_from(last.record.number)) return saved;
     for (JournalEntry& entry : (*journal)->entries) {
+        if (entry.record.number <= last.record.number) continue;
         if (number && entry.record.number > *number) break;
         last.record = std::move(entry.record);
         last.changes.push_back(std::move(entry.changes));

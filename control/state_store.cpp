@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <fcntl.h>
+#include <limits>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <utility>
@@ -27,6 +28,7 @@ using nlohmann::json;
 constexpr std::size_t kMostChanges = 10'000;  // objects of one entry
 constexpr std::size_t kMostEntries = 5'000;
 constexpr std::uint64_t kJournalBytes = std::uint64_t{256} << 10;  // beside a quarter of the document's
+constexpr std::uint64_t kHalf = 2;  // of that, and the document is written whole beside the commits
 
 constexpr std::array<std::uint32_t, 256> crc32_table() {
     std::array<std::uint32_t, 256> table{};
@@ -91,6 +93,7 @@ Expected<std::unique_ptr<StateStore>> StateStore::open(const std::string& direct
         return state_error(path, "locking");
     }
     std::unique_ptr<StateStore> store(new StateStore(directory, keep, journal_from, std::move(lock)));
+    if (auto removed = remove_file(directory + "/generation.next"); !removed) return removed.error();
     // A damaged one is told by load(), which says what to do.
     if (auto looked = store->look_at_journal(); !looked) log(LogLevel::error, looked.error().words);
     return store;
@@ -161,10 +164,8 @@ std::vector<GenerationRecord> StateStore::records_of_kept(std::uint64_t number) 
 
 std::vector<GenerationRecord> StateStore::kept() const {
     std::vector<GenerationRecord> records, rolled_back;
-    const std::uint64_t last = journal_ ? journal_->follows : 0;
     for (const bool confirmed : {true, false})
         for (const std::uint64_t number : numbered(directory_ + "/kept", confirmed ? "" : kUnconfirmed)) {
-            if (confirmed && number == last) continue;  // a crash has left it a second name
             auto record = first_record(kept_file(number, confirmed));
             if (!record) continue;
             record->confirmed = confirmed;
@@ -173,12 +174,22 @@ std::vector<GenerationRecord> StateStore::kept() const {
             const auto followed = records_of_kept(number);
             records.insert(records.end(), followed.begin(), followed.end());
         }
-    if (journal_ && !journal_->records.empty()) {  // all but the last of them, and what they follow, are before it
-        if (auto record = first_record(file())) records.push_back(std::move(*record));
-        records.insert(records.end(), journal_->records.begin(), std::prev(journal_->records.end()));
+    // Of the last good one and its journal, all but the last. A crash leaves some of them second names, and what was
+    // written whole beside its journal stands in both.
+    std::uint64_t good = std::numeric_limits<std::uint64_t>::max();
+    if (auto record = first_record(file())) {
+        good = record->number;
+        records.push_back(std::move(*record));
     }
+    if (journal_ && !journal_->records.empty()) {
+        good = journal_->records.back().number;
+        records.insert(records.end(), journal_->records.begin(), journal_->records.end());
+    }
+    std::erase_if(records, [&](const auto& each) { return each.number >= good; });
     const auto by_number = [](const auto& a, const auto& b) { return a.number < b.number; };
     std::sort(records.begin(), records.end(), by_number);
+    const auto same_number = [](const auto& a, const auto& b) { return a.number == b.number; };
+    records.erase(std::unique(records.begin(), records.end(), same_number), records.end());
     if (records.size() > keep_) records.erase(records.begin(), records.end() - static_cast<std::ptrdiff_t>(keep_));
     records.insert(records.end(), rolled_back.begin(), rolled_back.end());
     std::sort(records.begin(), records.end(), by_number);
@@ -190,9 +201,11 @@ Expected<void> StateStore::look_at_journal() {
     auto journal = read_journal(journal_file(), kRestore);
     if (!journal) return journal.error();
     const auto record = first_record(file());
-    if (!*journal || !record || record->number != (*journal)->follows) return {};  // none, or of one that was replaced
-    journal_ = Known{(*journal)->follows, (*journal)->bytes, {}};
-    for (JournalEntry& entry : (*journal)->entries) journal_->records.push_back(std::move(entry.record));
+    if (!*journal || !record || !(*journal)->goes_on_from(record->number)) return {};  // of one that was replaced
+    journal_ = Known{record->number, (*journal)->bytes, {}};
+    for (JournalEntry& entry : (*journal)->entries)
+        if (entry.record.number > record->number) journal_->records.push_back(std::move(entry.record));
+    if ((*journal)->follows != record->number) return shorten_journal();  // a crash came before that
     return {};
 }
 
@@ -218,6 +231,7 @@ Expected<void> StateStore::keep_last() {
 // Another document is the last good one: the journal belongs to the one before.
 void StateStore::end_journal(std::optional<Document> good) {
     good_ = std::move(good);
+    good_record_.reset();
     journal_.reset();
     if (auto removed = remove_file(journal_file()); !removed) log(LogLevel::warning, removed.error().words);
 }
@@ -262,7 +276,7 @@ Expected<bool> StateStore::save_change(const GenerationRecord& record, const Doc
     if (!journal_) {
         const auto first = first_record(file());
         if (!first) return false;
-        const auto bytes = begin_journal(journal_file(), first->number, entry);
+        const auto bytes = begin_journal(journal_file(), first->number, {entry});
         if (!bytes) return bytes.error();
         journal_ = Known{first->number, *bytes, {record}};
     } else {
@@ -272,7 +286,55 @@ Expected<bool> StateStore::save_change(const GenerationRecord& record, const Doc
         journal_->records.push_back(record);
     }
     good_ = document;
+    good_record_ = record;
     return true;
+}
+
+std::optional<StateStore::Compaction> StateStore::begin_compaction() {
+    if (compacting_ || !journal_ || !good_ || !good_record_) return std::nullopt;
+    const std::uint64_t most = good_record_->bytes / 4 + kJournalBytes;
+    if (journal_->bytes * kHalf < most && journal_->records.size() * kHalf < kMostEntries) return std::nullopt;
+    compacting_ = true;
+    return Compaction{journal_->follows, *good_record_, *good_, directory_ + "/generation.next"};
+}
+
+Expected<void> StateStore::write(const Compaction& compaction) {
+    return save_generation(compaction.path, compaction.record, compaction.document);
+}
+
+// A crash between any two steps leaves what means the same: the journal says what it says behind either document.
+Expected<void> StateStore::finish(const Compaction& compaction, const Expected<void>& written) {
+    compacting_ = false;
+    const std::uint64_t number = compaction.record.number;
+    const bool is_current = journal_ && journal_->follows == compaction.follows &&
+                            std::any_of(journal_->records.begin(), journal_->records.end(),
+                                        [&](const auto& each) { return each.number == number; });
+    if (!written || !is_current) {
+        auto removed = remove_file(compaction.path);
+        return written ? removed : written;
+    }
+    if (auto kept = keep_last(); !kept) return kept;
+    if (auto moved = move_file(compaction.path, file()); !moved) return moved;
+    journal_->follows = number;
+    std::erase_if(journal_->records, [&](const auto& each) { return each.number <= number; });
+    forget_old();
+    return shorten_journal();
+}
+
+Expected<void> StateStore::shorten_journal() {
+    auto journal = read_journal(journal_file(), kRestore);
+    if (!journal) return journal.error();
+    if (!*journal) return {};
+    std::erase_if((*journal)->entries,
+                  [&](const JournalEntry& entry) { return entry.record.number <= journal_->follows; });
+    if ((*journal)->entries.empty()) {
+        journal_.reset();
+        return remove_file(journal_file());
+    }
+    const auto bytes = begin_journal(journal_file(), journal_->follows, (*journal)->entries);
+    if (!bytes) return bytes.error();
+    journal_->bytes = *bytes;
+    return {};
 }
 
 Expected<void> StateStore::save(const GenerationRecord& record, const Document& document) {

@@ -3,6 +3,7 @@
 //
 //   generation             the last good one: what a restart begins with
 //   journal                small generations that followed it, as what they changed; the last of them is the last good
+//   generation.next        one of those, being written whole, to take the place of `generation`
 //   unconfirmed            the one that runs and was not confirmed yet; a restart does not begin with it
 //   kept/N, kept/N.journal good ones before it, newest first as many as are to be kept
 //   kept/N.unconfirmed     one that ran and was rolled back
@@ -11,6 +12,7 @@
 // Every change is one rename, or one entry of the journal, durable before the call returns; what is read is checked
 // against its length and hash (or CRC-32), and a damaged file is refused instead of guessed at. One daemon a directory,
 // held by a lock. The compiler thread changes generations and the recorder gates; the control thread loads before that.
+// A journal that has grown long is shortened beside the commits: any thread writes a Compaction.
 #pragma once
 
 #include <cstdint>
@@ -73,6 +75,21 @@ class StateStore {
     // The unconfirmed one becomes the last good one; the one that was is kept.
     Expected<void> confirm();
 
+    // The last good document, to be written whole while more may follow in the journal.
+    struct Compaction {
+        std::uint64_t follows = 0;  // what the journal followed when it began
+        GenerationRecord record;
+        Document document;
+        std::string path;
+    };
+    // Nothing, while the journal is short or one is under way.
+    std::optional<Compaction> begin_compaction();
+    // What takes its time: durable, and in force for nobody yet. Any thread.
+    static Expected<void> write(const Compaction& compaction);
+    // It takes its place, and the journal begins behind it; or, if `written` is an error or the journal is another by
+    // now, it is dropped.
+    Expected<void> finish(const Compaction& compaction, const Expected<void>& written);
+
     std::string gates_file() const { return directory_ + "/gates"; }
     Expected<std::optional<SavedText>> load_gates() const;
     Expected<void> save_gates(const SavedText& gates);
@@ -87,9 +104,10 @@ class StateStore {
     struct Known {  // of the journal
         std::uint64_t follows = 0;
         std::uint64_t bytes = 0;
-        std::vector<GenerationRecord> records;
+        std::vector<GenerationRecord> records;  // behind what it follows
     };
     Expected<void> look_at_journal();
+    Expected<void> shorten_journal();  // to what is behind the document that was written whole
     // False: it is no small change of the last good one, or the journal has had enough.
     Expected<bool> save_change(const GenerationRecord& record, const Document& document);
     std::string kept_journal(std::uint64_t number) const { return kept_file(number, true) + ".journal"; }
@@ -103,8 +121,10 @@ class StateStore {
     std::size_t keep_;
     std::uint64_t journal_from_;
     FileDescriptor lock_;
-    std::optional<Document> good_, unconfirmed_;  // as they are in the files, if that is known
-    std::optional<Known> journal_;                // of the last good one, if there is one
+    std::optional<Document> good_, unconfirmed_;   // as they are in the files, if that is known
+    std::optional<Known> journal_;                 // of the last good one, if there is one
+    std::optional<GenerationRecord> good_record_;  // of good_, where it stands in the journal
+    bool compacting_ = false;
     mutable std::map<std::uint64_t, std::vector<GenerationRecord>> kept_journals_;  // as they were read
 };
 

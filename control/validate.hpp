@@ -6,6 +6,9 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -17,11 +20,15 @@ namespace sekisho::control {
 
 inline constexpr std::size_t kMaxValidationErrors = 100;
 
+// The first institution behind a port block of each operator that has one.
+using BehindBlocks = std::map<std::string, std::string, std::less<>>;
+
 // What a valid policy leaves behind, so that the next one need not be looked at whole: the hub numbers of its
-// institutions. Copies are cheap.
+// institutions, and who has none of their own. Copies are cheap.
 struct HubNumbers {
     PrefixSet<Ipv4Address> ipv4;
     PrefixSet<Ipv6Address> ipv6;
+    std::shared_ptr<const BehindBlocks> behind = std::make_shared<const BehindBlocks>();
 
     // Whether one institution's prefix contains all of it.
     bool cover(const IpPrefix& prefix) const {
@@ -51,7 +58,8 @@ std::vector<Error> check_gate(const Policy& policy, const std::string& id, const
 // What is allowed and yet worth a second look, one sentence each: agreements that cannot matter, certifications that
 // end within 180, 90, 30 or 7 days of `now` or have ended (clause 5-1). Bounded likewise.
 std::vector<std::string> warnings(const Policy& policy, std::chrono::system_clock::time_point now);
-// Those of operators, attachments, and whatever is not the same as in `before`.
+// Those of operators and of whatever is not the same as in `before`; of all attachments, where one of those or of the
+// tunnels is not.
 std::vector<std::string> warnings_of_change(const Policy& before, const Policy& policy,
                                             std::chrono::system_clock::time_point now);
 

@@ -68,7 +68,7 @@ BehindBlocks behind_blocks_of(const Policy& policy) {
 }
 
 void check_agreement(const Policy& policy, const Agreement& agreement, const HubNumbers& numbers,
-                     const BehindBlocks& behind, ObjectFindings& about) {
+                     ObjectFindings& about) {
     if (agreement.client_operators.empty() && agreement.client_institutions.empty() &&
         agreement.client_prefixes.empty())
         about.wrong("clients", "names nobody: operators, institutions or prefixes");
@@ -80,15 +80,14 @@ void check_agreement(const Policy& policy, const Agreement& agreement, const Hub
     check_prefixes(agreement.client_prefixes, numbers, "clients.prefixes", about);
     check_prefixes(agreement.service_prefixes, numbers, "services.prefixes", about);
     check_ports(agreement, about);
-    if (agreement.state == AgreementState::stateless) check_stateless(policy, agreement, behind, about);
+    if (agreement.state == AgreementState::stateless) check_stateless(policy, agreement, *numbers.behind, about);
     about.period("from", agreement.from, "until", agreement.until, false);
 }
 
 void check_agreements(const Policy& policy, const HubNumbers& numbers, Findings& findings) {
-    const BehindBlocks behind = behind_blocks_of(policy);
     for (const auto& [id, agreement] : policy.agreements) {
         ObjectFindings about(findings, "agreements", id);
-        check_agreement(policy, agreement, numbers, behind, about);
+        check_agreement(policy, agreement, numbers, about);
     }
 }
 

@@ -2,6 +2,7 @@
 //
 // It only ever finds that all is well. Whenever something is wrong, or what changed has half a million others lean on
 // it (an operator gone, a translation moved), everything is looked at, and every error told as it always is.
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -12,13 +13,7 @@ namespace sekisho::control {
 namespace {
 
 constexpr std::size_t kMostChanges = 4096;  // institutions and agreements; beyond, the whole is looked at
-
-template <class Object, class Value>
-bool same(const PolicyMap<Object, Value>& a, const PolicyMap<Object, Value>& b) {
-    bool same = true;
-    PolicyMap<Object, Value>::differences(a, b, [&](const Value*, const Value*) { same = false; });
-    return same;
-}
+constexpr std::size_t kMostRoutes = 16;
 
 // Whether what institutions lean on is there as it was: they need not be looked at again.
 bool same_ground(const Policy& before, const Policy& policy) {
@@ -31,8 +26,9 @@ bool same_ground(const Policy& before, const Policy& policy) {
                 same = same && is != nullptr && is->operator_id == was->operator_id && is->underlay == was->underlay;
         });
     decltype(policy.translations)::differences(
-        before.translations, policy.translations,
-        [&](const Translation* was, const Translation*) { same = same && was == nullptr; });
+        before.translations, policy.translations, [&](const Translation* was, const Translation* is) {
+            same = same && was == nullptr && is->kind == TranslationKind::prefix_map;
+        });
     return same;
 }
 
@@ -42,13 +38,13 @@ class Change {
         : before_(before), policy_(policy), numbers_(numbers) {}
 
     bool is_fine() {
-        // Who is behind a port block is told by translations, institutions and agreements together.
-        for (const auto& [id, translation] : policy_.translations)
-            if (translation.kind != TranslationKind::prefix_map) return false;
         if (!policy_.timers.check()) return false;
         gather();
-        for (const Institution* institution : institutions_)
-            if (!institution->operator_prefixes.empty()) return false;
+        // Who is behind a port block is told by translations, institutions and agreements together; translations are
+        // the same ones.
+        for (const auto* some : {&was_, &institutions_})
+            for (const Institution* institution : *some)
+                if (!institution->operator_prefixes.empty()) return false;
         if (gone_.size() + institutions_.size() + agreements_.size() > kMostChanges) return false;
         const HubSpace hub = check_hub_space(policy_, findings_);
         check_lines(hub);
@@ -58,10 +54,9 @@ class Change {
             check_own_numbers(policy_, *institution, hub, about);
             check_institution(policy_, *institution, about);
         }
-        const BehindBlocks behind = agreements_.empty() ? BehindBlocks() : behind_blocks_of(policy_);
         for (const Agreement* agreement : agreements_) {
             ObjectFindings about(findings_, "agreements", agreement->id);
-            check_agreement(policy_, *agreement, numbers_, behind, about);
+            check_agreement(policy_, *agreement, numbers_, about);
         }
         if (!gone_.empty() || shrinks_) check_other_agreements();
         check_gates(policy_, findings_);
@@ -82,11 +77,40 @@ class Change {
                                                   });
     }
 
+    // Routes that changed, where no line did and no tunnel leans on them. False: they must be looked at with all lines.
+    bool check_routes_alone() {
+        std::vector<const Route*> moved, fresh;
+        decltype(policy_.routes)::differences(before_.routes, policy_.routes, [&](const Route* was, const Route* is) {
+            moved.push_back(is != nullptr ? is : was);
+            if (is != nullptr) fresh.push_back(is);
+        });
+        if (moved.size() > kMostRoutes) return false;
+        const auto leads_to = [](const Route* route, const IpAddress& peer) {
+            if (route->prefix.family() != peer.family()) return false;
+            return peer.is_ipv4() ? route->prefix.ipv4().contains(peer.ipv4())
+                                  : route->prefix.ipv6().contains(peer.ipv6());
+        };
+        const auto by_underlay = [&](const RouteNexthop& nexthop) {
+            const auto attachment = policy_.attachments.find(nexthop.attachment);
+            return attachment != policy_.attachments.end() && attachment->second.underlay;
+        };
+        for (const auto& [id, tunnel] : policy_.tunnels)
+            for (const Route* route : moved)
+                if (leads_to(route, tunnel.peer)) return false;
+        for (const Route* route : fresh) {
+            if (std::any_of(route->nexthops.begin(), route->nexthops.end(), by_underlay)) return false;
+            const std::string id = route->id();
+            ObjectFindings about(findings_, "routes", id);
+            check_route(policy_, *route, subnets_of(policy_, route->operator_id), about);
+        }
+        return true;
+    }
+
     // Whatever institutions and agreements have no part in.
     void check_lines(const HubSpace& hub) {
-        if (same(before_.operators, policy_.operators) && same(before_.attachments, policy_.attachments) &&
-            same(before_.tunnels, policy_.tunnels) && same(before_.translations, policy_.translations) &&
-            same(before_.routes, policy_.routes))
+        if (before_.operators.same(policy_.operators) && before_.attachments.same(policy_.attachments) &&
+            before_.tunnels.same(policy_.tunnels) && before_.translations.same(policy_.translations) &&
+            (before_.routes.same(policy_.routes) || check_routes_alone()))
             return;
         check_operators(policy_, findings_);
         check_attachments(policy_, hub, findings_);

@@ -204,27 +204,36 @@ void check_attachments(const Policy& policy, const HubSpace& hub, Findings& find
     }
 }
 
-void check_routes(const Policy& policy, Findings& findings) {
-    std::map<std::pair<std::string_view, IpPrefix>, std::string_view> subnets;
+Subnets subnets_of(const Policy& policy, std::string_view operator_id) {
+    Subnets subnets;
     for (const auto& [id, attachment] : policy.attachments) {
+        if (!operator_id.empty() && attachment.operator_id != operator_id) continue;
         if (attachment.ipv4) subnets.try_emplace({attachment.operator_id, IpPrefix(attachment.subnet4)}, id);
         if (attachment.ipv6) subnets.try_emplace({attachment.operator_id, IpPrefix(attachment.subnet6)}, id);
     }
+    return subnets;
+}
+
+void check_route(const Policy& policy, const Route& route, const Subnets& subnets, ObjectFindings& about) {
+    if (!policy.operators.contains(route.operator_id)) about.dangling("operator", "operator", route.operator_id);
+    if (route.prefix.length() == 0)
+        about.wrong("prefix", route.prefix.text() + " is a default route: the hub takes none (clause 2-6)");
+    else if (const auto why = unusable(route.prefix))
+        about.wrong("prefix", route.prefix.text() + " " + std::string(*why));
+    if (const auto subnet = subnets.find({route.operator_id, route.prefix}); subnet != subnets.end())
+        about.wrong("prefix", route.prefix.text() + " is the subnet of " + place_of("attachments", subnet->second) +
+                                  ", which needs no route");
+    if (route.blackhole != route.nexthops.empty())
+        about.wrong("nexthops", route.blackhole ? "a blackhole has none" : "is missing: one, unless blackhole is true");
+    check_choice(route, about);
+    for (std::size_t i = 0; i < route.nexthops.size(); ++i) check_nexthop(policy, route, i, about);
+}
+
+void check_routes(const Policy& policy, Findings& findings) {
+    const Subnets subnets = subnets_of(policy, "");
     for (const auto& [id, route] : policy.routes) {
         ObjectFindings about(findings, "routes", id);
-        if (!policy.operators.contains(route.operator_id)) about.dangling("operator", "operator", route.operator_id);
-        if (route.prefix.length() == 0)
-            about.wrong("prefix", route.prefix.text() + " is a default route: the hub takes none (clause 2-6)");
-        else if (const auto why = unusable(route.prefix))
-            about.wrong("prefix", route.prefix.text() + " " + std::string(*why));
-        if (const auto subnet = subnets.find({route.operator_id, route.prefix}); subnet != subnets.end())
-            about.wrong("prefix", route.prefix.text() + " is the subnet of " + place_of("attachments", subnet->second) +
-                                      ", which needs no route");
-        if (route.blackhole != route.nexthops.empty())
-            about.wrong("nexthops",
-                        route.blackhole ? "a blackhole has none" : "is missing: one, unless blackhole is true");
-        check_choice(route, about);
-        for (std::size_t i = 0; i < route.nexthops.size(); ++i) check_nexthop(policy, route, i, about);
+        check_route(policy, route, subnets, about);
     }
 }
 

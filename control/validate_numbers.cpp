@@ -127,7 +127,8 @@ HubNumbers check_numbers(const Policy& policy, const HubSpace& hub, Findings& fi
             ipv4.push_back(claim.prefix.ipv4());
         else
             ipv6.push_back(claim.prefix.ipv6());
-    return {PrefixSet<Ipv4Address>(ipv4), PrefixSet<Ipv6Address>(ipv6)};
+    return {PrefixSet<Ipv4Address>(ipv4), PrefixSet<Ipv6Address>(ipv6),
+            std::make_shared<const BehindBlocks>(behind_blocks_of(policy))};
 }
 
 }  // namespace sekisho::control

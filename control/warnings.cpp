@@ -128,11 +128,13 @@ void warn_of_institution(const Policy& policy, const Institution& institution, W
                                                                    ", of which it has prefixes");
 }
 
-void warn_of_lines(const Policy& policy, system_clock::time_point now, Warnings& warnings) {
+void warn_of_operators(const Policy& policy, system_clock::time_point now, Warnings& warnings) {
     for (const auto& [id, op] : policy.operators) {
         warn_of_end(place_of("operators", id), "the certification", op.certification.valid_until, now, warnings);
         warn_of_end(place_of("operators", id), "the assessment", op.assessment.valid_until, now, warnings);
     }
+}
+void warn_of_attachments(const Policy& policy, Warnings& warnings) {
     for (const auto& [id, attachment] : policy.attachments) warn_of_tunnel(policy, attachment, warnings);
 }
 
@@ -140,7 +142,8 @@ void warn_of_lines(const Policy& policy, system_clock::time_point now, Warnings&
 
 std::vector<std::string> warnings(const Policy& policy, system_clock::time_point now) {
     Warnings warnings;
-    warn_of_lines(policy, now, warnings);
+    warn_of_operators(policy, now, warnings);
+    warn_of_attachments(policy, warnings);
     for (const auto& [id, institution] : policy.institutions) warn_of_institution(policy, institution, warnings);
     for (const auto& [id, agreement] : policy.agreements) warn_of_agreement(policy, agreement, now, warnings);
     return warnings.take();
@@ -148,7 +151,9 @@ std::vector<std::string> warnings(const Policy& policy, system_clock::time_point
 
 std::vector<std::string> warnings_of_change(const Policy& before, const Policy& policy, system_clock::time_point now) {
     Warnings warnings;
-    warn_of_lines(policy, now, warnings);
+    warn_of_operators(policy, now, warnings);
+    if (!before.attachments.same(policy.attachments) || !before.tunnels.same(policy.tunnels))
+        warn_of_attachments(policy, warnings);
     decltype(policy.institutions)::differences(before.institutions, policy.institutions,
                                                [&](const Institution*, const Institution* is) {
                                                    if (is != nullptr) warn_of_institution(policy, *is, warnings);

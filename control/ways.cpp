@@ -29,18 +29,48 @@ struct Before {
     bool operator()(const Nexthop& a, const Nexthop& b) const noexcept { return key_of(a) < key_of(b); }
 };
 
-// A group's member; groups that say the same are one.
-struct Member {
-    Nexthop nexthop;
-    std::uint16_t weight = 1;
-    bool backup = false;
+using Members = std::vector<WayMember>;
+constexpr std::size_t kMostGroups = 1'024;
 
-    friend bool operator<(const Member& a, const Member& b) noexcept {
+// Groups that say the same are one.
+struct MemberBefore {
+    bool operator()(const WayMember& a, const WayMember& b) const noexcept {
         return std::tuple(key_of(a.nexthop), a.weight, a.backup) < std::tuple(key_of(b.nexthop), b.weight, b.backup);
     }
 };
-using Members = std::vector<Member>;
-constexpr std::size_t kMostGroups = 1'024;
+struct MembersBefore {
+    bool operator()(const Members& a, const Members& b) const noexcept {
+        return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(), MemberBefore());
+    }
+};
+
+Expected<Nexthop> nexthop_of(const Policy& policy, const Numbers& numbers, const Route& route,
+                             const RouteNexthop& told) {
+    Nexthop nexthop;
+    nexthop.family = route.prefix.family();
+    const auto id = numbers.attachments.number_of(told.attachment);
+    if (!id) return id.error();
+    const Attachment& attachment = policy.attachments.at(told.attachment);
+    if (attachment.operator_id != route.operator_id)
+        return Error{ErrorCode::invalid, fmt::format("attachment {} is not of operator {}", in_quotes(told.attachment),
+                                                     in_quotes(route.operator_id))};
+    nexthop.attachment = AttachmentId(static_cast<AttachmentId::Value>(*id));
+    nexthop.kind = attachment.is_tunnel() ? Nexthop::Kind::tunnel
+                   : told.gateway         ? Nexthop::Kind::gateway
+                                          : Nexthop::Kind::connected;
+    if (attachment.is_tunnel() && told.gateway)
+        return Error{ErrorCode::invalid,
+                     fmt::format("attachment {} is a tunnel, which has no gateways", in_quotes(told.attachment))};
+    if (!told.gateway) return nexthop;
+    if (told.gateway->family() != nexthop.family)
+        return Error{ErrorCode::invalid,
+                     fmt::format("the gateway {} is not of the prefix's family", told.gateway->text())};
+    if (told.gateway->is_ipv4())
+        nexthop.gateway4 = told.gateway->ipv4();
+    else
+        nexthop.gateway6 = told.gateway->ipv6();
+    return nexthop;
+}
 
 struct Way {
     Nexthop nexthop;
@@ -82,8 +112,6 @@ class Collector {
             const auto nexthop = nexthop_of(route);
             if (!nexthop) return nexthop.error().at(way.origin());
             way.nexthop = *nexthop;
-            if (!route.prefix.is_ipv4() && kLinkLocal.contains(route.prefix.ipv6()))
-                return Error{ErrorCode::invalid, "link-local addresses are not routed"}.at(way.origin());
             auto added = route.prefix.is_ipv4() ? add(ipv4_[*vrf], route.prefix.ipv4(), way)
                                                 : add(ipv6_[*vrf], route.prefix.ipv6(), way);
             if (!added) return added;
@@ -100,7 +128,7 @@ class Collector {
         for (const auto& vrf : ipv6_)
             for (const auto& [prefix, way] : vrf) numbers.emplace(way.nexthop, kResolve.value());
         for (const auto& [members, group] : groups_)
-            for (const Member& member : members) numbers.emplace(member.nexthop, kResolve.value());
+            for (const WayMember& member : members) numbers.emplace(member.nexthop, kResolve.value());
         std::vector<bool> taken(last.size() + numbers.size());
         for (std::uint32_t number = 0; number < last.size(); ++number) {
             const auto kept = numbers.find(last[number]);
@@ -122,7 +150,7 @@ class Collector {
         ways.groups.resize(groups_.size());
         for (const auto& [members, group] : groups_) {
             std::vector<dataplane::GroupMember> numbered;
-            for (const Member& member : members)
+            for (const WayMember& member : members)
                 numbered.push_back(
                     {NexthopId(numbers.at(member.nexthop)), static_cast<std::uint8_t>(member.weight), member.backup});
             ways.groups[group] = dataplane::NexthopGroup(numbered);
@@ -142,62 +170,15 @@ class Collector {
     }
 
     Expected<Nexthop> nexthop_of(const Route& route) {
-        Nexthop nexthop;
-        nexthop.family = route.prefix.family();
-        if (route.blackhole) {
-            if (!route.nexthops.empty()) return Error{ErrorCode::invalid, "a blackhole has no nexthops"};
-            return nexthop;
-        }
-        if (route.nexthops.empty() || route.nexthops.size() > dataplane::NexthopGroup::kMembers)
-            return Error{ErrorCode::invalid, fmt::format("{} nexthops; it must have 1 to {}", route.nexthops.size(),
-                                                         dataplane::NexthopGroup::kMembers)};
-        Members members;
-        for (const RouteNexthop& told : route.nexthops) {
-            const auto one = nexthop_of(route, told);
-            if (!one) return one.error();
-            for (const Member& other : members)
-                if (key_of(other.nexthop) == key_of(*one))
-                    return Error{ErrorCode::invalid, fmt::format("nexthop {} by attachment {} twice",
-                                                                 told.gateway ? told.gateway->text() : "connected",
-                                                                 in_quotes(told.attachment))};
-            members.push_back({*one, told.weight, told.backup});
-        }
-        if (std::all_of(members.begin(), members.end(), [](const Member& each) { return each.backup; }))
-            return Error{ErrorCode::invalid, "all its nexthops are backup: at least one must not be"};
-        if (members.size() == 1) return members.front().nexthop;
-        const auto [group, fresh] = groups_.try_emplace(members, static_cast<std::uint32_t>(groups_.size()));
+        auto way = way_of(policy_, numbers_, route);
+        if (!way) return way.error();
+        if (way->members.size() < 2) return way->nexthop;
+        const auto [group, fresh] =
+            groups_.try_emplace(std::move(way->members), static_cast<std::uint32_t>(groups_.size()));
         if (groups_.size() > kMostGroups)
             return Error{ErrorCode::limit, fmt::format("more than {} different sets of nexthops", kMostGroups)};
-        nexthop.kind = Nexthop::Kind::group;
-        nexthop.group = group->second;
-        return nexthop;
-    }
-
-    Expected<Nexthop> nexthop_of(const Route& route, const RouteNexthop& told) const {
-        Nexthop nexthop;
-        nexthop.family = route.prefix.family();
-        const auto id = numbers_.attachments.number_of(told.attachment);
-        if (!id) return id.error();
-        const Attachment& attachment = policy_.attachments.at(told.attachment);
-        if (attachment.operator_id != route.operator_id)
-            return Error{ErrorCode::invalid, fmt::format("attachment {} is not of operator {}",
-                                                         in_quotes(told.attachment), in_quotes(route.operator_id))};
-        nexthop.attachment = AttachmentId(static_cast<AttachmentId::Value>(*id));
-        nexthop.kind = attachment.is_tunnel() ? Nexthop::Kind::tunnel
-                       : told.gateway         ? Nexthop::Kind::gateway
-                                              : Nexthop::Kind::connected;
-        if (attachment.is_tunnel() && told.gateway)
-            return Error{ErrorCode::invalid,
-                         fmt::format("attachment {} is a tunnel, which has no gateways", in_quotes(told.attachment))};
-        if (!told.gateway) return nexthop;
-        if (told.gateway->family() != nexthop.family)
-            return Error{ErrorCode::invalid,
-                         fmt::format("the gateway {} is not of the prefix's family", told.gateway->text())};
-        if (told.gateway->is_ipv4())
-            nexthop.gateway4 = told.gateway->ipv4();
-        else
-            nexthop.gateway6 = told.gateway->ipv6();
-        return nexthop;
+        way->nexthop.group = group->second;
+        return way->nexthop;
     }
 
     template <class Address>
@@ -215,10 +196,45 @@ class Collector {
     const Numbers& numbers_;
     WaysOfVrf<Ipv4Address> ipv4_;
     WaysOfVrf<Ipv6Address> ipv6_;
-    std::map<Members, std::uint32_t> groups_;
+    std::map<Members, std::uint32_t, MembersBefore> groups_;
 };
 
 }  // namespace
+
+bool same_way(const Nexthop& a, const Nexthop& b) noexcept {
+    return key_of(a) == key_of(b);
+}
+
+Expected<RouteWay> way_of(const Policy& policy, const Numbers& numbers, const Route& route) {
+    RouteWay way;
+    way.nexthop.family = route.prefix.family();
+    if (!route.prefix.is_ipv4() && kLinkLocal.contains(route.prefix.ipv6()))
+        return Error{ErrorCode::invalid, "link-local addresses are not routed"};
+    if (route.blackhole) {
+        if (!route.nexthops.empty()) return Error{ErrorCode::invalid, "a blackhole has no nexthops"};
+        return way;
+    }
+    if (route.nexthops.empty() || route.nexthops.size() > dataplane::NexthopGroup::kMembers)
+        return Error{ErrorCode::invalid, fmt::format("{} nexthops; it must have 1 to {}", route.nexthops.size(),
+                                                     dataplane::NexthopGroup::kMembers)};
+    for (const RouteNexthop& told : route.nexthops) {
+        const auto one = nexthop_of(policy, numbers, route, told);
+        if (!one) return one.error();
+        for (const WayMember& other : way.members)
+            if (same_way(other.nexthop, *one))
+                return Error{ErrorCode::invalid, fmt::format("nexthop {} by attachment {} twice",
+                                                             told.gateway ? told.gateway->text() : "connected",
+                                                             in_quotes(told.attachment))};
+        way.members.push_back({*one, told.weight, told.backup});
+    }
+    if (std::all_of(way.members.begin(), way.members.end(), [](const WayMember& each) { return each.backup; }))
+        return Error{ErrorCode::invalid, "all its nexthops are backup: at least one must not be"};
+    if (way.members.size() == 1)
+        way.nexthop = way.members.front().nexthop;
+    else
+        way.nexthop.kind = Nexthop::Kind::group;
+    return way;
+}
 
 Expected<Ways> ways_of(const Policy& policy, const Numbers& numbers, const std::vector<Nexthop>& last) {
     Collector collector(policy, numbers);

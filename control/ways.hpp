@@ -7,6 +7,7 @@
 // business. Compiler thread only.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "control/leaves.hpp"
@@ -27,6 +28,19 @@ struct Ways {
     std::vector<dataplane::Nexthop> nexthops;  // numbers that nothing uses are blackholes
     std::vector<dataplane::NexthopGroup> groups;
 };
+
+// What one route says. Several members are a group, whose number is still to be given.
+struct WayMember {
+    dataplane::Nexthop nexthop;
+    std::uint16_t weight = 1;
+    bool backup = false;
+};
+struct RouteWay {
+    dataplane::Nexthop nexthop;
+    std::vector<WayMember> members;
+};
+Expected<RouteWay> way_of(const Policy& policy, const Numbers& numbers, const Route& route);
+bool same_way(const dataplane::Nexthop& a, const dataplane::Nexthop& b) noexcept;  // of groups, with one number
 
 // All ways of the policy. `last` are the nexthops of the last generation, whose numbers stay. Errors name the route or
 // attachments: a reference to nothing, an attachment of another operator, two ways for one prefix, a gateway of the

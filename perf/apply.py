@@ -35,12 +35,14 @@ class Size:
     goal_seconds: float
     goal_of: str  # what the goal is on: apply (all of it), or compile (the compiler's own time)
     text: str  # in each institution's record
+    tunnels_each: int = 0  # of an operator, each with its attachment
 
 
 USUAL = Size("256 operators, 1,024 attachments, 100,000 prefixes, 10,000 agreements", 49000, 1, 20, 172 << 24 | 16 << 16,
              "172.16.0.0/12", 5, "apply", "x")
-MILLION = Size("256 operators, 1,024 attachments, 1,000,000 + 1,000,000 prefixes, 10,000 agreements", 500000, 2, 17, 44 << 24,
-               "44.0.0.0/8", 30, "compile", "as the institution's record has it, 2026")
+# All that a node may have: with the small policy's, 524,288 institutions; its attachments leave room for so many tunnels.
+MILLION = Size("256 operators, 32,768 attachments, 31,496 tunnels, 524,288 institutions, 1,047,576 + 1,046,576 prefixes, 10,000 agreements",
+               523288, 2, 16, 44 << 24, "44.0.0.0/8", 30, "apply", "as the institution's record has it, 2026", 124)
 # What the replay itself causes: it asks for the hub's address over and over, and begins before the next hop is known.
 OF_THE_REPLAY = {"local_rate", "neighbour_hold_full", "attachment_unknown"}
 
@@ -49,9 +51,27 @@ def text_of(address):
     return f"{address >> 24}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"
 
 
+def add_tunnels(document, name, number, size):
+    """An underlay of the operator, and tunnels over it, each the path of an attachment."""
+    if size.tunnels_each == 0:
+        return
+    common = {"operator": name, "demarcation": "bench", "family": "dual"}
+    document["attachments"].append({
+        **common, "id": f"{name}-underlay", "port": "p0", "vlan": 2000 + number, "method": "leased_line", "protection": "none", "underlay": True,
+        "session_management": "none", "mac": f"02:00:00:00:02:{number:02x}", "ipv4": "198.18.0.1/16", "ipv6": "2001:db8:1::1/64"})
+    for i in range(size.tunnels_each):
+        document["tunnels"].append({
+            "id": f"{name}-tunnel-{i}", "underlay": f"{name}-underlay", "peer": f"198.18.1.{i + 1}", "suite": "aes_gcm_128", "keys": "manual",
+            "selectors": [{"local": "0.0.0.0/0", "remote": f"198.19.1.{i}/32"}, {"local": "::/0", "remote": f"2001:db8:2:{i:x}::/64"}]})
+        document["attachments"].append({
+            **common, "id": f"{name}-tunnel-{i}", "tunnel": f"{name}-tunnel-{i}", "method": "ip_vpn", "protection": "esp",
+            "session_management": "hub", "ipv4": f"198.19.0.{i}/32", "ipv6": f"2001:db8:2:{i:x}::1/128"})
+
+
 def large_policy(case, size):
     """The small policy and many operators beside it, all in one address space."""
     document = path.policy_of(case)
+    document["tunnels"] = []
     document["hub"]["pools"] += [size.pool, "2001:db8:4000::/34"]
     each = 16 // size.prefixes_each  # addresses of an IPv4 prefix
     length = 32 - (each - 1).bit_length()
@@ -66,6 +86,7 @@ def large_policy(case, size):
                 "id": f"{name}-{line}", "operator": name, "port": "p0", "vlan": vlan, "method": "leased_line", "protection": "none",
                 "session_management": "none", "family": "dual", "mac": f"02:00:00:01:{vlan >> 8:02x}:{vlan & 255:02x}",
                 "ipv4": f"192.0.2.{4 * line + 1}/30", "ipv6": f"2001:db8:0:{line + 1:x}::1/64", "demarcation": "bench"})
+        add_tunnels(document, name, number, size)
         first = size.first + number * 2 ** (32 - size.block)
         document["translations"] += [
             {"id": f"{name}-v4", "operator": name, "kind": "prefix_map", "operator_prefix": f"10.0.0.0/{size.block}",
@@ -159,6 +180,7 @@ def main():
                 taken, committed, memory = apply(hub, options.build, large)
                 seconds.append(taken)
                 compiling.append(committed["tables"]["microseconds"] / 1e6)
+                times = ", ".join(f"{name} {microseconds / 1e6:.2f} s" for name, microseconds in committed["times"].items())
                 cli = max(cli, memory)
                 resident = megabytes(hub.process.pid, "VmRSS")
                 apply(hub, options.build, small)
@@ -176,6 +198,7 @@ def main():
           f"({min(judged):.2f} to {max(judged):.2f}); goal {size.goal_seconds} s: {'met' if value < size.goal_seconds else 'NOT met'}\n"
           f"   the apply in all {statistics.median(seconds):.2f} s for {text_megabytes:.0f} MB of JSON; "
           f"{forwarded} packets meanwhile, none lost\n"
+          f"   by step: {times}\n"
           f"   memory in MB: sekishod {idle:.0f} before, {resident:.0f} with it, {peak:.0f} at most; sekishoctl {cli:.0f} at most; "
           f"lookup tables {tables:.0f}")
     if options.json:

@@ -55,3 +55,53 @@ TEST_CASE("compile: a mistake in a small change is told as in a large one, and t
     CHECK(look_up(compiler, *closed.tables, question).source_closed);
     CHECK(look_up(compiler, *closed.tables, question) == decide(policy, kNow, question));
 }
+
+TEST_CASE("compile: an agreement of a whole operator changes cells and not one row", "[compile]") {
+    Policy policy = two_operators();
+    add_institution(policy, "kita-pharmacy", "kita", {"100.64.2.0/24"}, {"kita-line"});
+    Compiler compiler(ports());
+    const Compiled before = compile(compiler, policy);
+    const Question question{"kita-line", address("10.1.2.7"), address("100.65.1.9"), 6, 40000, 8443};
+    const Answer closed = look_up(compiler, *before.tables, question);
+    CHECK_FALSE(closed.passes);
+
+    add_agreement(policy, "portal", Protocol::tcp, {{8443, 8443}}).client_operators = {"kita"};
+    policy.agreements["portal"].service_prefixes = {prefix("100.65.1.0/25")};
+    const Compiled after = compile(compiler, policy);
+    CHECK(after.report.from_last);
+    // The clinic is cut in two, a half of it named; what kita has stays where it is.
+    CHECK(after.tables->ipv4.who_rows.size() == before.tables->ipv4.who_rows.size() + 1);
+    CHECK(look_up(compiler, *after.tables, question).passes);
+    CHECK(look_up(compiler, *after.tables, question) == decide(policy, kNow, question));
+    CHECK(look_up(compiler, *before.tables, question) == closed);
+
+    // Somebody comes whose rights are the operator's own; and the agreement goes.
+    add_institution(policy, "kita-office", "kita", {"100.64.3.0/24"}, {"kita-line"});
+    policy.agreements.erase("portal");
+    const Compiled last = compile(compiler, policy);
+    CHECK(last.report.from_last);
+    CHECK(look_up(compiler, *last.tables, question) == closed);
+    const Question office{"kita-line", address("10.1.3.7"), address("100.65.1.9"), 6, 40000, 443};
+    CHECK(look_up(compiler, *last.tables, office).passes);
+}
+
+TEST_CASE("compile: one of many services of an agreement costs that one", "[compile]") {
+    Policy policy = two_operators();
+    policy.agreements["records"].service_institutions.clear();
+    for (int i = 0; i < 50; ++i) {
+        const std::string name = "service-" + std::to_string(i);
+        add_institution(policy, name, "minami", {"100.65." + std::to_string(10 + i) + ".0/24"}, {"minami-line"});
+        if (i > 0) policy.agreements["records"].service_institutions.push_back(name);
+    }
+    Compiler compiler(ports());
+    const Compiled before = compile(compiler, policy);
+    policy.agreements["records"].service_institutions.push_back("service-0");
+    const Compiled after = compile(compiler, policy);
+    CHECK(after.report.from_last);
+    CHECK(after.tables->ipv4.who_rows.size() == before.tables->ipv4.who_rows.size() + 1);
+    for (const char* service : {"100.65.10.7", "100.65.11.7"}) {
+        const Question question{"kita-line", address("10.1.1.7"), address(service), 6, 40000, 443};
+        CHECK(look_up(compiler, *after.tables, question).passes);
+        CHECK(look_up(compiler, *after.tables, question) == decide(policy, kNow, question));
+    }
+}

@@ -32,8 +32,8 @@ const std::vector<std::uint16_t> kSets(3, 0);
 Cells no_cells() {
     Cells cells;
     cells.matrices.resize(1);
-    cells.group_of = {0};
-    cells.rows_of = {{{0, 0}}};
+    cells.numbers.group_of = {{0, 0}};
+    cells.numbers.rows_of = {{{0, 0}}};
     return cells;
 }
 

@@ -129,3 +129,41 @@ TEST_CASE("compile: where the operator has no port block, those behind one are n
     CHECK(compiled.tables->port_pools.empty());
     CHECK(compiled.tables->ipv4.who.find(0, *Ipv4Address::parse("10.9.1.7")) == lpm::kNoRow);
 }
+
+TEST_CASE("compile: beside a port block a small change is small, and who is behind it goes on as before", "[compile]") {
+    Compiler compiler(ports());
+    Policy policy = shared();
+    const Compiled before = compile(compiler, policy);
+    const auto vrf = before.tables->port_pools[0].vrf;
+    const auto may_open = [&](const Tables& tables) {
+        const auto& family = tables.ipv4;
+        const lpm::Row who = family.who.find(vrf.value(), *Ipv4Address::parse("10.9.1.7"));
+        const lpm::Row clinic = family.hub.find(0, *Ipv4Address::parse("100.65.1.7"));
+        REQUIRE(who != lpm::kNoRow);
+        REQUIRE(family.who_rows[who].is_behind());
+        CHECK(family.hub_rows.at(family.who_rows[who].behind).pool == 1);
+        const auto cell =
+            tables.matrices[vrf.index()].cell(family.who_rows[who].matrix_row, family.hub_rows[clinic].group);
+        return tables.permissions.tracked(cell, tables.tcp_classes.of(443));
+    };
+    add_institution(policy, "office", "kita", {"100.64.3.0/24"}, {"kita-line"});
+    const Compiled moved = compile(compiler, policy);
+    CHECK(moved.report.from_last);
+    CHECK(moved.tables->port_pools.size() == 1);
+    CHECK(may_open(*moved.tables));
+    add_agreement(policy, "portal", Protocol::tcp, {{80, 80}}).client_institutions = {"office"};
+    policy.agreements["portal"].service_institutions = {"minami-clinic"};
+    const Compiled agreed = compile(compiler, policy);
+    CHECK(agreed.report.from_last);
+    CHECK(may_open(*agreed.tables));
+
+    // What is about it is compiled whole.
+    policy.agreements["records"].client_institutions.clear();
+    policy.agreements["records"].client_operators.clear();
+    policy.agreements["records"].client_institutions = {"kita-clinic"};
+    const Compiled without = compile(compiler, policy);
+    CHECK_FALSE(without.report.from_last);
+    CHECK_FALSE(may_open(*without.tables));
+    policy.institutions["pharmacy"].operator_prefixes = {prefix("10.9.2.0/24")};
+    CHECK_FALSE(compile(compiler, policy).report.from_last);
+}

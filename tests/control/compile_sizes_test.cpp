@@ -133,7 +133,8 @@ TEST_CASE("compile: ten thousand agreements of one kind cost as much as one", "[
     const Compiled compiled = compile(compiler, policy);
     print("everybody to 10,000 services", compiled.report);
     CHECK(compiled.report.permissions <= 4);
-    CHECK(compiled.report.matrix_bytes < 64 * 1024);
+    // Of which 128 KiB are the way back: a group for each of 256 operators, in the column map of each.
+    CHECK(compiled.report.matrix_bytes < 192 * 1024);
 }
 
 TEST_CASE("compile: a matrix that is too large is refused, and the agreements that cause it are named", "[compile]") {

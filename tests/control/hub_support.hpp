@@ -235,7 +235,11 @@ class TestHub {
              },
              *state, *audit, events, keys,
              [this] { return std::chrono::system_clock::now() + std::chrono::seconds(ahead.load()); },
-             [this](const Generation& generation) { sas->settle(generation); }}));
+             [this](const Generation& generation) { sas->settle(generation); },
+             [this](const Policy& policy, std::uint64_t number, WallTime now, const NamesByHand& closed,
+                    const RowQuestion& question) {
+                 return compiler.real->rows(policy, number, now, closed, question);
+             }}));
         associations = std::move(
             *dataplane::Associations::make(crypto::EngineKind::openssl, 1, [](std::shared_ptr<const void>) {}));
         witness = std::make_unique<SocketWitness>(*loop);

@@ -3,7 +3,10 @@
 #include <nlohmann/json.hpp>
 
 #include "control/schema.hpp"
+#include "control/schema_fit.hpp"
+#include "control/schema_shape.hpp"
 #include "tests/control/policy_draft.hpp"
+#include "tests/support/random.hpp"
 
 using namespace sekisho;
 using namespace sekisho::control;
@@ -227,4 +230,78 @@ TEST_CASE("schema: every field has a description", "[control]") {
 
 TEST_CASE("schema: what is held in the program is what is published", "[control]") {
     CHECK(schema_text() == file_text(SEKISHO_EXAMPLES "/../policy.schema.json"));
+}
+
+namespace {
+
+// One value somewhere in the object becomes another, or goes, or gets company.
+void change(json& object, sekisho::test::Random& random) {
+    static const std::vector<json> kValues = {nullptr,
+                                              true,
+                                              -1,
+                                              0,
+                                              1,
+                                              443,
+                                              65536,
+                                              1500.5,
+                                              1e30,
+                                              18446744073709551615ULL,
+                                              "",
+                                              "x",
+                                              "esp",
+                                              "tcp",
+                                              "ipv4",
+                                              "a b",
+                                              "10.0.0.0/8",
+                                              "2026-04-01",
+                                              "\xc3\xa9",
+                                              std::string(64, 'x'),
+                                              std::string(65, 'x'),
+                                              std::string(257, 'x'),
+                                              json::array(),
+                                              json::array({1}),
+                                              json::array({"x", "x"}),
+                                              json::object(),
+                                              json{{"first", 1}, {"last", 2}}};
+    json* at = &object;
+    for (;;) {
+        if (at->empty() || !at->is_structured()) break;
+        auto member = at->begin();
+        std::advance(member, static_cast<std::ptrdiff_t>(random.below(at->size())));
+        if (random.one_in(6)) {
+            at->erase(member);
+            return;
+        }
+        if (at->is_object() && random.one_in(20)) (*at)["unknown"] = kValues[random.below(kValues.size())];
+        at = &*member;
+        if (random.one_in(3)) break;
+    }
+    *at = random.one_in(8) ? json::array({*at, *at}) : kValues[random.below(kValues.size())];
+}
+
+}  // namespace
+
+TEST_CASE("schema: what is told in microseconds is what the schema's reader says, of good and of broken objects",
+          "[control]") {
+    sekisho::test::Random random("schema");
+    std::size_t good = 0, bad = 0;
+    for (const char* example : {"three-operators.json", "protected.json", "port-block.json"}) {
+        const Draft draft(example);
+        for (const auto& [kind, objects] : draft.json().items()) {
+            const json all = kind == "hub" ? json::array({objects}) : objects;
+            for (const json& object : all) {
+                CHECK(surely_fits(kind, object));
+                for (int i = 0; i < 60; ++i) {
+                    json changed = object;
+                    change(changed, random);
+                    const bool fits = fits_schema(kind, changed);
+                    ++(fits ? good : bad);
+                    INFO(kind << ": " << changed.dump());
+                    CHECK(surely_fits(kind, changed) == fits);
+                }
+            }
+        }
+    }
+    CHECK(good > 100);
+    CHECK(bad > 1000);
 }

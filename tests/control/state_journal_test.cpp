@@ -190,3 +190,135 @@ TEST_CASE("journal: a generation that is confirmed is whole, and a change may fo
     CHECK(store.kept() == Kept{1, 2, 3});
     for (std::uint64_t number = 1; number <= 4; ++number) store.has(number);
 }
+
+namespace {
+
+// Generations of which every one changes 60 objects: a few fill half a journal.
+struct LargeStore : Store {
+    void save_large(std::uint64_t number) {
+        std::vector<std::string> names;
+        for (int i = 0; i < 60; ++i) names.push_back("operator-" + std::to_string(i));
+        nlohmann::json document = a_document(names);
+        for (auto& each : document["operators"]) each["name"] = std::string(250, 'x') + std::to_string(number);
+        documents.push_back(as_document(document));
+        REQUIRE(state->save(record_of(number), documents.back()));
+    }
+    // Until the journal is half full.
+    StateStore::Compaction fill() {
+        for (;;) {
+            save_large(documents.size());
+            auto compaction = state->begin_compaction();
+            if (!compaction) continue;
+            CHECK(compaction->record.number == documents.size() - 1);
+            CHECK_FALSE(state->begin_compaction());  // one at a time
+            return std::move(*compaction);
+        }
+    }
+    void save_next() { save_large(documents.size()); }
+    void has_all() const {
+        CHECK(last() == documents.size() - 1);
+        Kept numbers;
+        for (std::uint64_t number = 1; number + 1 < documents.size(); ++number) numbers.push_back(number);
+        CHECK(kept() == numbers);
+        for (std::uint64_t number = 1; number < documents.size(); ++number) has(number);
+    }
+    std::uint64_t follows() const { return read_journal(state->journal_file(), "").value()->follows; }
+};
+}  // namespace
+
+TEST_CASE("journal: it is shortened beside the generations that come meanwhile", "[control]") {
+    LargeStore store;
+    const auto compaction = store.fill();
+    const std::uint64_t full = compaction.record.number;
+    store.save_next();
+    REQUIRE(StateStore::write(compaction));
+    store.save_next();
+    store.has_all();
+    CHECK(store.follows() == 1);
+    REQUIRE(store.state->finish(compaction, {}));
+    CHECK(store.follows() == full);
+    store.has_all();
+    CHECK_FALSE(std::filesystem::exists(compaction.path));
+
+    store.open();
+    store.has_all();
+    store.state->loaded(store.documents.back());
+    store.save_next();
+    store.has_all();
+    CHECK(store.follows() == full);
+}
+
+TEST_CASE("journal: shortened with nothing behind it, it is gone until the next generation", "[control]") {
+    LargeStore store;
+    const auto compaction = store.fill();
+    const std::uint64_t full = compaction.record.number;
+    REQUIRE(StateStore::write(compaction));
+    REQUIRE(store.state->finish(compaction, {}));
+    CHECK_FALSE(std::filesystem::exists(store.state->journal_file()));
+    store.has_all();
+    store.save_next();
+    CHECK(store.follows() == full);
+    store.has_all();
+}
+
+TEST_CASE("journal: a crash at any step of shortening it, and at any byte that is written, loses nothing",
+          "[control]") {
+    LargeStore store;
+    const auto compaction = store.fill();
+    const std::uint64_t full = compaction.record.number;
+    store.save_next();
+    const std::string directory = store.directory / "state";
+    const auto restart = [&](std::uint64_t follows) {
+        store.open();
+        store.has_all();
+        CHECK(store.follows() == follows);
+        CHECK_FALSE(std::filesystem::exists(directory + "/generation.next"));
+    };
+    REQUIRE(StateStore::write(compaction));
+    const std::string whole = read_whole(compaction.path).value();
+    // 1. While the document is written, and before it takes its place.
+    for (std::size_t size = 0; size < whole.size(); size += 997) {
+        std::filesystem::remove(compaction.path);
+        write(compaction.path + ".new", whole.substr(0, size));
+        restart(1);
+    }
+    write(compaction.path, whole);
+    restart(1);
+    // 2. Before the journal is shortened, and while it is.
+    const std::string journal = read_whole(directory + "/journal").value();
+    std::filesystem::create_hard_link(directory + "/journal", directory + "/kept/1.journal");
+    std::filesystem::create_hard_link(directory + "/generation", directory + "/kept/1");
+    write(compaction.path, whole);
+    std::filesystem::rename(compaction.path, directory + "/generation");
+    CHECK(store.last() == full + 1);
+    restart(full);
+    const std::string shortened = read_whole(directory + "/journal").value();
+    for (std::size_t size = 0; size < shortened.size(); size += 997) {
+        write(directory + "/journal", journal);
+        write(directory + "/journal.new", shortened.substr(0, size));
+        restart(full);
+    }
+    // 3. It goes on as ever.
+    store.state->loaded(store.documents.back());
+    store.save_next();
+    store.has_all();
+}
+
+TEST_CASE("journal: what was written whole is dropped when another document took the place, or it failed",
+          "[control]") {
+    LargeStore store;
+    auto compaction = store.fill();
+    REQUIRE(StateStore::write(compaction));
+    CHECK_FALSE(store.state->finish(compaction, Error{ErrorCode::unavailable, "no space"}));
+    CHECK_FALSE(std::filesystem::exists(compaction.path));
+    store.has_all();
+
+    compaction = store.state->begin_compaction().value();
+    REQUIRE(StateStore::write(compaction));
+    store.documents.push_back(as_document(a_document({"kita"})));
+    REQUIRE(store.state->save_unconfirmed(store.record_of(store.documents.size() - 1), store.documents.back()));
+    REQUIRE(store.state->confirm());
+    REQUIRE(store.state->finish(compaction, {}));
+    CHECK_FALSE(std::filesystem::exists(compaction.path));
+    store.has_all();
+}
