@@ -47,7 +47,7 @@ inline constexpr std::array<EventText, 14> kEventKinds = {{
     {"nexthop", "a nexthop of a route that has several is withdrawn, or usable again"},
     {"duplicate", "another station claims an address of the hub"},
     {"tap", "the kernel port of an attachment is there, or waits for something"},
-    {"sa", "a lifetime of an SA ended, its reserve of numbers ran out, or it was removed"},
+    {"sa", "a lifetime of an SA ended, its reserve of numbers ran out, it was removed, or its tunnel's peer or MTU changed"},
     {"ledger", "manual keys are taken, or not any more, or their reserves are not extended"},
     {"confirm", "a generation waits to be confirmed, was confirmed, or was rolled back"},
     {"schedule", "a change was staged for a time, was cancelled, or did not come into force"},

@@ -110,7 +110,7 @@ class Generations {
         SigningKeys keys = {};                 // whose signatures a document needs; none: it needs none
         std::function<WallTime()> clock = {};  // the system's, if there is none
         // On the control thread, just before publish(): what is about to run.
-        std::function<void(const Generation&)> settle = {};
+        std::function<void(const Generation&, const dataplane::Tables&)> settle = {};
     };
     static Expected<std::unique_ptr<Generations>> make(Parts parts);
     ~Generations();

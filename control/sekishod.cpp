@@ -156,7 +156,7 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
          events,
          options.signing_keys,
          {},
-         [&sas](const Generation& generation) { sas->settle(generation); }});
+         [&sas](const Generation& generation, const dataplane::Tables& tables) { sas->settle(generation, tables); }});
     if (!generations) return generations.error();
     auto made = Sas::make({**loop, (*engine)->associations(), ledger, (*generations)->recorder(), events});
     if (!made) return made.error();

@@ -3,13 +3,15 @@
 //
 // The SPI names the SA, the SA its tunnel. Its packets come by the tunnel's underlay, from its peer and to its local
 // address, or are not looked at: RFC 4301 asks for the SPI alone, and the ICV would tell in the end, but only after the
-// cipher's work, which whoever knows an SPI could then make us do from anywhere. Our peers do not move. The order of
-// checks behind that is crypto/open.cpp's. Packets keep their order, so that inner flows do.
+// cipher's work, which whoever knows an SPI could then make us do from anywhere. Only a peer in UDP may have moved, and
+// is followed when what it sent has been opened (esp_udp.hpp). The order of checks behind that is crypto/open.cpp's.
+// Packets keep their order, so that inner flows do.
 #include <bit>
 #include <cstddef>
 #include <cstring>
 
 #include "dataplane/admit.hpp"
+#include "dataplane/esp_udp.hpp"
 #include "dataplane/stages.hpp"
 
 namespace sekisho::dataplane {
@@ -28,14 +30,17 @@ std::uint8_t marks_of(const Packet& packet) noexcept {
 class OuterEnds {
   public:
     explicit OuterEnds(const Tunnel& tunnel) noexcept
-        : tunnel_(tunnel), attachment_(tunnel.underlay), is_ipv4_(tunnel.peer.is_ipv4()) {
+        : tunnel_(tunnel),
+          attachment_(tunnel.underlay),
+          is_ipv4_(tunnel.peer.is_ipv4()),
+          marks_((is_ipv4_ ? 0 : Packet::kIpv6) | (tunnel.in_udp ? Packet::kInUdp : 0)) {
         if (!is_ipv4_) return;
         const std::array<Be32, 2> ends = {tunnel.peer.ipv4().wire(), tunnel.local.ipv4().wire()};
         ipv4_ = std::bit_cast<std::uint64_t>(ends);
     }
     // The packet has them, and it came by the tunnel's underlay.
     bool are_of(const Packet& packet) const noexcept {
-        if (packet.attachment != attachment_ || packet.is(Packet::kIpv6) == is_ipv4_) return false;
+        if (!came_as(packet)) return false;
         if (is_ipv4_) {
             std::uint64_t ends;  // source, and destination behind it
             std::memcpy(&ends, packet.l3 + offsetof(Ipv4Header, source), sizeof ends);
@@ -45,10 +50,22 @@ class OuterEnds {
         return header.source.address() == tunnel_.peer.ipv6() && header.destination.address() == tunnel_.local.ipv6();
     }
 
+    // The same in UDP, whoever it is from.
+    bool lead_to(const Packet& packet) const noexcept {
+        if (!came_as(packet)) return false;
+        return is_ipv4_ ? Ipv4Address(header_of<Ipv4Address>(packet).destination) == tunnel_.local.ipv4()
+                        : header_of<Ipv6Address>(packet).destination.address() == tunnel_.local.ipv6();
+    }
+
   private:
+    bool came_as(const Packet& packet) const noexcept {
+        return packet.attachment == attachment_ && (packet.marks & (Packet::kIpv6 | Packet::kInUdp)) == marks_;
+    }
+
     const Tunnel& tunnel_;
     const AttachmentId attachment_;
     const bool is_ipv4_;
+    const std::uint32_t marks_;
     std::uint64_t ipv4_ = 0;
 };
 
@@ -75,6 +92,7 @@ struct Opening {
     std::array<AttachmentId, kBurst> attachments;
     std::size_t run_count = 0;
     std::array<Run, kBurst> runs;
+    bool any_in_udp = false;
 };
 
 // 1. The SAs. What they lie in is asked for a step ahead: of 100,000 none may be in the cache.
@@ -124,10 +142,12 @@ void find_tunnels(Walk& walk, Opening& opening) noexcept {
         }
         const OuterEnds ends(*tunnel);
         const AttachmentId attachment = tunnel->attachment;
+        const bool in_udp = tunnel->in_udp;
+        opening.any_in_udp |= in_udp;
         for (; n < run.end; ++n) {
             const std::size_t i = opening.places[n];
             const Packet& packet = walk.packets[i];
-            if (!ends.are_of(packet)) [[unlikely]] {
+            if (!(in_udp ? ends.lead_to(packet) : ends.are_of(packet))) [[unlikely]] {
                 refuse(walk, i, run.sa, DropReason::sa_elsewhere);
                 continue;
             }
@@ -155,7 +175,14 @@ void open(Walk& walk, const Lane& in, ParseOut out) noexcept {
     find_tunnels(walk, opening);
     // 3. Window, cipher, window, selectors.
     walk.worker.esp->open(std::span(opening.packets).first(opening.count));
-    // 4. What came out is a packet of the tunnel's attachment.
+    // 4. Peers that moved.
+    if (opening.any_in_udp) [[unlikely]]
+        for (std::size_t n = 0; n < opening.count; ++n) {
+            const Packet& packet = walk.packets[opening.places[n]];
+            if (packet.is(Packet::kInUdp) && opening.packets[n].outcome != EspOutcome::dropped)
+                follow_peer(walk, packet, opening.packets[n]);
+        }
+    // 5. What came out is a packet of the tunnel's attachment.
     for (std::size_t n = 0; n < opening.count; ++n) {
         const std::size_t i = opening.places[n];
         const OpenPacket& opened = opening.packets[n];
