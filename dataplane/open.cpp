@@ -130,7 +130,36 @@ void refuse(Walk& walk, std::size_t i, InboundSa* sa, DropReason reason) noexcep
     walk.drop(i, reason);
 }
 
-// 2. Their tunnels: what is left moves up.
+// Those of a run that came as its tunnel's do: they move up, to `kept`. How many there are then.
+template <bool kInUdp>
+[[gnu::always_inline]] inline std::size_t keep(Walk& walk, Opening& opening, const Run& run, const Tunnel& tunnel,
+                                               std::size_t n, std::size_t kept) noexcept {
+    const OuterEnds ends(tunnel);
+    const AttachmentId attachment = tunnel.attachment;
+    for (; n < run.end; ++n) {
+        const std::size_t i = opening.places[n];
+        const Packet& packet = walk.packets[i];
+        if (!(kInUdp ? ends.lead_to(packet) : ends.are_of(packet))) [[unlikely]] {
+            refuse(walk, i, run.sa, DropReason::sa_elsewhere);
+            continue;
+        }
+        OpenPacket& to_open = opening.packets[kept];
+        to_open.esp = packet.l3 + packet.l4_offset;
+        to_open.length = static_cast<std::uint32_t>(packet.l3_length - packet.l4_offset);
+        to_open.outer_marks = marks_of(packet);
+        to_open.sa = run.sa;
+        opening.places[kept] = static_cast<Lane::Index>(i);
+        opening.attachments[kept++] = attachment;
+    }
+    return kept;
+}
+[[gnu::noinline]] std::size_t keep_in_udp(Walk& walk, Opening& opening, const Run& run, const Tunnel& tunnel,
+                                          std::size_t n, std::size_t kept) noexcept {
+    opening.any_in_udp = true;
+    return keep<true>(walk, opening, run, tunnel, n, kept);
+}
+
+// 2. Their tunnels.
 void find_tunnels(Walk& walk, Opening& opening) noexcept {
     std::size_t kept = 0;
     std::size_t n = 0;
@@ -140,27 +169,20 @@ void find_tunnels(Walk& walk, Opening& opening) noexcept {
             for (; n < run.end; ++n) walk.drop(opening.places[n], DropReason::sa_unknown);
             continue;
         }
-        const OuterEnds ends(*tunnel);
-        const AttachmentId attachment = tunnel->attachment;
-        const bool in_udp = tunnel->in_udp;
-        opening.any_in_udp |= in_udp;
-        for (; n < run.end; ++n) {
-            const std::size_t i = opening.places[n];
-            const Packet& packet = walk.packets[i];
-            if (!(in_udp ? ends.lead_to(packet) : ends.are_of(packet))) [[unlikely]] {
-                refuse(walk, i, run.sa, DropReason::sa_elsewhere);
-                continue;
-            }
-            OpenPacket& to_open = opening.packets[kept];
-            to_open.esp = packet.l3 + packet.l4_offset;
-            to_open.length = static_cast<std::uint32_t>(packet.l3_length - packet.l4_offset);
-            to_open.outer_marks = marks_of(packet);
-            to_open.sa = run.sa;
-            opening.places[kept] = static_cast<Lane::Index>(i);
-            opening.attachments[kept++] = attachment;
-        }
+        kept = tunnel->in_udp ? keep_in_udp(walk, opening, run, *tunnel, n, kept)
+                              : keep<false>(walk, opening, run, *tunnel, n, kept);
+        n = run.end;
     }
     opening.count = kept;
+}
+
+// 4. Peers that moved: of the outer headers, which the next step forgets.
+[[gnu::noinline]] void follow_peers(Walk& walk, const Opening& opening) noexcept {
+    for (std::size_t n = 0; n < opening.count; ++n) {
+        const Packet& packet = walk.packets[opening.places[n]];
+        if (packet.is(Packet::kInUdp) && opening.packets[n].outcome != EspOutcome::dropped)
+            follow_peer(walk, packet, opening.packets[n]);
+    }
 }
 
 }  // namespace
@@ -175,13 +197,8 @@ void open(Walk& walk, const Lane& in, ParseOut out) noexcept {
     find_tunnels(walk, opening);
     // 3. Window, cipher, window, selectors.
     walk.worker.esp->open(std::span(opening.packets).first(opening.count));
-    // 4. Peers that moved.
     if (opening.any_in_udp) [[unlikely]]
-        for (std::size_t n = 0; n < opening.count; ++n) {
-            const Packet& packet = walk.packets[opening.places[n]];
-            if (packet.is(Packet::kInUdp) && opening.packets[n].outcome != EspOutcome::dropped)
-                follow_peer(walk, packet, opening.packets[n]);
-        }
+        follow_peers(walk, opening);
     // 5. What came out is a packet of the tunnel's attachment.
     for (std::size_t n = 0; n < opening.count; ++n) {
         const std::size_t i = opening.places[n];

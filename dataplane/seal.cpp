@@ -29,7 +29,6 @@ struct Found {
     NexthopId nexthop;
     AttachmentId egress;
     const Tunnel* in_udp = nullptr;  // the tunnel, if it is
-    std::size_t room = kLinkRoom;    // that must be left before what the cipher writes
     UdpEndpoint peer = {};           // in UDP
 };
 
@@ -38,7 +37,6 @@ struct Found {
                                                         const Associations& associations, Found& found) noexcept {
     const Tunnel& tunnel = walk.tables.tunnels[id.index()];
     found.in_udp = &tunnel;
-    found.room = kLinkRoom + sizeof(UdpHeader);
     found.peer = peer_of(tunnel, associations.peer_word(id));
     if (found.peer.address == tunnel.peer) return take_tunnel_way(walk.tables, packet, id);
     return take_tunnel_way(walk.tables, packet, id, &found.peer.address);
@@ -48,7 +46,6 @@ std::optional<DropReason> find(const Walk& walk, Packet packet, const Associatio
                                Found& found) noexcept {
     found.sa = nullptr;
     found.in_udp = nullptr;
-    found.room = kLinkRoom;
     const TunnelId tunnel = walk.tables.attachments[packet.egress.index()].tunnel;
     const bool in_udp = tunnel.index() < walk.tables.tunnels.size() && walk.tables.tunnels[tunnel.index()].in_udp;
     const auto reason =
@@ -70,18 +67,25 @@ struct Sealing {
     std::size_t count = 0;
     const std::span<SealPacket, crypto::Esp::kBurst> packets;
     std::array<Lane::Index, crypto::Esp::kBurst> places;
-    std::size_t in_udp = 0;  // how many of the worker's `arounds` are of this burst
+    std::size_t runs_in_udp = 0;  // how many of the worker's `arounds` are of this burst
+    std::size_t run = 0;          // where the run of the present tunnel begins
 };
 
-// The packet that comes next into the burst will be in UDP.
-[[gnu::noinline]] void note_around(Sealing& sealing, WorkerState& worker, const Found& found) noexcept {
-    UdpAround& around = worker.arounds[sealing.in_udp++];
+// Another tunnel comes, or the burst is full: what is there of a tunnel in UDP is noted.
+[[gnu::noinline]] void note_run(Sealing& sealing, WorkerState& worker, const Found& found) noexcept {
+    UdpAround& around = worker.arounds[sealing.runs_in_udp++];
     const bool ipv4 = found.peer.address.is_ipv4();
     around.high = ipv4 ? 0 : found.peer.address.ipv6().high();
     around.low = ipv4 ? found.peer.address.ipv4().value() : found.peer.address.ipv6().low();
     around.from = found.in_udp->local_port.value();
     around.to = found.peer.port.value();
-    around.place = static_cast<std::uint16_t>(sealing.count);
+    around.first = static_cast<std::uint16_t>(sealing.run);
+    around.end = static_cast<std::uint16_t>(sealing.count);
+}
+void end_run(Sealing& sealing, WorkerState& worker, const Found& found) noexcept {
+    if (found.in_udp != nullptr && sealing.run != sealing.count) [[unlikely]]
+        note_run(sealing, worker, found);
+    sealing.run = sealing.count;
 }
 
 void refuse(Walk& walk, std::size_t i, OutboundSa* sa, DropReason reason) noexcept {
@@ -89,11 +93,27 @@ void refuse(Walk& walk, std::size_t i, OutboundSa* sa, DropReason reason) noexce
     walk.drop(i, reason);
 }
 
+// The room before an ESP packet suffices for the outer header, but maybe not for UDP's.
+[[gnu::noinline]] void put_runs_in_udp(Walk& walk, const Sealing& sealing) noexcept {
+    for (const UdpAround& around : std::span(walk.worker.arounds).first(sealing.runs_in_udp))
+        for (std::size_t n = around.first; n < around.end; ++n) {
+            SealPacket& sealed = sealing.packets[n];
+            if (sealed.outcome != EspOutcome::done) continue;
+            const auto* const buffer = static_cast<const std::uint8_t*>(walk.packets[sealing.places[n]].mbuf->buf_addr);
+            if (static_cast<std::size_t>(sealed.data - buffer) < kLinkRoom + sizeof(UdpHeader)) {
+                sealed.outcome = EspOutcome::dropped;
+                sealed.reason = DropReason::no_room;
+                continue;
+            }
+            put_in_udp(sealed, around);
+        }
+}
+
 void seal_burst(Walk& walk, Sealing& sealing, Lane& sealed) noexcept {
     const std::span packets(sealing.packets.data(), sealing.count);
     walk.worker.esp->seal(packets);
-    for (const UdpAround& around : std::span(walk.worker.arounds).first(sealing.in_udp))
-        if (packets[around.place].outcome == EspOutcome::done) put_in_udp(packets[around.place], around);
+    if (sealing.runs_in_udp != 0) [[unlikely]]
+        put_runs_in_udp(walk, sealing);
     const Tables& tables = walk.tables;
     const auto generation = static_cast<std::uint32_t>(tables.generation);
     AttachmentId before;
@@ -125,7 +145,8 @@ void seal_burst(Walk& walk, Sealing& sealing, Lane& sealed) noexcept {
         sealed.add(i);
     }
     sealing.count = 0;
-    sealing.in_udp = 0;
+    sealing.runs_in_udp = 0;
+    sealing.run = 0;
 }
 
 }  // namespace
@@ -205,6 +226,7 @@ void seal(Walk& walk, const Lane& in, Lane& sealed) noexcept {
         packet.tunnelled = packet.egress;
         if (found.sa == nullptr || packet.egress != before) {
             before = packet.egress;
+            end_run(sealing, walk.worker, found);
             if (const auto reason = find(walk, packet, *associations, found)) [[unlikely]] {
                 walk.drop(i, *reason);
                 continue;
@@ -218,14 +240,16 @@ void seal(Walk& walk, const Lane& in, Lane& sealed) noexcept {
         to_seal.sa = found.sa;
         to_seal.data = packet.l3;
         to_seal.length = packet.l3_length;
-        to_seal.headroom = static_cast<std::uint16_t>(head < found.room ? 0 : head - found.room);
+        to_seal.headroom = static_cast<std::uint16_t>(head < kLinkRoom ? 0 : head - kLinkRoom);
         to_seal.tailroom = static_cast<std::uint16_t>(packet.mbuf->buf_len - head - packet.l3_length);
-        if (found.in_udp != nullptr) [[unlikely]]
-            note_around(sealing, walk.worker, found);
         sealing.places[sealing.count++] = static_cast<Lane::Index>(i);
-        if (sealing.count == sealing.packets.size()) seal_burst(walk, sealing, sealed);
+        if (sealing.count == sealing.packets.size()) {
+            end_run(sealing, walk.worker, found);
+            seal_burst(walk, sealing, sealed);
+        }
     }
     // 3. Sequence numbers, headers, cipher; and the way on.
+    end_run(sealing, walk.worker, found);
     if (sealing.count != 0) seal_burst(walk, sealing, sealed);
 }
 

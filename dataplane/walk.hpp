@@ -95,12 +95,12 @@ struct Announced {
     std::uint8_t left = 0;   // times
 };
 
-// What is put around a sealed packet: ports, and the peer's address, in host order; of an IPv4 address `low` alone. Not
+// What is put around sealed packets: ports, and the peer's address, in host order; of an IPv4 address `low` alone. Not
 // initialized, for there is an array of them.
 struct UdpAround {
     std::uint64_t high, low;
     std::uint16_t from, to;
-    std::uint16_t place;  // in the burst that is sealed
+    std::uint16_t first, end;  // places in the burst that is sealed: those of one tunnel, which follow each other
 };
 
 // What a worker keeps. The pool is the node's and outlives the worker; so does the team.
@@ -148,7 +148,7 @@ struct WorkerState {
     std::uint32_t walk_number = 0;
     std::uint64_t tsc_hz;
     std::vector<Announced> announced;                    // by AttachmentId; the keeper's
-    std::array<UdpAround, crypto::Esp::kBurst> arounds;  // of the burst that is sealed, for those of its packets in UDP
+    std::array<UdpAround, crypto::Esp::kBurst> arounds;  // of the burst that is sealed, for its runs in UDP
     std::vector<std::uint64_t> next_keepalive;           // TSC, by TunnelId; the keeper's
 };
 

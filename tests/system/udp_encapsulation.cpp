@@ -1,6 +1,7 @@
 // Takes ESP in UDP for the kernel on a port: a socket that says UDP_ENCAP (RFC 3948), as an IKE daemon has one, and
 // nothing else. For the peer of tests/system/qemu_esp_test.py. udp_encapsulation PORT; ends when it is ended.
 #include <arpa/inet.h>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <linux/udp.h>
