@@ -136,29 +136,28 @@ template <bool kInUdp>
                                                std::size_t n, std::size_t kept) noexcept {
     const OuterEnds ends(tunnel);
     const AttachmentId attachment = tunnel.attachment;
-    for (; n < run.end; ++n) {
+    // Copies: a byte that is written might change what they are read from.
+    const Packet* const packets = walk.packets.data();
+    OpenPacket* const to_open_first = opening.packets.data();
+    InboundSa* const sa = run.sa;
+    const std::size_t end = run.end;
+    for (; n < end; ++n) {
         const std::size_t i = opening.places[n];
-        const Packet& packet = walk.packets[i];
+        const Packet& packet = packets[i];
         if (!(kInUdp ? ends.lead_to(packet) : ends.are_of(packet))) [[unlikely]] {
-            refuse(walk, i, run.sa, DropReason::sa_elsewhere);
+            refuse(walk, i, sa, DropReason::sa_elsewhere);
             continue;
         }
-        OpenPacket& to_open = opening.packets[kept];
+        OpenPacket& to_open = to_open_first[kept];
         to_open.esp = packet.l3 + packet.l4_offset;
         to_open.length = static_cast<std::uint32_t>(packet.l3_length - packet.l4_offset);
         to_open.outer_marks = marks_of(packet);
-        to_open.sa = run.sa;
+        to_open.sa = sa;
         opening.places[kept] = static_cast<Lane::Index>(i);
         opening.attachments[kept++] = attachment;
     }
     return kept;
 }
-[[gnu::noinline]] std::size_t keep_in_udp(Walk& walk, Opening& opening, const Run& run, const Tunnel& tunnel,
-                                          std::size_t n, std::size_t kept) noexcept {
-    opening.any_in_udp = true;
-    return keep<true>(walk, opening, run, tunnel, n, kept);
-}
-
 // 2. Their tunnels.
 void find_tunnels(Walk& walk, Opening& opening) noexcept {
     std::size_t kept = 0;
@@ -169,19 +168,24 @@ void find_tunnels(Walk& walk, Opening& opening) noexcept {
             for (; n < run.end; ++n) walk.drop(opening.places[n], DropReason::sa_unknown);
             continue;
         }
-        kept = tunnel->in_udp ? keep_in_udp(walk, opening, run, *tunnel, n, kept)
-                              : keep<false>(walk, opening, run, *tunnel, n, kept);
+        if (tunnel->in_udp) [[unlikely]] {
+            opening.any_in_udp = true;
+            kept = keep<true>(walk, opening, run, *tunnel, n, kept);
+        } else {
+            kept = keep<false>(walk, opening, run, *tunnel, n, kept);
+        }
         n = run.end;
     }
     opening.count = kept;
 }
 
-// 4. Peers that moved: of the outer headers, which the next step forgets.
-[[gnu::noinline]] void follow_peers(Walk& walk, const Opening& opening) noexcept {
-    for (std::size_t n = 0; n < opening.count; ++n) {
-        const Packet& packet = walk.packets[opening.places[n]];
-        if (packet.is(Packet::kInUdp) && opening.packets[n].outcome != EspOutcome::dropped)
-            follow_peer(walk, packet, opening.packets[n]);
+// 4. Peers that moved: of the outer headers, which the next step forgets. Not by Opening: were its address known
+// elsewhere, the compiler would read it again after every packet.
+[[gnu::noinline]] void follow_peers(Walk& walk, std::span<const OpenPacket> opened,
+                                    std::array<Lane::Index, kBurst> places) noexcept {
+    for (std::size_t n = 0; n < opened.size(); ++n) {
+        const Packet& packet = walk.packets[places[n]];
+        if (packet.is(Packet::kInUdp) && opened[n].outcome != EspOutcome::dropped) follow_peer(walk, packet, opened[n]);
     }
 }
 
@@ -198,7 +202,7 @@ void open(Walk& walk, const Lane& in, ParseOut out) noexcept {
     // 3. Window, cipher, window, selectors.
     walk.worker.esp->open(std::span(opening.packets).first(opening.count));
     if (opening.any_in_udp) [[unlikely]]
-        follow_peers(walk, opening);
+        follow_peers(walk, std::span(opening.packets).first(opening.count), opening.places);
     // 5. What came out is a packet of the tunnel's attachment.
     for (std::size_t n = 0; n < opening.count; ++n) {
         const std::size_t i = opening.places[n];
