@@ -150,6 +150,13 @@ Expected<void> place_tunnels(const Policy& policy, const Numbers& numbers, const
         tunnel.underlay = AttachmentId(static_cast<AttachmentId::Value>(*underlay));
         tunnel.local = *local;
         tunnel.peer = told.peer;
+        if (told.udp) {
+            tunnel.in_udp = true;
+            tunnel.local_port = L4Port(told.udp->local_port);
+            tunnel.peer_port = L4Port(told.udp->peer_port);
+            tunnel.keepalive = told.udp->keepalive;
+            tables.attachments[*underlay].esp_port = tunnel.local_port;
+        }
         const VrfId vrf = tables.attachments[*underlay].vrf;
         const auto way = told.peer.is_ipv4()
                              ? way_to_peer(ways.ipv4, vrf, told.peer.ipv4(), ways.nexthops, ways.groups, tables)

@@ -345,7 +345,7 @@ void Generations::run(std::shared_ptr<const Generation> generation, std::unique_
     // The gates by hand as they are now, whatever they were when this was compiled.
     fold_gates(*generation->gates, gates_.in_force(clock()), *tables);
     tables_ = tables.get();
-    if (parts_.settle) parts_.settle(*generation);
+    if (parts_.settle) parts_.settle(*generation, *tables);
     tables_generation_ = generation->number;
     parts_.publish(std::move(tables));
     log(LogLevel::info, fmt::format("generation {} runs{}", generation->number, words_of(generation->times)));

@@ -111,7 +111,7 @@ class Generations {
         SigningKeys keys = {};                 // whose signatures a document needs; none: it needs none
         std::function<WallTime()> clock = {};  // the system's, if there is none
         // On the control thread, just before publish(): what is about to run.
-        std::function<void(const Generation&)> settle = {};
+        std::function<void(const Generation&, const dataplane::Tables&)> settle = {};
         RowsCall rows = {};  // called on the compiler thread
     };
     static Expected<std::unique_ptr<Generations>> make(Parts parts);

@@ -101,6 +101,12 @@ struct Attachment {
     }
 };
 
+struct UdpEncapsulation {  // of ESP (RFC 3948)
+    std::uint16_t peer_port = 4500;
+    std::uint16_t local_port = 4500;
+    std::uint16_t keepalive = 0;  // seconds; 0: none is sent
+};
+
 struct Tunnel {  // ESP to a peer, over an underlay; the path of one attachment
     std::string id;
     std::string underlay;  // an attachment that is one
@@ -112,6 +118,7 @@ struct Tunnel {  // ESP to a peer, over an underlay; the path of one attachment
     crypto::OuterMarks marks;
     crypto::LifetimeLimits lifetimes;  // of each of its SAs
     TunnelKeys keys = TunnelKeys::manual;
+    std::optional<UdpEncapsulation> udp;
 };
 
 struct Link {  // an institution's line to its operator

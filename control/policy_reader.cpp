@@ -274,6 +274,11 @@ Tunnel read_tunnel(Fields& fields) {
                         seconds(soft),
                         seconds(hard)};
     tunnel.keys = fields.choice("keys", TunnelKeys::manual, TunnelKeys::ike);
+    if (fields.has("udp")) {
+        Fields udp = fields.object("udp");
+        tunnel.udp =
+            UdpEncapsulation{udp.number("peer_port", 4500), udp.number("local_port", 4500), udp.number("keepalive", 0)};
+    }
     return tunnel;
 }
 

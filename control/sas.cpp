@@ -25,7 +25,9 @@ constexpr unsigned kReserveLooks = 10;
 
 }  // namespace
 
-Sas::Sas(Parts parts) : parts_(parts), lines_(20, 50, std::chrono::steady_clock::now()) {}
+Sas::Sas(Parts parts) : parts_(std::move(parts)), lines_(20, 50, std::chrono::steady_clock::now()) {
+    if (!parts_.clock) parts_.clock = [] { return std::chrono::steady_clock::now(); };
+}
 
 Expected<std::unique_ptr<Sas>> Sas::make(Parts parts) {
     std::unique_ptr<Sas> sas(new Sas(parts));
@@ -36,14 +38,19 @@ Expected<std::unique_ptr<Sas>> Sas::make(Parts parts) {
     return sas;
 }
 
-void Sas::settle(const Generation& generation) {
+void Sas::settle(const Generation& generation, const dataplane::Tables& tables) {
+    tables_ = &tables;
     const Policy& policy = *generation.policy;
     const auto last = std::exchange(settled_, generation.policy);
-    if (last != nullptr && last->attachments.same(policy.attachments) && last->tunnels.same(policy.tunnels)) return;
+    if (last != nullptr && last->attachments.same(policy.attachments) && last->tunnels.same(policy.tunnels)) {
+        for (const std::string& id : narrowed_) apply_mtu(tunnels_.find(id)->second);
+        return;
+    }
     std::map<std::string_view, const Attachment*> users;
     for (const auto& [id, attachment] : policy.attachments)
         if (attachment.is_tunnel()) users[attachment.tunnel] = &attachment;
     std::map<std::string, Known, std::less<>> now;
+    std::vector<const Known*> begun;
     for (const auto& [id, tunnel] : policy.tunnels) {
         const auto number = generation.gates->numbers.tunnels.number_of(id);
         const auto user = users.find(id);
@@ -56,7 +63,7 @@ void Sas::settle(const Generation& generation) {
         if (before != tunnels_.end() && before->second.basis == basis && before->second.id == number_of_tunnel)
             known = std::move(before->second);
         else
-            known.serial = next_serial_++;
+            known.serial = next_serial_++, begun.push_back(&known);
         if (before != tunnels_.end() && known.serial == before->second.serial) tunnels_.erase(before);
         known.id = number_of_tunnel;
         known.basis = basis;
@@ -70,10 +77,21 @@ void Sas::settle(const Generation& generation) {
         std::vector<std::string> removed;
         take_away(gone, id, {{}, id, {}, {}}, "policy", removed);
         withdrawn_ += removed.size();
+        (void)parts_.associations.let_peer_move(gone.id, false);
     }
     tunnels_ = std::move(now);
+    for (const Known* known : begun) (void)parts_.associations.let_peer_move(known->id, known->told.udp.has_value());
     names_.clear();
-    for (const auto& [id, known] : tunnels_) names_[known.id] = id;
+    in_udp_.clear();
+    for (auto& each : tunnels_) {
+        names_[each.second.id] = each.first;
+        if (each.second.told.udp) in_udp_.push_back(&each);
+    }
+    std::erase_if(narrowed_, [&](const std::string& id) {
+        const auto found = tunnels_.find(id);
+        return found == tunnels_.end() || !found->second.path_mtu;
+    });
+    for (const auto& [id, known] : tunnels_) apply_mtu(known);
 }
 
 void Sas::switch_over(const Peer& peer, std::vector<SaName> names, Answer<json> answer) {
@@ -106,7 +124,7 @@ void Sas::switch_over(const Peer& peer, std::vector<SaName> names, Answer<json> 
                 Known& known = tunnels_.find(tunnel)->second;
                 (void)parts_.associations.switch_outbound(known.id, known.waiting->sa, began(known.waiting->created));
                 if (known.current) keys_.erase(known.current->key);
-                known.current = std::exchange(known.waiting, std::nullopt);
+                set_current(tunnel, known, std::exchange(known.waiting, std::nullopt));
             }
             answer(json{{"switched", asked.size()}});
         });
@@ -152,9 +170,14 @@ void Sas::take_away(Known& known, const std::string& tunnel, const SaName& name,
     };
     const auto drop = [&](std::optional<Outbound>& one, bool current) {
         if (!one || !(all || (name.outbound && one->sa->spi() == *name.outbound))) return;
-        if (current) (void)parts_.associations.remove_outbound(known.id, one->sa->spi());
-        gone(one->sa->spi(), true, one->key);
+        const Spi spi = one->sa->spi();
+        const crypto::Fingerprint key = one->key;
+        if (current) {
+            (void)parts_.associations.remove_outbound(known.id, spi);
+            set_current(tunnel, known, std::nullopt);
+        }
         one.reset();
+        gone(spi, true, key);
     };
     drop(known.current, true);
     drop(known.waiting, false);
@@ -179,6 +202,8 @@ void Sas::look() {
         tell(name->second, event.spi, event.outbound, text.name, text.sentence,
              text.name.starts_with("hard") ? LogLevel::warning : LogLevel::info);
     }
+    look_at_peers();
+    look_at_paths();
     if (++looks_ % kReserveLooks != 0) return;
     constexpr std::size_t kReserve = [] {
         for (std::size_t i = 0; i < crypto::kOutboundFailures.size(); ++i)
@@ -195,19 +220,50 @@ void Sas::look() {
     }
 }
 
+void Sas::set_current(const std::string& tunnel, Known& known, std::optional<Outbound> sa) {
+    if (known.current) {
+        const auto [first, last] = outbound_spis_.equal_range(known.current->sa->spi());
+        const auto found = std::find_if(first, last, [&](const auto& each) { return each.second == tunnel; });
+        if (found != last) outbound_spis_.erase(found);
+    }
+    if (sa) outbound_spis_.emplace(sa->sa->spi(), tunnel);
+    known.current = std::move(sa);
+}
+
+dataplane::UdpEndpoint Sas::peer_now(const Known& known) const {
+    if (!known.told.udp) return {known.told.peer, L4Port(0)};
+    const dataplane::PeerWord* const word = parts_.associations.peer_word(known.id);
+    const auto moved = word == nullptr ? std::nullopt : word->now();
+    return moved.value_or(dataplane::UdpEndpoint{known.told.peer, L4Port(known.told.udp->peer_port)});
+}
+
+void Sas::look_at_peers() {
+    for (auto* const each : in_udp_) {
+        Known& known = each->second;
+        const dataplane::PeerWord* const word = parts_.associations.peer_word(known.id);
+        const auto now = word == nullptr ? std::nullopt : word->now();
+        if (!now || now == known.moved) continue;
+        known.moved = now;
+        parts_.events.post(EventKind::sa, {{"tunnel", each->first}, {"event", "peer_moved"}, {"peer", now->text()}});
+        write(LogLevel::info, fmt::format("tunnel {}: its peer is at {} now", in_quotes(each->first), now->text()));
+    }
+}
+
+void Sas::write(LogLevel level, const std::string& words) {
+    if (!lines_.take(std::chrono::steady_clock::now())) {
+        ++left_out_;
+        return;
+    }
+    const std::uint64_t left_out = std::exchange(left_out_, 0);
+    log(level, left_out == 0 ? words : fmt::format("{}; {} more lines about SAs were left out", words, left_out));
+}
+
 void Sas::tell(const std::string& tunnel, Spi spi, bool outbound, std::string_view event, std::string_view words,
                LogLevel level) {
     const char* const direction = outbound ? "outbound" : "inbound";
     parts_.events.post(EventKind::sa,
                        {{"tunnel", tunnel}, {"spi", spi.value()}, {"direction", direction}, {"event", event}});
-    if (!lines_.take(std::chrono::steady_clock::now())) {
-        ++left_out_;
-        return;
-    }
-    std::string line = fmt::format("tunnel {}, {} SA {}: {}", in_quotes(tunnel), direction, spi_text(spi), words);
-    if (const std::uint64_t left_out = std::exchange(left_out_, 0); left_out != 0)
-        line += fmt::format("; {} more lines about SAs were left out", left_out);
-    log(level, line);
+    write(level, fmt::format("tunnel {}, {} SA {}: {}", in_quotes(tunnel), direction, spi_text(spi), words));
 }
 
 }  // namespace sekisho::control

@@ -37,12 +37,14 @@ class Sas {
         LedgerThread& ledger;
         Recorder& recorder;
         Events& events;
+        std::function<std::chrono::steady_clock::time_point()> clock = {};  // the system's, unless a test has another
     };
     static Expected<std::unique_ptr<Sas>> make(Parts parts);
 
     // Another generation is about to run: the SAs of tunnels that it has not, or has otherwise, go. Before the workers
-    // see it, so that no packet for an old peer goes the new way.
-    void settle(const Generation& generation);
+    // see it, so that no packet for an old peer goes the new way. `tables` live until the next call: in them the MTUs
+    // of tunnels follow the paths to their peers.
+    void settle(const Generation& generation, const dataplane::Tables& tables);
 
     enum class Use { now, after_switch };
     // With `now`, the outbound SAs are sealed with at once, and a tunnel that has one already is refused; otherwise
@@ -74,6 +76,11 @@ class Sas {
         LedgerThread::Outbound sa;
         std::uint64_t exhausted = 0;  // packets that found no number, as far as was told
     };
+    // What the path to a peer takes, by what a router said (control/path_mtu.cpp).
+    struct PathMtu {
+        std::uint16_t outer = 0;  // bytes, of a sealed packet
+        std::chrono::steady_clock::time_point until;
+    };
     struct Known {  // a tunnel of the running generation
         TunnelId id;
         std::string basis;
@@ -85,6 +92,8 @@ class Sas {
         std::map<Spi, Record> inbound;
         std::optional<Outbound> current;
         std::optional<Outbound> waiting;
+        std::optional<dataplane::UdpEndpoint> moved;  // in UDP: where its peer was last seen to be, if it moved
+        std::optional<PathMtu> path_mtu;
     };
     struct Batch;  // orders on their way
 
@@ -98,6 +107,18 @@ class Sas {
     void take_away(Known& known, const std::string& tunnel, const SaName& name, const char* why,
                    std::vector<std::string>& removed);
     void look();
+    void look_at_peers();
+    // control/path_mtu.cpp.
+    void look_at_paths();
+    void believe(const dataplane::PathMtuReport& report);
+    bool is_about(const dataplane::PathMtuReport& report, const Known& known) const;
+    std::uint16_t mtu_now(const Known& known) const;
+    void apply_mtu(const Known& known) const;
+    void tell_of_path(const std::string& tunnel, const Known& known, std::string_view why);
+
+    dataplane::UdpEndpoint peer_now(const Known& known) const;
+    void set_current(const std::string& tunnel, Known& known, std::optional<Outbound> sa);
+    void write(LogLevel level, const std::string& words);  // in the log, not too often
     void tell(const std::string& tunnel, Spi spi, bool outbound, std::string_view event, std::string_view words,
               LogLevel level);
     nlohmann::json item(const std::string& tunnel, const Known& known, const dataplane::SaInfo& info) const;
@@ -107,8 +128,13 @@ class Sas {
     std::map<std::string, Known, std::less<>> tunnels_;
     std::shared_ptr<const Policy> settled_;  // whose tunnels these are
     std::map<TunnelId, std::string> names_;
-    std::map<Spi, std::string> inbound_spis_;  // installed or on their way: by tunnel
-    std::set<crypto::Fingerprint> keys_;       // likewise, of both directions
+    std::vector<std::pair<const std::string, Known>*> in_udp_;  // of tunnels_
+    std::multimap<Spi, std::string> outbound_spis_;             // of current ones: the tunnels
+    std::set<std::string> narrowed_;                            // tunnels with a path_mtu
+    std::uint64_t path_mtus_refused_ = 0;                       // what was said of paths and not believed
+    const dataplane::Tables* tables_ = nullptr;                 // that workers read, or are about to
+    std::map<Spi, std::string> inbound_spis_;                   // installed or on their way: by tunnel
+    std::set<crypto::Fingerprint> keys_;                        // likewise, of both directions
     std::uint64_t next_serial_ = 1;
     std::uint64_t withdrawn_ = 0;
     std::unique_ptr<Timer> timer_;

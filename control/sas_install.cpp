@@ -252,7 +252,7 @@ Expected<void> Sas::apply(Batch& batch) {
             continue;
         }
         (void)parts_.associations.switch_outbound(known.id, outbound.sa, began(outbound.created));
-        known.current = std::move(outbound);
+        set_current(item.order.tunnel, known, std::move(outbound));
     }
     return {};
 }

@@ -157,6 +157,10 @@ const std::map<std::string, View>& views() {
     static const Column client{"CLIENT", [](const json& item) { return end_cell(at(item, "/client")); }};
     static const Column service{"SERVICE", [](const json& item) { return end_cell(at(item, "/service")); }};
     static const Column nexthops{"NEXTHOPS", [](const json& item) { return nexthops_cell(item); }};
+    static const Column peer = {"PEER", [](const json& item) {
+                                    const json now = at(item, "/peer_now");
+                                    return cell(now.is_null() ? at(item, "/object/peer") : now);
+                                }};
     static const std::map<std::string, View> kViews = {
         {"operators",
          {"show.operators",
@@ -179,10 +183,9 @@ const std::map<std::string, View>& views() {
            number("BYTES", "/bytes"), left, sequence, failures}}},
         {"tunnels",
          {"show.tunnels",
-          {text("ID", "/id"), text("UNDERLAY", "/object/underlay"), text("PEER", "/object/peer"),
-           text("SUITE", "/object/suite"), with_default("ESN", "/object/esn", "true"),
-           with_default("WINDOW", "/object/replay_window", "4096"), text("KEYS", "/object/keys"), number("MTU", "/mtu"),
-           number("INBOUND", "/inbound"), outbound}}},
+          {text("ID", "/id"), text("UNDERLAY", "/object/underlay"), peer, text("SUITE", "/object/suite"),
+           with_default("ESN", "/object/esn", "true"), with_default("WINDOW", "/object/replay_window", "4096"),
+           text("KEYS", "/object/keys"), number("MTU", "/mtu"), number("INBOUND", "/inbound"), outbound}}},
         {"institutions",
          {"show.institutions",
           {text("ID", "/id"), text("OPERATOR", "/object/operator"), text("KIND", "/object/kind"),

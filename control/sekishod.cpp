@@ -156,7 +156,7 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
          events,
          options.signing_keys,
          {},
-         [&sas](const Generation& generation) { sas->settle(generation); },
+         [&sas](const Generation& generation, const dataplane::Tables& tables) { sas->settle(generation, tables); },
          [&compiler](const Policy& policy, std::uint64_t number, WallTime now, const NamesByHand& closed_agreements,
                      const RowQuestion& question) {
              return compiler.rows(policy, number, now, closed_agreements, question);

@@ -124,7 +124,7 @@ std::variant<json, RpcError> Sas::show(Params params) const {
         if (found == tunnels_.end())
             return rpc_error({ErrorCode::not_found, "the running policy has no tunnel " + in_quotes(*one)});
         add(found->first, found->second);
-        return json{{"items", std::move(items)}, {"next", nullptr}};
+        return json{{"items", std::move(items)}, {"next", nullptr}, {"path_mtus_refused", path_mtus_refused_}};
     }
     auto at = after ? tunnels_.upper_bound(*after) : tunnels_.begin();
     json next;
@@ -132,19 +132,24 @@ std::variant<json, RpcError> Sas::show(Params params) const {
         add(at->first, at->second);
         if (count + 1 == limit && std::next(at) != tunnels_.end()) next = at->first;
     }
-    return json{{"items", std::move(items)}, {"next", std::move(next)}};
+    return json{{"items", std::move(items)}, {"next", std::move(next)}, {"path_mtus_refused", path_mtus_refused_}};
 }
 
 std::string Sas::show_tunnel(const std::string& name) const {
     const auto found = tunnels_.find(name);
     if (found == tunnels_.end()) return {};
     const Known& known = found->second;
-    const json more = {{"attachment", known.attachment},
-                       {"local", known.local.text()},
-                       {"mtu", known.mtu},
-                       {"inbound", known.inbound.size()},
-                       {"outbound", known.current ? json(known.current->sa->spi().value()) : json()},
-                       {"waiting", known.waiting ? json(known.waiting->sa->spi().value()) : json()}};
+    json more = {{"attachment", known.attachment},
+                 {"local", known.local.text()},
+                 {"mtu", mtu_now(known)},
+                 {"inbound", known.inbound.size()},
+                 {"outbound", known.current ? json(known.current->sa->spi().value()) : json()},
+                 {"waiting", known.waiting ? json(known.waiting->sa->spi().value()) : json()}};
+    if (known.told.udp) more["peer_now"] = peer_now(known).text();
+    if (known.path_mtu) {
+        const auto left = std::chrono::floor<std::chrono::seconds>(known.path_mtu->until - parts_.clock());
+        more["path_mtu"] = {{"outer", known.path_mtu->outer}, {"seconds", std::max<std::int64_t>(left.count(), 0)}};
+    }
     const std::string text = more.dump();
     return "," + text.substr(1, text.size() - 2);
 }

@@ -7,9 +7,10 @@
 
 namespace sekisho::control {
 
-std::uint16_t mtu_inside(std::uint16_t mtu, Family outer) noexcept {
+std::uint16_t mtu_inside(std::uint16_t mtu, Family outer, bool in_udp) noexcept {
     const std::size_t outer_header = outer == Family::ipv4 ? sizeof(Ipv4Header) : sizeof(Ipv6Header);
-    const std::size_t around = outer_header + sizeof(crypto::EspHeader) + crypto::kIcvLength;
+    const std::size_t around =
+        outer_header + (in_udp ? sizeof(UdpHeader) : 0) + sizeof(crypto::EspHeader) + crypto::kIcvLength;
     if (mtu < around + crypto::kEspAlignment) return 0;
     // RFC 4303 §2.4: inner packet, padding and trailer together fill words of four bytes.
     const std::size_t sealed = (mtu - around) / crypto::kEspAlignment * crypto::kEspAlignment;
@@ -30,7 +31,8 @@ std::optional<IpAddress> local_end_of(const Policy& policy, const Tunnel& tunnel
 
 std::uint16_t mtu_left(const Policy& policy, const Tunnel& tunnel) {
     const Attachment* const underlay = underlay_of(policy, tunnel);
-    return underlay == nullptr ? std::uint16_t{0} : mtu_inside(underlay->mtu, tunnel.peer.family());
+    if (underlay == nullptr) return 0;
+    return mtu_inside(underlay->mtu, tunnel.peer.family(), tunnel.udp.has_value());
 }
 
 std::uint16_t mtu_of(const Policy& policy, const Attachment& attachment) {
@@ -59,6 +61,8 @@ std::optional<PeerWays::Way> PeerWays::find(std::string_view operator_id, const 
 std::string agreed_of(const Tunnel& tunnel) {
     std::string text = tunnel.underlay + " to " + tunnel.peer.text() + ", " + std::string(name_of(tunnel.suite)) +
                        (tunnel.esn ? " esn " : " ") + std::string(name_of(tunnel.keys));
+    if (tunnel.udp)
+        text += ", in UDP " + std::to_string(tunnel.udp->local_port) + " to " + std::to_string(tunnel.udp->peer_port);
     for (const crypto::Selector& selector : tunnel.selectors) {
         text += ", " + selector.local.text() + " " + selector.remote.text() + " " +
                 (selector.protocol ? std::to_string(*selector.protocol) : "any");

@@ -15,9 +15,9 @@
 
 namespace sekisho::control {
 
-// The largest inner packet whose ESP fits a packet of `mtu` bytes with an outer header of this family, whatever padding
-// it takes; 0 when none does.
-std::uint16_t mtu_inside(std::uint16_t mtu, Family outer) noexcept;
+// The largest inner packet whose ESP, maybe in UDP, fits a packet of `mtu` bytes with an outer header of this family,
+// whatever padding it takes; 0 when none does.
+std::uint16_t mtu_inside(std::uint16_t mtu, Family outer, bool in_udp = false) noexcept;
 
 // The attachment that a tunnel goes over; nullptr if there is none.
 const Attachment* underlay_of(const Policy& policy, const Tunnel& tunnel);

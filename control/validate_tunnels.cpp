@@ -83,6 +83,19 @@ void check_ends(const Policy& policy, const Tunnel& tunnel, const PeerWays& ways
     if (const auto why = unreachable(ways, *underlay, tunnel.peer)) about.wrong("peer", *why);
 }
 
+constexpr std::uint16_t kIke = 500;
+
+// RFC 3948 §2.1: not IKE's first port; and which one an underlay has must be clear.
+void check_udp(const Tunnel& tunnel, std::map<std::string_view, const Tunnel*>& first_in_udp, ObjectFindings& about) {
+    if (!tunnel.udp) return;
+    if (tunnel.udp->local_port == kIke) about.wrong("udp.local_port", "500 is IKE's: ESP in UDP has another, 4500");
+    const Tunnel& first = *first_in_udp.try_emplace(tunnel.underlay, &tunnel).first->second;
+    if (first.udp->local_port == tunnel.udp->local_port) return;
+    about.wrong("udp.local_port", std::to_string(tunnel.udp->local_port) + ": " + place_of("tunnels", first.id) +
+                                      " has " + std::to_string(first.udp->local_port) + " on the same underlay " +
+                                      in_quotes(tunnel.underlay));
+}
+
 void check_tunnel(const Policy& policy, const Tunnel& tunnel, const std::vector<const Attachment*>& users,
                   const PeerWays& ways, ObjectFindings& about) {
     check_ends(policy, tunnel, ways, about);
@@ -119,9 +132,11 @@ void check_tunnels(const Policy& policy, Findings& findings) {
     for (const auto& [id, attachment] : policy.attachments)
         if (attachment.is_tunnel()) users[attachment.tunnel].push_back(&attachment);
     const PeerWays ways(policy);
+    std::map<std::string_view, const Tunnel*> first_in_udp;  // by underlay
     for (const auto& [id, tunnel] : policy.tunnels) {
         ObjectFindings about(findings, "tunnels", id);
         check_tunnel(policy, tunnel, users[id], ways, about);
+        check_udp(tunnel, first_in_udp, about);
     }
 }
 

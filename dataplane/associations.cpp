@@ -11,6 +11,7 @@ Expected<std::unique_ptr<Associations>> Associations::make(crypto::EngineKind ki
     auto engine = crypto::make_engine(kind);
     if (!engine) return engine.error();
     std::unique_ptr<Associations> made(new Associations(std::move(*engine), std::move(retire)));
+    made->path_mtu_rings_ = std::make_unique<PathMtuRing[]>(workers);
     for (std::size_t i = 0; i < workers; ++i) {
         auto own = crypto::make_engine(kind);
         if (!own) return own.error();
@@ -34,10 +35,37 @@ void Associations::retire(std::shared_ptr<const void> gone) {
     if (retire_) retire_(std::move(gone));
 }
 
+namespace {
+
+Expected<void> check_number(TunnelId id) {
+    if (id != TunnelId() && id.index() < Associations::kTunnels) return {};
+    return Error{ErrorCode::limit, "tunnel number " + std::to_string(id.value()) + " is not one of 1 to " +
+                                       std::to_string(Associations::kTunnels - 1)};
+}
+
+}  // namespace
+
+Expected<void> Associations::let_peer_move(TunnelId id, bool may) {
+    if (auto fine = check_number(id); !fine) return fine;
+    const auto before = peer_words_.find(id);
+    if (before == peer_words_.end() && !may) return {};
+    std::atomic<PeerPointer*>& chunk = peers_[id.index() / kChunk];
+    if (chunk.load(std::memory_order_relaxed) == nullptr) {
+        peer_memory_.push_back(std::make_unique<PeerPointer[]>(kChunk));
+        chunk.store(peer_memory_.back().get(), std::memory_order_release);
+    }
+    const std::shared_ptr<PeerWord> fresh = may ? std::make_shared<PeerWord>() : nullptr;
+    chunk.load(std::memory_order_relaxed)[id.index() % kChunk].store(fresh.get(), std::memory_order_release);
+    if (before != peer_words_.end()) {
+        retire(std::move(before->second));
+        peer_words_.erase(before);
+    }
+    if (may) peer_words_.emplace(id, fresh);
+    return {};
+}
+
 Expected<crypto::Tunnel*> Associations::tunnel_of(TunnelId id) {
-    if (id == TunnelId() || id.index() >= kTunnels)
-        return Error{ErrorCode::limit, "tunnel number " + std::to_string(id.value()) + " is not one of 1 to " +
-                                           std::to_string(kTunnels - 1)};
+    if (auto fine = check_number(id); !fine) return fine.error();
     std::unique_ptr<crypto::Tunnel>& tunnel = tunnels_[id];
     if (tunnel) return tunnel.get();
     std::atomic<Word*>& chunk = chunks_[id.index() / kChunk];

@@ -18,6 +18,8 @@
 
 #include "crypto/esp.hpp"
 #include "crypto/tunnel.hpp"
+#include "dataplane/path_mtu_ring.hpp"
+#include "dataplane/peer_word.hpp"
 #include "net/ids.hpp"
 #include "net/secret.hpp"
 
@@ -89,6 +91,10 @@ class Associations {
     void forget(TunnelId tunnel);
     void forget_all();
 
+    // Whether workers may follow the tunnel's peer to another address (RFC 3948); it is then where the policy says,
+    // until a packet tells otherwise. Error: limit (the tunnel's number).
+    Expected<void> let_peer_move(TunnelId tunnel, bool may);
+
     // Ticks the lifetimes of `at_most` SAs, going on where it stopped the last time; what was to be told since then.
     std::vector<SaEvent> tick(Clock::time_point now, std::size_t at_most);
 
@@ -107,12 +113,28 @@ class Associations {
     void prefetch_outbound(TunnelId tunnel) const noexcept {
         if (const auto* const word = word_of(tunnel)) prefetch(word);
     }
+    // Of a tunnel whose peer may move; nullptr: of another. Control too.
+    PeerWord* peer_word(TunnelId tunnel) const noexcept {
+        const PeerPointer* const chunk =
+            tunnel.index() < kTunnels ? peers_[tunnel.index() / kChunk].load(std::memory_order_acquire) : nullptr;
+        return chunk == nullptr ? nullptr : chunk[tunnel.index() % kChunk].load(std::memory_order_acquire);
+    }
+    // The worker's, which control empties.
+    PathMtuRing& path_mtu_ring(WorkerId worker) const noexcept { return path_mtu_rings_[worker.index()]; }
+    // Control: what workers were told of paths since the last call, to `take(const PathMtuReport&)`.
+    template <class Take>
+    void take_path_mtus(Take&& take) {
+        PathMtuReport report;
+        for (std::size_t worker = 0; worker < engines_.size(); ++worker)
+            while (path_mtu_rings_[worker].take(report)) take(report);
+    }
     // The worker's own.
     crypto::AeadEngine& engine_of(WorkerId worker) const noexcept { return *engines_[worker.index()]; }
 
   private:
     static constexpr std::size_t kChunk = 1024;
     using Word = std::atomic<crypto::OutboundSa*>;
+    using PeerPointer = std::atomic<PeerWord*>;
     struct Entry {
         TunnelId tunnel;
         std::shared_ptr<crypto::InboundSa> inbound;  // one of the two
@@ -144,11 +166,16 @@ class Associations {
     crypto::Retire retire_;
     std::unique_ptr<crypto::AeadEngine> engine_;                // control's: prepares keys
     std::vector<std::unique_ptr<crypto::AeadEngine>> engines_;  // by WorkerId
+    std::unique_ptr<PathMtuRing[]> path_mtu_rings_;             // by WorkerId
     const std::shared_ptr<crypto::KeyStore> keys_;              // outbound SAs may outlive this: others hold them too
     crypto::Sad sad_;
     // By TunnelId: the outbound SA. Control writes, workers read. Chunks are made as they are needed, and stay.
     std::array<std::atomic<Word*>, kTunnels / kChunk> chunks_{};
     std::vector<std::unique_ptr<Word[]>> chunk_memory_;
+    // The same for the words of peers that may move.
+    std::array<std::atomic<PeerPointer*>, kTunnels / kChunk> peers_{};
+    std::vector<std::unique_ptr<PeerPointer[]>> peer_memory_;
+    std::unordered_map<TunnelId, std::shared_ptr<PeerWord>> peer_words_;
     std::unordered_map<TunnelId, std::unique_ptr<crypto::Tunnel>> tunnels_;
     std::vector<Entry> entries_;
     std::unordered_map<Spi, std::size_t> inbound_places_;        // in entries_

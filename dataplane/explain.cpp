@@ -7,6 +7,7 @@
 #include <rte_cycles.h>
 
 #include "dataplane/admit.hpp"
+#include "dataplane/esp_udp.hpp"
 #include "dataplane/stages.hpp"
 #include "net/checksum.hpp"
 #include "net/headers.hpp"
@@ -18,7 +19,7 @@ std::size_t l4_length(std::uint8_t protocol) noexcept {
     return protocol == kProtocolTcp ? sizeof(TcpHeader) : sizeof(UdpHeader);  // ICMP's and UDP's are as long
 }
 
-void write_l4(const ImaginedPacket& imagined, std::uint8_t* at) noexcept {
+void write_l4(const ImaginedPacket& imagined, std::uint8_t* at, std::size_t length) noexcept {
     if (imagined.protocol == kProtocolTcp) {
         auto& tcp = *reinterpret_cast<TcpHeader*>(at);
         tcp.source_port = Be16::from_host(imagined.source_port);
@@ -29,6 +30,7 @@ void write_l4(const ImaginedPacket& imagined, std::uint8_t* at) noexcept {
         auto& udp = *reinterpret_cast<UdpHeader*>(at);
         udp.source_port = Be16::from_host(imagined.source_port);
         udp.destination_port = Be16::from_host(imagined.destination_port);
+        udp.length = Be16::from_host(static_cast<std::uint16_t>(length));
     } else {
         *at = imagined.icmp_type;
     }
@@ -75,14 +77,18 @@ std::size_t write_frame(const ImaginedPacket& imagined, const Attachment& attach
         ip.source = Ipv6Wire::from(imagined.source.ipv6());
         ip.destination = Ipv6Wire::from(imagined.destination.ipv6());
     }
-    write_l4(imagined, l3 + header);
-    // The hub looks at this checksum when it is asked itself; the others it only carries on.
+    // The hub looks at these checksums when it is asked itself; the others it only carries on.
     const std::span<std::uint8_t> l4(l3 + header, length - header);
+    write_l4(imagined, l4.data(), l4.size());
     if (imagined.protocol == (ipv4 ? kProtocolIcmp : kProtocolIcmpv6)) {
         const auto& ip = *reinterpret_cast<const Ipv6Header*>(l3);
         const std::uint64_t pseudo =
             ipv4 ? 0 : pseudo_header_sum(ip.source, ip.destination, kProtocolIcmpv6, l4.size());
         reinterpret_cast<IcmpHeader*>(l4.data())->checksum = checksum_of(pseudo + sum_of(l4));
+    } else if (imagined.protocol == kProtocolUdp && !ipv4) {
+        const auto& ip = *reinterpret_cast<const Ipv6Header*>(l3);
+        const std::uint64_t pseudo = pseudo_header_sum(ip.source, ip.destination, kProtocolUdp, l4.size());
+        reinterpret_cast<UdpHeader*>(l4.data())->checksum = checksum_of(pseudo + sum_of(l4));
     }
     return static_cast<std::size_t>(l3 - frame) + length;
 }
@@ -100,6 +106,12 @@ std::string words_of(const crypto::Selector& selector) {
     ports("from port", selector.remote_ports);
     ports("to port", selector.local_ports);
     return words;
+}
+
+// Where a tunnel's packets come from or go to now.
+std::string peer_text(const Tunnel& tunnel, const PeerWord* word) {
+    if (!tunnel.in_udp) return tunnel.peer.text();
+    return peer_of(tunnel, word).text() + " in UDP";
 }
 
 // One imagined packet on its way.
@@ -123,7 +135,7 @@ class Journey {
     // `attachment`: that it comes by.
     Explanation run(AttachmentId came_by) {
         Lane esp, to_hub, ipv4, ipv6, errors4, errors6, fragments;  // no fragment is imagined: that lane stays empty
-        const ParseOut parsed{esp, to_hub, ipv4, ipv6, errors4, errors6, fragments, fragments};
+        const ParseOut parsed{fragments, esp, to_hub, ipv4, ipv6, errors4, errors6, fragments, fragments};
         if (tables_.attachments[came_by.index()].tunnel == TunnelId())
             parse(walk_, parsed);
         else
@@ -166,8 +178,9 @@ class Journey {
         if (id.index() >= tables_.tunnels.size() || !tables_.tunnels[id.index()].exists || associations_ == nullptr)
             return walk_.drop(0, DropReason::sa_unknown);
         const Tunnel& tunnel = tables_.tunnels[id.index()];
-        say("parse", fmt::format("inside ESP from {} to {}, by attachment {}", tunnel.peer.text(), tunnel.local.text(),
-                                 names_.attachment(tunnel.underlay)));
+        say("parse",
+            fmt::format("inside ESP from {} to {}, by attachment {}", peer_text(tunnel, associations_->peer_word(id)),
+                        tunnel.local.text(), names_.attachment(tunnel.underlay)));
         bool any = false, matches = false;
         for (const SaInfo& sa : associations_->list(id)) {
             if (sa.outbound) continue;
@@ -195,17 +208,22 @@ class Journey {
         for (const SaInfo& sa : associations_->list(id)) {
             if (!sa.outbound) continue;
             say("seal", fmt::format("ESP from {} to {}, by attachment {}, MTU {}; SA with {}", tunnel.local.text(),
-                                    tunnel.peer.text(), names_.attachment(tunnel.underlay),
-                                    tables_.attachments[tunnel.underlay.index()].mtu, words_of(sa)));
+                                    peer_text(tunnel, associations_->peer_word(id)), names_.attachment(tunnel.underlay),
+                                    std::uint16_t{tables_.attachments[tunnel.underlay.index()].mtu}, words_of(sa)));
             if (sa.over) return walk_.drop(0, DropReason::sa_expired);
-            const std::size_t inner = std::min(walk_.packets[0].l3_length, tables_.attachments[egress.index()].mtu);
-            if (const auto reason = take_tunnel_way(tables_, walk_.packets[0], id)) return walk_.drop(0, *reason);
-            if (crypto::OutboundSa::sealed_length(inner, tunnel.local.family()) >
+            const std::size_t inner =
+                std::min<std::size_t>(walk_.packets[0].l3_length, tables_.attachments[egress.index()].mtu);
+            const UdpEndpoint peer = peer_of(tunnel, associations_->peer_word(id));
+            const bool moved = peer.address != tunnel.peer;
+            if (const auto reason = take_tunnel_way(tables_, walk_.packets[0], id, moved ? &peer.address : nullptr))
+                return walk_.drop(0, *reason);
+            if (crypto::OutboundSa::sealed_length(inner, tunnel.local.family()) +
+                    (tunnel.in_udp ? sizeof(UdpHeader) : 0) >
                 tables_.attachments[walk_.packets[0].egress.index()].mtu)
                 return walk_.drop(0, DropReason::packet_too_big);
             const Nexthop& way = tables_.nexthops[walk_.packets[0].nexthop.index()];
             result_.egress = egress;
-            result_.next_hop = way.kind != Nexthop::Kind::gateway ? tunnel.peer.text()
+            result_.next_hop = way.kind != Nexthop::Kind::gateway ? peer.address.text()
                                : way.family == Family::ipv4       ? way.gateway4.text()
                                                                   : way.gateway6.text();
             say("depart",
@@ -244,7 +262,7 @@ class Journey {
         const Nexthop& nexthop = tables_.nexthops[packet.nexthop.index()];
         const Attachment& egress = tables_.attachments[packet.egress.index()];
         say("fit", fmt::format("TTL {} is enough; leaves by attachment {}, MTU {}, {}", ttl_,
-                               names_.attachment(packet.egress), egress.mtu,
+                               names_.attachment(packet.egress), std::uint16_t{egress.mtu},
                                !tunnelled.empty()                       ? "through its tunnel"
                                : nexthop.kind == Nexthop::Kind::gateway ? "by a gateway"
                                                                         : "to a neighbour"));

@@ -1,6 +1,6 @@
-// A word of the gates: control changes it in place, at any time, while workers read.
+// A word of the gates, or the MTU of a tunnel: control changes it in place, at any time, while workers read.
 //
-// Gates are the one part of a published snapshot that does not wait for the next: closing must not wait for a compiler.
+// They are the one part of a published snapshot that does not wait for the next: closing must not wait for a compiler.
 // Each word stands for itself, so relaxed order is enough, and a read costs what a plain one does. Copied only before
 // it is published.
 #pragma once

@@ -5,6 +5,7 @@
 #include "dataplane/local.hpp"
 
 #include "dataplane/kernel/punt.hpp"
+#include "dataplane/path_mtu.hpp"
 #include "dataplane/stages.hpp"
 
 namespace sekisho::dataplane {
@@ -12,9 +13,14 @@ namespace {
 
 constexpr std::uint8_t kNdHopLimit = 255;  // RFC 4861 §3.1: proof that no router has forwarded it
 
+bool is_error_to_underlay(const Walk& walk, const Packet& packet) noexcept {
+    return packet.is(Packet::kIcmpError) && walk.tables.attachments[packet.attachment.index()].underlay;
+}
+
 void take_ipv4(Walk& walk, std::size_t i) noexcept {
     const Packet& packet = walk.packets[i];
     if (packet.is(Packet::kKernelFragment)) return punt(walk, i, DropReason::fragment_to_hub);
+    if (is_error_to_underlay(walk, packet) && take_path_mtu<Ipv4Address>(walk, i)) return;
     const bool echo =
         packet.is(Packet::kL4Known) && packet.protocol == kProtocolIcmp && packet.l4_type == kIcmpEchoRequest;
     if (!echo) return punt(walk, i, DropReason::no_kernel_port);
@@ -28,6 +34,7 @@ void take_ipv6(Walk& walk, std::size_t i) noexcept {
     if (packet.is(Packet::kKernelFragment)) return punt(walk, i, DropReason::fragment_to_hub);
     if (!packet.is(Packet::kL4Known) || packet.protocol != kProtocolIcmpv6)
         return punt(walk, i, DropReason::no_kernel_port);
+    if (is_error_to_underlay(walk, packet) && take_path_mtu<Ipv6Address>(walk, i)) return;
     if (packet.l4_type == kIcmpv6EchoRequest) {
         if (!walk.worker.echo_tokens[packet.attachment.index()].take(walk.worker.budgets.echo, walk.now))
             return walk.drop(i, DropReason::local_rate);

@@ -3,13 +3,15 @@
 //
 // The SPI names the SA, the SA its tunnel. Its packets come by the tunnel's underlay, from its peer and to its local
 // address, or are not looked at: RFC 4301 asks for the SPI alone, and the ICV would tell in the end, but only after the
-// cipher's work, which whoever knows an SPI could then make us do from anywhere. Our peers do not move. The order of
-// checks behind that is crypto/open.cpp's. Packets keep their order, so that inner flows do.
+// cipher's work, which whoever knows an SPI could then make us do from anywhere. Only a peer in UDP may have moved, and
+// is followed when what it sent has been opened (esp_udp.hpp). The order of checks behind that is crypto/open.cpp's.
+// Packets keep their order, so that inner flows do.
 #include <bit>
 #include <cstddef>
 #include <cstring>
 
 #include "dataplane/admit.hpp"
+#include "dataplane/esp_udp.hpp"
 #include "dataplane/stages.hpp"
 
 namespace sekisho::dataplane {
@@ -28,14 +30,17 @@ std::uint8_t marks_of(const Packet& packet) noexcept {
 class OuterEnds {
   public:
     explicit OuterEnds(const Tunnel& tunnel) noexcept
-        : tunnel_(tunnel), attachment_(tunnel.underlay), is_ipv4_(tunnel.peer.is_ipv4()) {
+        : tunnel_(tunnel),
+          attachment_(tunnel.underlay),
+          is_ipv4_(tunnel.peer.is_ipv4()),
+          marks_((is_ipv4_ ? 0 : Packet::kIpv6) | (tunnel.in_udp ? Packet::kInUdp : 0)) {
         if (!is_ipv4_) return;
         const std::array<Be32, 2> ends = {tunnel.peer.ipv4().wire(), tunnel.local.ipv4().wire()};
         ipv4_ = std::bit_cast<std::uint64_t>(ends);
     }
     // The packet has them, and it came by the tunnel's underlay.
     bool are_of(const Packet& packet) const noexcept {
-        if (packet.attachment != attachment_ || packet.is(Packet::kIpv6) == is_ipv4_) return false;
+        if (!came_as(packet)) return false;
         if (is_ipv4_) {
             std::uint64_t ends;  // source, and destination behind it
             std::memcpy(&ends, packet.l3 + offsetof(Ipv4Header, source), sizeof ends);
@@ -45,10 +50,22 @@ class OuterEnds {
         return header.source.address() == tunnel_.peer.ipv6() && header.destination.address() == tunnel_.local.ipv6();
     }
 
+    // The same in UDP, whoever it is from.
+    bool lead_to(const Packet& packet) const noexcept {
+        if (!came_as(packet)) return false;
+        return is_ipv4_ ? Ipv4Address(header_of<Ipv4Address>(packet).destination) == tunnel_.local.ipv4()
+                        : header_of<Ipv6Address>(packet).destination.address() == tunnel_.local.ipv6();
+    }
+
   private:
+    bool came_as(const Packet& packet) const noexcept {
+        return packet.attachment == attachment_ && (packet.marks & (Packet::kIpv6 | Packet::kInUdp)) == marks_;
+    }
+
     const Tunnel& tunnel_;
     const AttachmentId attachment_;
     const bool is_ipv4_;
+    const std::uint32_t marks_;
     std::uint64_t ipv4_ = 0;
 };
 
@@ -75,6 +92,7 @@ struct Opening {
     std::array<AttachmentId, kBurst> attachments;
     std::size_t run_count = 0;
     std::array<Run, kBurst> runs;
+    bool any_in_udp = false;
 };
 
 // 1. The SAs. What they lie in is asked for a step ahead: of 100,000 none may be in the cache.
@@ -112,7 +130,35 @@ void refuse(Walk& walk, std::size_t i, InboundSa* sa, DropReason reason) noexcep
     walk.drop(i, reason);
 }
 
-// 2. Their tunnels: what is left moves up.
+// Those of a run that came as its tunnel's do: they move up, to `kept`. How many there are then.
+template <bool kInUdp>
+[[gnu::always_inline]] inline std::size_t keep(Walk& walk, Opening& opening, const Run& run, const Tunnel& tunnel,
+                                               std::size_t n, std::size_t kept) noexcept {
+    const OuterEnds ends(tunnel);
+    const AttachmentId attachment = tunnel.attachment;
+    // Copies: a byte that is written might change what they are read from.
+    const Packet* const packets = walk.packets.data();
+    OpenPacket* const to_open_first = opening.packets.data();
+    InboundSa* const sa = run.sa;
+    const std::size_t end = run.end;
+    for (; n < end; ++n) {
+        const std::size_t i = opening.places[n];
+        const Packet& packet = packets[i];
+        if (!(kInUdp ? ends.lead_to(packet) : ends.are_of(packet))) [[unlikely]] {
+            refuse(walk, i, sa, DropReason::sa_elsewhere);
+            continue;
+        }
+        OpenPacket& to_open = to_open_first[kept];
+        to_open.esp = packet.l3 + packet.l4_offset;
+        to_open.length = static_cast<std::uint32_t>(packet.l3_length - packet.l4_offset);
+        to_open.outer_marks = marks_of(packet);
+        to_open.sa = sa;
+        opening.places[kept] = static_cast<Lane::Index>(i);
+        opening.attachments[kept++] = attachment;
+    }
+    return kept;
+}
+// 2. Their tunnels.
 void find_tunnels(Walk& walk, Opening& opening) noexcept {
     std::size_t kept = 0;
     std::size_t n = 0;
@@ -122,25 +168,25 @@ void find_tunnels(Walk& walk, Opening& opening) noexcept {
             for (; n < run.end; ++n) walk.drop(opening.places[n], DropReason::sa_unknown);
             continue;
         }
-        const OuterEnds ends(*tunnel);
-        const AttachmentId attachment = tunnel->attachment;
-        for (; n < run.end; ++n) {
-            const std::size_t i = opening.places[n];
-            const Packet& packet = walk.packets[i];
-            if (!ends.are_of(packet)) [[unlikely]] {
-                refuse(walk, i, run.sa, DropReason::sa_elsewhere);
-                continue;
-            }
-            OpenPacket& to_open = opening.packets[kept];
-            to_open.esp = packet.l3 + packet.l4_offset;
-            to_open.length = static_cast<std::uint32_t>(packet.l3_length - packet.l4_offset);
-            to_open.outer_marks = marks_of(packet);
-            to_open.sa = run.sa;
-            opening.places[kept] = static_cast<Lane::Index>(i);
-            opening.attachments[kept++] = attachment;
+        if (tunnel->in_udp) [[unlikely]] {
+            opening.any_in_udp = true;
+            kept = keep<true>(walk, opening, run, *tunnel, n, kept);
+        } else {
+            kept = keep<false>(walk, opening, run, *tunnel, n, kept);
         }
+        n = run.end;
     }
     opening.count = kept;
+}
+
+// 4. Peers that moved: of the outer headers, which the next step forgets. Not by Opening: were its address known
+// elsewhere, the compiler would read it again after every packet.
+[[gnu::noinline]] void follow_peers(Walk& walk, std::span<const OpenPacket> opened,
+                                    std::array<Lane::Index, kBurst> places) noexcept {
+    for (std::size_t n = 0; n < opened.size(); ++n) {
+        const Packet& packet = walk.packets[places[n]];
+        if (packet.is(Packet::kInUdp) && opened[n].outcome != EspOutcome::dropped) follow_peer(walk, packet, opened[n]);
+    }
 }
 
 }  // namespace
@@ -155,7 +201,9 @@ void open(Walk& walk, const Lane& in, ParseOut out) noexcept {
     find_tunnels(walk, opening);
     // 3. Window, cipher, window, selectors.
     walk.worker.esp->open(std::span(opening.packets).first(opening.count));
-    // 4. What came out is a packet of the tunnel's attachment.
+    if (opening.any_in_udp) [[unlikely]]
+        follow_peers(walk, std::span(opening.packets).first(opening.count), opening.places);
+    // 5. What came out is a packet of the tunnel's attachment.
     for (std::size_t n = 0; n < opening.count; ++n) {
         const std::size_t i = opening.places[n];
         const OpenPacket& opened = opening.packets[n];

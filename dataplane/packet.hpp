@@ -73,6 +73,7 @@ struct alignas(64) Packet {
     static constexpr std::uint32_t kSealed = 65536;          // ESP: `l3` is the outer header, kIpv6 its family
     static constexpr std::uint32_t kSealedIpv6 = 131072;     // and what is in it is IPv6
     static constexpr std::uint32_t kBySession = 262144;      // leaves by the rewrite of its session, not by its rows'
+    static constexpr std::uint32_t kInUdp = 524288;          // came as ESP in UDP: `l4_offset` is the ESP header's
 
     bool is(std::uint32_t mark) const noexcept { return (marks & mark) != 0; }
     void mark(std::uint32_t which) noexcept { marks |= which; }

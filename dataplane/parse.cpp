@@ -8,6 +8,7 @@
 #include <cstring>
 #include <optional>
 
+#include "dataplane/esp_udp.hpp"
 #include "dataplane/ipv4_options.hpp"
 #include "dataplane/stages.hpp"
 #include "net/checksum.hpp"
@@ -23,7 +24,19 @@ constexpr std::size_t kMaxExtensionBytes = 512;
 constexpr std::size_t kUsualLength = sizeof(EthernetHeader) + sizeof(VlanTag) + sizeof(Ipv4Header) + sizeof(TcpHeader);
 constexpr std::uint8_t kUsualIpv4 = 0x45;  // version and header length of IPv4 without options
 
-enum class Way : std::uint8_t { local, esp, ipv4, ipv6, errors4, errors6, fragments4, fragments6, dropped, unusual };
+enum class Way : std::uint8_t {
+    outer_fragments,
+    local,
+    esp,
+    ipv4,
+    ipv6,
+    errors4,
+    errors6,
+    fragments4,
+    fragments6,
+    dropped,
+    unusual
+};
 
 constexpr Be16 wire(EtherType type) noexcept {
     return Be16::from_host(static_cast<std::uint16_t>(type));
@@ -42,6 +55,24 @@ std::uint64_t header_sum(const Ipv4Header& header) noexcept {
     const bool carry = __builtin_add_overflow(first, second, &sum);
     const bool again = __builtin_add_overflow(sum, std::uint64_t{third} + carry, &sum);
     return sum + again;
+}
+
+// ESP in UDP to an underlay's own address, whole, and UDP's length the packet's. The rest is Parser's.
+[[gnu::noinline]] Way usual_in_udp(Packet& packet, L4Port esp_port, std::uint8_t protocol, std::size_t offset,
+                                   std::size_t length, std::uint32_t family) noexcept {
+    if (protocol != kProtocolUdp || length < offset + sizeof(UdpHeader) + sizeof(Be32)) return Way::unusual;
+    const auto& udp = *reinterpret_cast<const UdpHeader*>(packet.l3 + offset);
+    const std::span<const std::uint8_t> bytes(packet.l3 + offset, length - offset);
+    if (udp.destination_port.to_host() != esp_port.value() || udp.length.to_host() != bytes.size() ||
+        udp_payload(bytes.subspan(sizeof udp)) != UdpPayload::esp)
+        return Way::unusual;
+    if (family != 0 && !udp_checksum_is_good(*reinterpret_cast<const Ipv6Header*>(packet.l3), bytes))
+        return Way::unusual;
+    packet.l3_length = static_cast<std::uint16_t>(length);
+    packet.l4_offset = static_cast<std::uint16_t>(offset + sizeof udp);
+    packet.source_port = L4Port(udp.source_port.to_host());
+    packet.marks = family | Packet::kInUdp;
+    return Way::esp;
 }
 
 // Nearly every frame: whole and right, to the hub's MAC, TCP or UDP, without options, not a fragment, to be forwarded;
@@ -95,21 +126,22 @@ class UsualParser {
         const auto& header = *reinterpret_cast<const Ipv4Header*>(packet_.l3);
         const std::size_t length = header.total_length.to_host();
         if (header.version_ihl != kUsualIpv4 || length > room || length < sizeof header ||
-            header.protocol != kProtocolEsp ||
             (header.flags_offset.to_host() & (kIpv4MoreFragments | kIpv4OffsetMask)) != 0 ||
             !checksum_is_good(header_sum(header)) || Ipv4Address(header.destination) != attachment_->ipv4)
             return Way::unusual;
-        return esp(sizeof header, length, 0);
+        return esp(header.protocol, sizeof header, length, 0);
     }
     Way esp6(std::size_t room) noexcept {
         const auto& header = *reinterpret_cast<const Ipv6Header*>(packet_.l3);
         const std::size_t length = sizeof header + header.payload_length.to_host();
-        if (room < sizeof header || header.version() != 6 || length > room || header.next_header != kProtocolEsp ||
+        if (room < sizeof header || header.version() != 6 || length > room ||
             header.destination.address() != attachment_->ipv6)
             return Way::unusual;
-        return esp(sizeof header, length, Packet::kIpv6);
+        return esp(header.next_header, sizeof header, length, Packet::kIpv6);
     }
-    Way esp(std::size_t offset, std::size_t length, std::uint32_t family) noexcept {
+    Way esp(std::uint8_t protocol, std::size_t offset, std::size_t length, std::uint32_t family) noexcept {
+        if (protocol != kProtocolEsp)
+            return usual_in_udp(packet_, attachment_->esp_port, protocol, offset, length, family);
         packet_.l3_length = static_cast<std::uint16_t>(length);
         packet_.l4_offset = static_cast<std::uint16_t>(offset);
         packet_.marks = family;
@@ -164,7 +196,7 @@ class UsualParser {
 };
 
 constexpr bool is_for_others(Way way) noexcept {
-    return way != Way::local && way != Way::esp && way != Way::dropped;
+    return way != Way::local && way != Way::esp && way != Way::outer_fragments && way != Way::dropped;
 }
 
 // Any frame, and anything that was opened.
@@ -235,8 +267,31 @@ class Parser {
         if (attachment_->underlay && is_for_others(way)) return drop(DropReason::underlay_plain);
         return way;
     }
-    Way to_hub() const noexcept {
-        return attachment_->underlay && packet_.protocol == kProtocolEsp ? Way::esp : Way::local;
+    Way to_hub() noexcept {
+        if (!attachment_->underlay) return Way::local;
+        if (packet_.protocol == kProtocolEsp) return Way::esp;
+        const bool in_udp = packet_.protocol == kProtocolUdp && packet_.is(Packet::kL4Known) &&
+                            packet_.destination_port == attachment_->esp_port;
+        return in_udp ? udp_to_hub() : Way::local;
+    }
+    // To the port for ESP in UDP.
+    Way udp_to_hub() noexcept {
+        const std::span<const std::uint8_t> room = packet_.ip().subspan(packet_.l4_offset);
+        const std::size_t length = header_at<UdpHeader>(room, 0)->length.to_host();
+        if (length < sizeof(UdpHeader) || length > room.size()) return drop(DropReason::l4_truncated);
+        const auto udp = room.first(length);
+        if (packet_.is(Packet::kIpv6) && !udp_checksum_is_good(*reinterpret_cast<const Ipv6Header*>(packet_.l3), udp))
+            return drop(DropReason::local_checksum);
+        switch (udp_payload(udp.subspan(sizeof(UdpHeader)))) {
+            case UdpPayload::ike: return Way::local;
+            case UdpPayload::truncated: return drop(DropReason::esp_truncated);
+            case UdpPayload::keepalive: walk_.consume(index_); return Way::dropped;
+            case UdpPayload::esp: break;
+        }
+        packet_.l3_length = static_cast<std::uint16_t>(packet_.l4_offset + length);  // what lies behind is no ESP
+        packet_.l4_offset = static_cast<std::uint16_t>(packet_.l4_offset + sizeof(UdpHeader));
+        packet_.mark(Packet::kInUdp);
+        return Way::esp;
     }
 
     Way ipv4(std::span<std::uint8_t> bytes) noexcept {
@@ -265,17 +320,22 @@ class Parser {
 
     Way fragment4(const Ipv4Header& header) noexcept {
         const Ipv4Address destination(header.destination);
-        if (destination == attachment_->ipv4) return fragment_to_hub();
-        if (packet_.is(Packet::kGroupFrame)) return drop(reason_of_group(destination));
+        const bool to_hub = destination == attachment_->ipv4;
+        if (to_hub && !may_be_esp()) return fragment_to_hub();
+        if (!to_hub && packet_.is(Packet::kGroupFrame)) return drop(reason_of_group(destination));
         const std::uint16_t word = header.flags_offset.to_host();
         const Part part{header.identification.to_host(), std::size_t{8} * (word & kIpv4OffsetMask),
                         (word & kIpv4MoreFragments) == 0, packet_.l4_offset};
-        return fragment(part, packet_.l4_offset, kProtocolIcmp, Way::fragments4);
+        return fragment(part, packet_.l4_offset, kProtocolIcmp, to_hub ? Way::outer_fragments : Way::fragments4);
     }
 
-    // The hub reassembles none; a kernel does, but not what would have to be opened.
+    bool may_be_esp() const noexcept {
+        return attachment_->underlay && (packet_.protocol == kProtocolEsp || packet_.protocol == kProtocolUdp);
+    }
+
+    // The hub puts together only what may be ESP; a kernel the rest.
     Way fragment_to_hub() noexcept {
-        if (attachment_->tap == TapId() || to_hub() == Way::esp) return drop(DropReason::fragment_to_hub);
+        if (attachment_->tap == TapId()) return drop(DropReason::fragment_to_hub);
         packet_.mark(Packet::kKernelFragment);
         return Way::local;
     }
@@ -331,8 +391,7 @@ class Parser {
         if (is_extension(packet_.protocol)) {
             const Way way = extensions(bytes.first(length), part);
             if (way == Way::dropped) return way;
-            if (part && for_hub)
-                return destination.is_multicast() ? drop(DropReason::fragment_to_hub) : fragment_to_hub();
+            if (part && for_hub) return fragment6_to_hub(*part, destination);
         }
         const bool fragmented = part && !(part->begin == 0 && part->last);
         if (!fragmented && !l4(kProtocolIcmpv6)) return drop(DropReason::l4_truncated);
@@ -343,6 +402,21 @@ class Parser {
             return fragment(*part, part->offset - sizeof(Ipv6Header) - sizeof(Ipv6FragmentHeader), kProtocolIcmpv6,
                             Way::fragments6);
         return packet_.is(Packet::kIcmpError) ? Way::errors6 : Way::ipv6;
+    }
+
+    Way fragment6_to_hub(const Part& part, const Ipv6Address& destination) noexcept {
+        if (destination.is_multicast()) return drop(DropReason::fragment_to_hub);
+        // Extension headers around it would have to be changed: nobody sends such ESP.
+        const std::size_t before = part.offset - sizeof(Ipv6Header) - sizeof(Ipv6FragmentHeader);
+        if (destination != attachment_->ipv6 || !may_be_esp() || before != 0 || packet_.l4_offset != part.offset)
+            return fragment_to_hub();
+        if (part.begin != 0 || !part.last) {
+            return fragment(part, before, kProtocolIcmpv6, Way::outer_fragments);
+        }
+        // RFC 6946: the datagram is this packet alone.
+        if (!l4(kProtocolIcmpv6)) return drop(DropReason::l4_truncated);
+        const Way way = to_hub();
+        return way == Way::local ? fragment_to_hub() : way;
     }
 
     static bool is_extension(std::uint8_t protocol) noexcept {
@@ -438,6 +512,7 @@ void sort(Way way, std::size_t i, const ParseOut& out) noexcept {
         case Way::ipv6: return out.ipv6.add(i);
         case Way::local: return out.local.add(i);
         case Way::esp: return out.esp.add(i);
+        case Way::outer_fragments: return out.outer_fragments.add(i);
         case Way::errors4: return out.errors4.add(i);
         case Way::errors6: return out.errors6.add(i);
         case Way::fragments4: return out.fragments4.add(i);
@@ -464,6 +539,10 @@ void parse_inner(Walk& walk, std::size_t i, AttachmentId attachment, std::span<s
     Way way = UsualParser(walk, i).run_inner(attachment, bytes, family);
     if (way == Way::unusual) way = Parser(walk, i).run_inner(attachment, bytes, family);
     sort(way, i, out);
+}
+
+void parse_whole(Walk& walk, std::size_t i, ParseOut out) noexcept {
+    sort(Parser(walk, i).run(), i, out);
 }
 
 void parse_opened(Walk& walk, ParseOut out) noexcept {

@@ -2,7 +2,9 @@
 // walk.
 //
 //   received ─▶ (spread) ─┐
-//   handed in: parse ─────┴─▶ parse ─┬─▶ open ─▶ (ESP: what was in it is parsed, and goes on beside the others)
+//   handed in: parse ─────┴─▶ parse ─┬─▶ reassemble ─▶ (ESP in fragments: what is whole is parsed, and opened beside
+//   the others)
+//                                    ├─▶ open ─▶ (ESP: what was in it is parsed, and goes on beside the others)
 //   handed in: opened ───────────────┼─▶ local ─▶ (answers wait for the next walk)
 //                                    ├─▶ follow ─┐ (later fragments wait for their first)
 //                                    ├───────────┴─▶ admit ──┬─▶ fit ─▶ translate ─┬─▶ seal ─┐ (by a tunnel)
@@ -91,10 +93,12 @@ void take_resumed(Walk& walk) noexcept {
 
 void walk_path(Walk& walk) noexcept {
     ++walk.worker.walk_number;
-    Lane esp, to_hub, ipv4, ipv6, errors4, errors6, fragments4, fragments6, whole, in_fragments, tunnelled;
-    const ParseOut parsed{esp, to_hub, ipv4, ipv6, errors4, errors6, fragments4, fragments6};
+    Lane outer_fragments, esp, to_hub, ipv4, ipv6, errors4, errors6, fragments4, fragments6, whole, in_fragments,
+        tunnelled;
+    const ParseOut parsed{outer_fragments, esp, to_hub, ipv4, ipv6, errors4, errors6, fragments4, fragments6};
     const Leaving leaving{whole, in_fragments, tunnelled};
     run<Stage::parse>(walk, walk.received, [&] { walk.opened ? parse_opened(walk, parsed) : parse(walk, parsed); });
+    run<Stage::reassemble>(walk, outer_fragments, [&] { reassemble(walk, outer_fragments, parsed); });
     run<Stage::open>(walk, esp, [&] { open(walk, esp, parsed); });
     run<Stage::local>(walk, to_hub, [&] { local(walk, to_hub); });
     resume(walk, ipv4, ipv6, leaving);  // first: what waited for a neighbour came before what was received now

@@ -6,6 +6,7 @@
 // are taken in the order of the lane.
 #include "dataplane/admit.hpp"
 #include "dataplane/cut.hpp"
+#include "dataplane/esp_udp.hpp"
 #include "dataplane/stages.hpp"
 
 namespace sekisho::dataplane {
@@ -27,17 +28,35 @@ struct Found {
     OutboundSa* sa = nullptr;
     NexthopId nexthop;
     AttachmentId egress;
+    const Tunnel* in_udp = nullptr;  // the tunnel, if it is
+    UdpEndpoint peer = {};           // in UDP
 };
+
+// In UDP: where the peer is.
+[[gnu::noinline]] std::optional<DropReason> find_in_udp(const Walk& walk, Packet& packet, TunnelId id,
+                                                        const Associations& associations, Found& found) noexcept {
+    const Tunnel& tunnel = walk.tables.tunnels[id.index()];
+    found.in_udp = &tunnel;
+    found.peer = peer_of(tunnel, associations.peer_word(id));
+    if (found.peer.address == tunnel.peer) return take_tunnel_way(walk.tables, packet, id);
+    return take_tunnel_way(walk.tables, packet, id, &found.peer.address);
+}
 
 std::optional<DropReason> find(const Walk& walk, Packet packet, const Associations& associations,
                                Found& found) noexcept {
     found.sa = nullptr;
+    found.in_udp = nullptr;
     const TunnelId tunnel = walk.tables.attachments[packet.egress.index()].tunnel;
-    if (const auto reason = take_tunnel_way(walk.tables, packet, tunnel)) return reason;
+    const bool in_udp = tunnel.index() < walk.tables.tunnels.size() && walk.tables.tunnels[tunnel.index()].in_udp;
+    const auto reason =
+        in_udp ? find_in_udp(walk, packet, tunnel, associations, found) : take_tunnel_way(walk.tables, packet, tunnel);
+    if (reason) return reason;
     OutboundSa* const sa = associations.outbound(tunnel);
     if (sa == nullptr) return DropReason::sa_missing;
     sa->prefetch();
-    found = {sa, packet.nexthop, packet.egress};
+    found.sa = sa;
+    found.nexthop = packet.nexthop;
+    found.egress = packet.egress;
     return std::nullopt;
 }
 
@@ -48,16 +67,53 @@ struct Sealing {
     std::size_t count = 0;
     const std::span<SealPacket, crypto::Esp::kBurst> packets;
     std::array<Lane::Index, crypto::Esp::kBurst> places;
+    std::size_t runs_in_udp = 0;  // how many of the worker's `arounds` are of this burst
+    std::size_t run = 0;          // where the run of the present tunnel begins
 };
+
+// Another tunnel comes, or the burst is full: what is there of a tunnel in UDP is noted.
+[[gnu::noinline]] void note_run(Sealing& sealing, WorkerState& worker, const Found& found) noexcept {
+    UdpAround& around = worker.arounds[sealing.runs_in_udp++];
+    const bool ipv4 = found.peer.address.is_ipv4();
+    around.high = ipv4 ? 0 : found.peer.address.ipv6().high();
+    around.low = ipv4 ? found.peer.address.ipv4().value() : found.peer.address.ipv6().low();
+    around.from = found.in_udp->local_port.value();
+    around.to = found.peer.port.value();
+    around.first = static_cast<std::uint16_t>(sealing.run);
+    around.end = static_cast<std::uint16_t>(sealing.count);
+}
+void end_run(Sealing& sealing, WorkerState& worker, const Found& found) noexcept {
+    if (found.in_udp != nullptr && sealing.run != sealing.count) [[unlikely]]
+        note_run(sealing, worker, found);
+    sealing.run = sealing.count;
+}
 
 void refuse(Walk& walk, std::size_t i, OutboundSa* sa, DropReason reason) noexcept {
     sa->failures().count(reason);
     walk.drop(i, reason);
 }
 
+// The room before an ESP packet suffices for the outer header, but maybe not for UDP's.
+[[gnu::noinline]] void put_runs_in_udp(Walk& walk, const Sealing& sealing) noexcept {
+    for (const UdpAround& around : std::span(walk.worker.arounds).first(sealing.runs_in_udp))
+        for (std::size_t n = around.first; n < around.end; ++n) {
+            SealPacket& sealed = sealing.packets[n];
+            if (sealed.outcome != EspOutcome::done) continue;
+            const auto* const buffer = static_cast<const std::uint8_t*>(walk.packets[sealing.places[n]].mbuf->buf_addr);
+            if (static_cast<std::size_t>(sealed.data - buffer) < kLinkRoom + sizeof(UdpHeader)) {
+                sealed.outcome = EspOutcome::dropped;
+                sealed.reason = DropReason::no_room;
+                continue;
+            }
+            put_in_udp(sealed, around);
+        }
+}
+
 void seal_burst(Walk& walk, Sealing& sealing, Lane& sealed) noexcept {
     const std::span packets(sealing.packets.data(), sealing.count);
     walk.worker.esp->seal(packets);
+    if (sealing.runs_in_udp != 0) [[unlikely]]
+        put_runs_in_udp(walk, sealing);
     const Tables& tables = walk.tables;
     const auto generation = static_cast<std::uint32_t>(tables.generation);
     AttachmentId before;
@@ -89,15 +145,30 @@ void seal_burst(Walk& walk, Sealing& sealing, Lane& sealed) noexcept {
         sealed.add(i);
     }
     sealing.count = 0;
+    sealing.runs_in_udp = 0;
+    sealing.run = 0;
 }
 
 }  // namespace
 
-std::optional<DropReason> take_tunnel_way(const Tables& tables, Packet& packet, TunnelId id) noexcept {
+namespace {
+
+// `where` of the underlay's VRF for a peer that the tables do not know.
+NexthopId way_to(const Tables& tables, const Tunnel& tunnel, const IpAddress& peer) noexcept {
+    const auto vrf = tables.attachments[tunnel.underlay.index()].vrf.value();
+    const lpm::Row row =
+        peer.is_ipv4() ? tables.ipv4.where.find(vrf, peer.ipv4()) : tables.ipv6.where.find(vrf, peer.ipv6());
+    return row == lpm::kNoRow ? kNoNexthop : NexthopId(row);
+}
+
+}  // namespace
+
+std::optional<DropReason> take_tunnel_way(const Tables& tables, Packet& packet, TunnelId id,
+                                          const IpAddress* moved_to) noexcept {
     if (id.index() >= tables.tunnels.size() || !tables.tunnels[id.index()].exists) return DropReason::sa_missing;
     const Tunnel& tunnel = tables.tunnels[id.index()];
     if (!tables.attachments[tunnel.underlay.index()].open) return DropReason::egress_closed;
-    NexthopId way = tunnel.way;
+    NexthopId way = moved_to != nullptr ? way_to(tables, tunnel, *moved_to) : tunnel.way;
     if (way == kNoNexthop) return DropReason::no_route;
     if (tables.nexthops[way.index()].kind == Nexthop::Kind::group) {
         const std::uint32_t number = tables.nexthops[way.index()].group;
@@ -110,7 +181,8 @@ std::optional<DropReason> take_tunnel_way(const Tables& tables, Packet& packet, 
     const Nexthop& nexthop = tables.nexthops[way.index()];
     if (nexthop.kind == Nexthop::Kind::blackhole) return DropReason::blackhole;
     const Attachment& egress = tables.attachments[nexthop.attachment.index()];
-    if (egress.tunnel != TunnelId()) return DropReason::no_route;  // none in another
+    if (egress.tunnel != TunnelId()) return DropReason::no_route;              // none in another
+    if (moved_to != nullptr && !egress.underlay) return DropReason::no_route;  // else the compiler has looked
     if (!egress.open) return DropReason::egress_closed;
     packet.nexthop = way;
     packet.egress = nexthop.attachment;
@@ -154,6 +226,7 @@ void seal(Walk& walk, const Lane& in, Lane& sealed) noexcept {
         packet.tunnelled = packet.egress;
         if (found.sa == nullptr || packet.egress != before) {
             before = packet.egress;
+            end_run(sealing, walk.worker, found);
             if (const auto reason = find(walk, packet, *associations, found)) [[unlikely]] {
                 walk.drop(i, *reason);
                 continue;
@@ -170,9 +243,13 @@ void seal(Walk& walk, const Lane& in, Lane& sealed) noexcept {
         to_seal.headroom = static_cast<std::uint16_t>(head < kLinkRoom ? 0 : head - kLinkRoom);
         to_seal.tailroom = static_cast<std::uint16_t>(packet.mbuf->buf_len - head - packet.l3_length);
         sealing.places[sealing.count++] = static_cast<Lane::Index>(i);
-        if (sealing.count == sealing.packets.size()) seal_burst(walk, sealing, sealed);
+        if (sealing.count == sealing.packets.size()) {
+            end_run(sealing, walk.worker, found);
+            seal_burst(walk, sealing, sealed);
+        }
     }
     // 3. Sequence numbers, headers, cipher; and the way on.
+    end_run(sealing, walk.worker, found);
     if (sealing.count != 0) seal_burst(walk, sealing, sealed);
 }
 

@@ -12,9 +12,10 @@ namespace sekisho::dataplane {
 
 // 1. Ethernet, 802.1Q, IPv4 and IPv6 and L4 headers, lengths and checksums; (port, VLAN) gives the attachment.
 struct ParseOut {
-    Lane& esp;    // for the hub, on an underlay
-    Lane& local;  // ARP, and IP for the hub itself
-    Lane& ipv4;   // to be forwarded
+    Lane& outer_fragments;  // for the hub, on an underlay: of ESP, or of UDP, and so maybe of ESP
+    Lane& esp;              // for the hub, on an underlay
+    Lane& local;            // ARP, and IP for the hub itself
+    Lane& ipv4;             // to be forwarded
     Lane& ipv6;
     Lane& errors4;  // ICMP errors to be forwarded
     Lane& errors6;
@@ -28,6 +29,11 @@ void parse_inner(Walk& walk, std::size_t packet, AttachmentId attachment, std::s
                  const ParseOut& out) noexcept;
 // The same for what another worker has opened.
 void parse_opened(Walk& walk, ParseOut out) noexcept;
+// The same for one whole frame, which was put together from fragments.
+void parse_whole(Walk& walk, std::size_t packet, ParseOut out) noexcept;
+
+// 2. Fragments of ESP wait here for their others; what becomes whole is parsed and goes on (reassembly.hpp).
+void reassemble(Walk& walk, const Lane& in, ParseOut out) noexcept;
 
 // 2. ESP: the SA by the SPI, the replay window, the cipher, the SA's selectors; then the inner packet is parsed and
 // goes on as its tunnel's attachment's.
@@ -75,8 +81,10 @@ void route_back(Walk& walk, const Lane& in, Lane& routed, Lane& tunnelled) noexc
 // 7. ESP for what leaves by a tunnel, cut first if it is too long for it: then it is the underlay's, and its way known.
 // Nothing that comes in here leaves as plain text.
 void seal(Walk& walk, const Lane& in, Lane& sealed) noexcept;
-// The packet's nexthop and egress become the underlay's, by the tunnel's way; or why they do not.
-std::optional<DropReason> take_tunnel_way(const Tables& tables, Packet& packet, TunnelId tunnel) noexcept;
+// The packet's nexthop and egress become the underlay's, by the tunnel's way; or why they do not. The way to
+// `moved_to`, if the peer is not where the policy says.
+std::optional<DropReason> take_tunnel_way(const Tables& tables, Packet& packet, TunnelId tunnel,
+                                          const IpAddress* moved_to = nullptr) noexcept;
 
 // 8. The next hop's Ethernet header. An unknown next hop holds a few packets and is asked.
 void depart(Walk& walk, const Lane& in) noexcept;
@@ -92,6 +100,8 @@ void judge_nexthops(Walk& walk) noexcept;
 void announce_attachments(Walk& walk) noexcept;
 // Gives up on first fragments that did not come, and forgets old datagrams; as often, in the same way.
 void expire_fragments(Walk& walk) noexcept;
+// Gives up on ESP whose fragments did not all come.
+void expire_reassembly(Walk& walk) noexcept;
 // Ends sessions whose time is over; as often, a tenth of the table each time.
 void expire_sessions(Walk& walk) noexcept;
 

@@ -22,6 +22,7 @@ namespace sekisho::dataplane {
     X(hand_in, "taken from another worker")                                   \
     X(kernel_in, "frames that the kernel sends by its TAPs")                  \
     X(parse, "Ethernet, VLAN, IP and L4 headers; which attachment")           \
+    X(reassemble, "fragments of ESP for the hub put together")                \
     X(open, "ESP: authentic, no replay, and what its SA may carry")           \
     X(local, "ARP, neighbour discovery and echo for the hub's own addresses") \
     X(fragments, "later fragments follow their first, or wait for it")        \

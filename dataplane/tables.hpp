@@ -4,7 +4,8 @@
 // Workers read it and nothing else of the policy. Three kinds of table by role: `who` (operator space to institution),
 // `hub` (hub space to institution and way out), `where` (operator space to nexthop); a lookup gives the index of a row
 // in the vectors below. The only words here that workers write are the nexthops' neighbour hints, which are a cache,
-// and which nexthops are usable; the only ones that control changes once they are published are the gates.
+// and which nexthops are usable; the only ones that control changes once they are published are the gates, and the MTUs
+// of tunnels.
 #pragma once
 
 #include <array>
@@ -37,6 +38,8 @@ constexpr VrfId vrf_of(std::uint16_t space) noexcept {
     return VrfId(static_cast<VrfId::Value>(space - 1));
 }
 
+inline constexpr std::uint16_t kEspUdpPort = 4500;  // RFC 3948 §2.1, RFC 7296 §3.1
+
 inline constexpr NexthopId kNoNexthop{std::numeric_limits<std::uint32_t>::max()};
 
 // Where an operator's line meets the hub: a port and a VLAN, or a tunnel, with the hub's own MAC and addresses there.
@@ -50,8 +53,8 @@ struct Attachment {
     GateWord<bool> open = false;  // false: a gate closes it, or it is a hole in the numbering
     bool serves_ipv4 = false;
     bool serves_ipv6 = false;
-    std::uint16_t mtu = 1500;           // of an IP packet, in bytes
-    std::uint16_t reachable_time = 30;  // seconds for which a neighbour's answer counts
+    GateWord<std::uint16_t> mtu = 1500;  // of an IP packet, in bytes; a tunnel's follows the path to its peer
+    std::uint16_t reachable_time = 30;   // seconds for which a neighbour's answer counts
     MacAddress mac;
     Ipv4Address ipv4;  // the hub's own; unspecified when it does not serve IPv4
     Prefix4 subnet4;
@@ -61,19 +64,24 @@ struct Attachment {
     TapId tap;               // the kernel's share of it; none unless it asks for one
     TunnelId tunnel;         // its path, in place of a port and VLAN: what goes by it is sealed; its MAC means nothing
     bool underlay = false;   // carries tunnels: plain packets for others neither come nor leave by it
+    L4Port esp_port{kEspUdpPort};  // of an underlay: the hub's UDP port for ESP in UDP (RFC 3948)
 };
 
 // A tunnel: the path of one attachment, by another one, its underlay. MTU, families and the hub's own addresses inside
 // are the first one's: its MTU is what fits when sealed, the worst padding included.
 struct Tunnel {
     bool exists = false;              // false: a hole in the numbering
+    bool in_udp = false;              // its ESP is in UDP (RFC 3948), and its peer may move (peer_word.hpp)
     AttachmentId attachment;          // whose path it is
     AttachmentId underlay;            // by which sealed packets come
+    std::uint16_t keepalive = 0;      // in UDP: seconds between keepalives; 0: none are sent
     IpAddress local = Ipv4Address();  // outer addresses, of one family: ours on the underlay, and the peer's
     IpAddress peer = Ipv4Address();
     // `where` of the underlay's VRF for the peer; kNoNexthop: there is no route. By underlays only.
     NexthopId way = kNoNexthop;
+    L4Port local_port, peer_port;  // in UDP
 };
+static_assert(sizeof(Tunnel) == 64);
 
 // A TAP that an attachment asks for: an Ethernet interface of the kernel's, with the attachment's MAC address and MTU.
 struct TapSpec {

@@ -137,8 +137,8 @@ template <class Address>
 std::uint16_t largest_segment(const Tables& tables, const Packet& packet) noexcept {
     constexpr std::uint16_t kHeaders =
         sizeof(TcpHeader) + (Address::kFamily == Family::ipv6 ? sizeof(Ipv6Header) : sizeof(Ipv4Header));
-    const std::uint16_t mtu =
-        std::min(tables.attachments[packet.attachment.index()].mtu, tables.attachments[packet.egress.index()].mtu);
+    const std::uint16_t mtu = std::min<std::uint16_t>(tables.attachments[packet.attachment.index()].mtu,
+                                                      tables.attachments[packet.egress.index()].mtu);
     return mtu > kHeaders ? static_cast<std::uint16_t>(mtu - kHeaders) : 0;
 }
 

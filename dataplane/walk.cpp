@@ -16,6 +16,7 @@ WorkerState::WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t 
       handover(team_of.rings_from(number), counters),
       neighbours(team_of.neighbours),
       fragments(tsc_hz_now),
+      reassembly(tsc_hz_now),
       associations(team_of.associations),
       esp(associations == nullptr ? nullptr : std::make_unique<crypto::Esp>(associations->engine_of(number))),
       resume(ports),
@@ -26,9 +27,11 @@ WorkerState::WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t 
       echo_tokens(kIds),
       neighbour_tokens(kIds),
       punt_tokens(kIds),
+      path_mtu_tokens(kIds),
       identification(static_cast<std::uint16_t>(65536 * number.index() / team_of.size())),
       tsc_hz(tsc_hz_now),
-      announced(is_keeper() ? kIds : 0) {}
+      announced(is_keeper() ? kIds : 0),
+      next_keepalive(is_keeper() ? kIds : 0) {}
 
 WorkerState::WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t tsc_hz_now)
     : WorkerState(ports, buffers, tsc_hz_now, std::make_unique<Team>(std::span(&kWeightAlone, 1), tsc_hz_now)) {}

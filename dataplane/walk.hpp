@@ -17,6 +17,7 @@
 #include "dataplane/handover.hpp"
 #include "dataplane/packet.hpp"
 #include "dataplane/rate_limit.hpp"
+#include "dataplane/reassembly.hpp"
 #include "dataplane/stats.hpp"
 #include "dataplane/tables.hpp"
 #include "dataplane/team.hpp"
@@ -75,13 +76,15 @@ struct Budgets {
     Rate neighbours;  // ARP and neighbour discovery, of an attachment
     // Of an attachment, by PuntClass; each worker has the whole, for a session's packets all come to one.
     std::array<Rate, kPuntClasses> punts;
+    Rate path_mtu;  // what is told of the paths to tunnels' peers, of an underlay
     static Budgets standard(std::uint64_t tsc_hz, std::size_t workers) noexcept {
         const auto share = [&](std::uint64_t whole) { return std::max<std::uint64_t>(1, whole / workers); };
         const Rate made = Rate::of(share(1000), share(100), tsc_hz);
         return {made,
                 made,
                 Rate::of(2000, 500, tsc_hz),
-                {Rate::of(1000, 200, tsc_hz), Rate::of(10'000, 2000, tsc_hz), Rate::of(1000, 100, tsc_hz)}};
+                {Rate::of(1000, 200, tsc_hz), Rate::of(10'000, 2000, tsc_hz), Rate::of(1000, 100, tsc_hz)},
+                Rate::of(share(100), share(50), tsc_hz)};
     }
 };
 
@@ -90,6 +93,14 @@ struct Announced {
     std::uint64_t fingerprint = 0;
     std::uint64_t next = 0;  // TSC
     std::uint8_t left = 0;   // times
+};
+
+// What is put around sealed packets: ports, and the peer's address, in host order; of an IPv4 address `low` alone. Not
+// initialized, for there is an array of them.
+struct UdpAround {
+    std::uint64_t high, low;
+    std::uint16_t from, to;
+    std::uint16_t first, end;  // places in the burst that is sealed: those of one tunnel, which follow each other
 };
 
 // What a worker keeps. The pool is the node's and outlives the worker; so does the team.
@@ -117,6 +128,7 @@ struct WorkerState {
     Handover handover;
     Neighbours& neighbours;  // the team's; the keeper writes
     Fragments fragments;
+    Reassembly reassembly;
     const Associations* const associations;  // the team's; null: there are none
     const std::unique_ptr<crypto::Esp> esp;  // there is one if there are associations
     Tracker tracker;
@@ -131,10 +143,13 @@ struct WorkerState {
     std::vector<TokenBucket> echo_tokens;                            // by AttachmentId
     std::vector<TokenBucket> neighbour_tokens;                       // by AttachmentId
     std::vector<std::array<TokenBucket, kPuntClasses>> punt_tokens;  // by AttachmentId
+    std::vector<TokenBucket> path_mtu_tokens;                        // by AttachmentId
     std::uint16_t identification = 0;                                // of the IPv4 packets that we make
     std::uint32_t walk_number = 0;
     std::uint64_t tsc_hz;
-    std::vector<Announced> announced;  // by AttachmentId; the keeper's
+    std::vector<Announced> announced;                    // by AttachmentId; the keeper's
+    std::array<UdpAround, crypto::Esp::kBurst> arounds;  // of the burst that is sealed, for its runs in UDP
+    std::vector<std::uint64_t> next_keepalive;           // TSC, by TunnelId; the keeper's
 };
 
 class Walk {
@@ -198,7 +213,7 @@ class Walk {
 
   private:
     std::size_t dropped_count_ = 0;
-    std::array<rte_mbuf*, kPlaces> dropped_;
+    std::array<rte_mbuf*, kPlaces + kBurst> dropped_;  // a fragment's place is another packet's once that is whole
 };
 
 }  // namespace sekisho::dataplane

@@ -8,6 +8,7 @@
 #include <rte_pause.h>
 
 #include "dataplane/behind.hpp"
+#include "dataplane/esp_udp.hpp"
 #include "dataplane/kernel/punt.hpp"
 #include "dataplane/path.hpp"
 #include "dataplane/run.hpp"
@@ -213,9 +214,11 @@ void Worker::tend(const Tables& tables, std::uint64_t now) noexcept {
         retry_neighbours(walk);
         judge_nexthops(walk);
         if (announces_) announce_attachments(walk);
+        send_keepalives(walk);
         let_numbers_go(tables);
     }
     expire_fragments(walk);
+    expire_reassembly(walk);
     expire_sessions(walk);
 }
 
@@ -256,6 +259,8 @@ void Worker::give_up() noexcept {
     if (state_.is_keeper())
         state_.neighbours.drop_all([&](Neighbours::Held& held) noexcept { drop(held.origin, held.packet.mbuf); });
     state_.fragments.drop_all([&](Fragments::Held& held) noexcept { drop(held.origin, held.packet.mbuf); });
+    state_.reassembly.expire(
+        ~std::uint64_t{0}, [&](Reassembly::Datagram& datagram) noexcept { drop(datagram.key.origin, datagram.mbuf); });
     for (std::size_t port = 0; port < ports_.size(); ++port)
         for (Packet packet; state_.resume[port].pop(packet);) drop(port_id(port), packet.mbuf);
     for (HandoverRing* const ring : incoming_)

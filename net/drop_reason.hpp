@@ -37,7 +37,7 @@ namespace sekisho {
     X(ipv6_extension_chain, "the IPv6 extension headers are more, or longer, than the hub follows", "2-8")             \
     X(ipv6_extension_truncated, "the packet ends inside an IPv6 extension header", "RFC 8200 4")                       \
     X(routing_header, "an IPv6 routing header of type 0, or with segments left", "2-8")                                \
-    X(fragment_to_hub, "a fragment for the hub's own address: the hub reassembles none", "hub")                        \
+    X(fragment_to_hub, "a fragment for the hub's own address: the hub reassembles ESP alone", "hub")                   \
     X(fragment_length, "a fragment that is empty, ends inside a unit of 8 bytes, or beyond 65,535 bytes",              \
       "RFC 791 3.2")                                                                                                   \
     X(fragment_tiny, "a first fragment without all of its TCP, UDP or ICMP header", "RFC 1858 3")                      \
@@ -57,11 +57,15 @@ namespace sekisho {
       "RFC 4861 7.2")                                                                                                  \
     X(nd_refused, "a router solicitation or advertisement, or a redirect: the hub takes none", "2-6")                  \
     X(duplicate_address, "another station claims an address of the hub", "RFC 5227 2.4")                               \
-    X(local_checksum, "an ICMP message to the hub with a wrong checksum", "RFC 1122 3.2.2")                            \
+    X(local_checksum, "an ICMP message to the hub, or ESP in UDP over IPv6, with a wrong checksum", "RFC 1122 3.2.2")  \
     X(local_rate, "more packets to the hub itself than the attachment's budget", "2-8")                                \
     X(no_kernel_port, "for the hub's own address, and only a kernel could answer it", "hub")                           \
     X(kernel_port_full, "the kernel's share comes faster than its TAPs take it", "hub")                                \
     X(kernel_frame_refused, "a frame of the kernel's that is not from the hub's own addresses there", "2-8")           \
+    /* reassemble */                                                                                                   \
+    X(reassembly_timeout, "fragments of ESP whose others did not come in time", "RFC 791 3.2")                         \
+    X(reassembly_full, "fragments of ESP that made way for those of newer packets, or found no buffer", "2-8")         \
+    X(reassembly_too_long, "fragments of ESP that would make a packet longer than a buffer", "hub")                    \
     /* open */                                                                                                         \
     X(esp_truncated, "the packet ends inside its ESP header, IV, trailer or ICV", "RFC 4303 2")                        \
     X(esp_length, "the ESP ciphertext is not a multiple of 4 bytes long", "RFC 4303 2.4")                              \

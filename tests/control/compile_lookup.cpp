@@ -1,4 +1,6 @@
 // One question put to compiled tables, in the order of the path: who, hub, cell and gates, where.
+#include <fmt/format.h>
+
 #include "net/headers.hpp"
 #include "tests/control/compile_support.hpp"
 
@@ -99,7 +101,11 @@ std::string tunnel_of(const Compiler& compiler, const Tables& tables, const std:
     if (!tunnel.exists) return "hole";
     return compiler.tunnel_name(user.tunnel) + " of " + compiler.attachment_name(tunnel.attachment) + " over " +
            compiler.attachment_name(tunnel.underlay) + " from " + tunnel.local.text() + " to " + tunnel.peer.text() +
-           ", " + std::to_string(user.mtu) + ", " + way_of(compiler, tables, tunnel);
+           (tunnel.in_udp
+                ? fmt::format(" in UDP {} {} {}", tables.attachments[tunnel.underlay.index()].esp_port.value(),
+                              tunnel.peer_port.value(), tunnel.keepalive)
+                : "") +
+           ", " + std::to_string(std::uint16_t{user.mtu}) + ", " + way_of(compiler, tables, tunnel);
 }
 
 Answer look_up(const Compiler& compiler, const Tables& tables, const Question& question) {

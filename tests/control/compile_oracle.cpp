@@ -1,6 +1,8 @@
 // The same question answered from the policy's objects, one after the other: no tables, no classes, no sharing.
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "control/calendar.hpp"
 #include "net/headers.hpp"
 #include "tests/control/compile_support.hpp"
@@ -109,10 +111,14 @@ std::string tunnel_of(const Policy& policy, const std::string& attachment) {
     const bool ipv4 = tunnel.peer.is_ipv4();
     unsigned mtu = user.mtu;  // unless it is told, the longest that fits with header, IV, padding, trailer and ICV
     for (unsigned inner = underlay.mtu; mtu == 0; --inner)
-        if ((ipv4 ? 20U : 40U) + 8 + 8 + (inner + 2 + 3) / 4 * 4 + 16 <= underlay.mtu) mtu = inner;
+        if ((ipv4 ? 20U : 40U) + (tunnel.udp ? 8 : 0) + 8 + 8 + (inner + 2 + 3) / 4 * 4 + 16 <= underlay.mtu)
+            mtu = inner;
     return tunnel.id + " of " + user.id + " over " + underlay.id + " from " +
-           (ipv4 ? underlay.ipv4->text() : underlay.ipv6->text()) + " to " + tunnel.peer.text() + ", " +
-           std::to_string(mtu) + ", " + way_to(policy, underlay.operator_id, tunnel.peer);
+           (ipv4 ? underlay.ipv4->text() : underlay.ipv6->text()) + " to " + tunnel.peer.text() +
+           (tunnel.udp
+                ? fmt::format(" in UDP {} {} {}", tunnel.udp->local_port, tunnel.udp->peer_port, tunnel.udp->keepalive)
+                : "") +
+           ", " + std::to_string(mtu) + ", " + way_to(policy, underlay.operator_id, tunnel.peer);
 }
 
 Answer decide(const Policy& policy, Time now, const Question& question) {

@@ -101,6 +101,7 @@ void RandomPolicies::add_random_tunnel(Policy& policy) {
     if (one_in(3)) line.operator_id = any_of(policy.operators);
     if (one_in(3)) tunnel.peer = Ipv6Address(line.subnet6.address().high(), 2 + below(5));
     if (one_in(4)) policy.attachments.at(added.id).mtu = 1200;
+    if (one_in(3)) tunnel.udp = UdpEncapsulation{static_cast<std::uint16_t>(1 + below(65535)), 4501, 20};
     if (!one_in(3) || !tunnel.peer.is_ipv4()) return;
     // A peer behind a router.
     const std::uint32_t behind = (203U << 24) + (std::uint32_t{line.vlan} << 4);

@@ -235,7 +235,9 @@ class TestHub {
              },
              *state, *audit, events, keys,
              [this] { return std::chrono::system_clock::now() + std::chrono::seconds(ahead.load()); },
-             [this](const Generation& generation) { sas->settle(generation); },
+             [this](const Generation& generation, const dataplane::Tables& tables) {
+                 sas->settle(generation, tables);
+             },
              [this](const Policy& policy, std::uint64_t number, WallTime now, const NamesByHand& closed,
                     const RowQuestion& question) {
                  return compiler.real->rows(policy, number, now, closed, question);
@@ -250,7 +252,9 @@ class TestHub {
                 ledger_told = true;
                 ledger_told.notify_all();
             });
-        sas = std::move(*Sas::make({*loop, *associations, *ledger, generations->recorder(), events}));
+        sas = std::move(*Sas::make({*loop, *associations, *ledger, generations->recorder(), events, [this] {
+                                        return std::chrono::steady_clock::now() + std::chrono::seconds(ahead.load());
+                                    }}));
         started = generations->start(std::move(initial), replace, signature);
         auto served = Service::start(*loop, {socket(), {}, roles, {}}, *generations, node, events, "test",
                                      {*sas, *ledger, *witness, *translations});

@@ -245,18 +245,64 @@ TEST_CASE("tunnel: what fits inside is reckoned with the padding that it takes",
     CHECK(mtu_inside(1504, Family::ipv4) == 1450);
     CHECK(mtu_inside(1500, Family::ipv6) == 1426);
     CHECK(mtu_inside(20, Family::ipv4) == 0);
+    CHECK(mtu_inside(1500, Family::ipv4, true) == 1438);  // UDP's eight bytes more
+    CHECK(mtu_inside(1500, Family::ipv6, true) == 1418);
     // What the sums of RFC 4303 give for every length, as an oracle.
-    for (const Family outer : {Family::ipv4, Family::ipv6})
+    for (const auto& [outer, in_udp] : {std::pair(Family::ipv4, false), std::pair(Family::ipv6, false),
+                                        std::pair(Family::ipv4, true), std::pair(Family::ipv6, true)})
         for (unsigned mtu = 576; mtu <= 9000; ++mtu) {
+            const unsigned around = (outer == Family::ipv4 ? 20U : 40U) + (in_udp ? 8U : 0U);
             const auto sealed = [&](unsigned inner) {
                 unsigned padding = 0;
                 while ((inner + padding + 2) % 4 != 0) ++padding;
-                return (outer == Family::ipv4 ? 20U : 40U) + 8 + 8 + inner + padding + 2 + 16;
+                return around + 8 + 8 + inner + padding + 2 + 16;
             };
-            const unsigned inside = mtu_inside(static_cast<std::uint16_t>(mtu), outer);
+            const unsigned inside = mtu_inside(static_cast<std::uint16_t>(mtu), outer, in_udp);
             for (unsigned inner = inside > 8 ? inside - 8 : 0; inner <= inside; ++inner) REQUIRE(sealed(inner) <= mtu);
             REQUIRE(sealed(inside + 1) > mtu);
         }
+}
+
+TEST_CASE("tunnel: in UDP it has ports and keepalives, or their defaults; its SAs were agreed upon that", "[control]") {
+    Draft changed = draft();
+    CHECK_FALSE(changed.policy().tunnels.at("kita-esp").udp);
+    const std::string plain = agreed_of(changed.policy().tunnels.at("kita-esp"));
+    changed.set("/tunnels/0/udp", json::object());
+    CHECK(changed.errors().empty());
+    const Tunnel bare = changed.policy().tunnels.at("kita-esp");
+    REQUIRE(bare.udp);
+    CHECK(bare.udp->peer_port == 4500);
+    CHECK(bare.udp->local_port == 4500);
+    CHECK(bare.udp->keepalive == 0);
+    CHECK(agreed_of(bare) != plain);
+    CHECK(mtu_of(changed.policy(), changed.policy().attachments.at("kita-1")) == 1438);
+    changed.set("/tunnels/0/udp", {{"peer_port", 40001}, {"local_port", 4501}, {"keepalive", 20}});
+    CHECK(changed.errors().empty());
+    const Tunnel told = changed.policy().tunnels.at("kita-esp");
+    CHECK(told.udp->peer_port == 40001);
+    CHECK(told.udp->local_port == 4501);
+    CHECK(told.udp->keepalive == 20);
+    CHECK(agreed_of(told) != agreed_of(bare));
+    Tunnel quieter = told;
+    quieter.udp->keepalive = 30;
+    CHECK(agreed_of(quieter) == agreed_of(told));
+}
+
+TEST_CASE("tunnel: an underlay has one UDP port for ESP, and not IKE's", "[control]") {
+    Draft changed = draft();
+    changed.set("/tunnels/0/udp", {{"local_port", 500}});
+    CHECK(changed.errors() ==
+          Words{"tunnels \"kita-esp\" .udp.local_port: 500 is IKE's: ESP in UDP has another, 4500"});
+    changed.set("/tunnels/0/udp", {{"peer_port", 0}});
+    CHECK(changed.errors().size() == 1);
+    Draft two = with_second();
+    two.set("/tunnels/0/udp", json::object());
+    CHECK(two.errors().empty());  // the other is plain
+    two.set("/tunnels/1/udp", {{"local_port", 4501}});
+    CHECK(two.errors() == Words{"tunnels \"kita-esp-2\" .udp.local_port: 4501: tunnels \"kita-esp\" has 4500 on the "
+                                "same underlay \"kita-line\""});
+    two.set("/tunnels/1/udp", {{"peer_port", 4502}});
+    CHECK(two.errors().empty());
 }
 
 TEST_CASE("tunnel: the document's MTU is at most what the underlay leaves, and IPv6 with less is warned of",

@@ -331,3 +331,33 @@ TEST_CASE("SAs: a request that is no JSON is refused without a word of what it h
         CHECK(answer.dump().find(key.substr(0, 10)) == std::string::npos);
     }
 }
+
+TEST_CASE("SAs: where the peer of a tunnel in UDP has moved to is told and shown, until it is agreed upon anew",
+          "[control][udp]") {
+    Draft draft = protected_draft();
+    draft.set("/tunnels/0/udp", {{"peer_port", 4501}});
+    SaHub hub(draft);
+    const auto tunnel = [&] { return hub.asker.result("show.tunnels")["items"][0]; };
+    CHECK(tunnel()["peer_now"] == "192.0.2.2:4501");
+    CHECK(tunnel()["mtu"] == 1438);
+    Asker listener(hub.hub);
+    listener.result("events", {{"kinds", {"sa"}}});
+    dataplane::PeerWord* const word = hub.hub.associations->peer_word(TunnelId(1));
+    REQUIRE(word != nullptr);
+    REQUIRE(word->follow({*IpAddress::parse("192.0.2.2"), L4Port(40'001)}));  // as a worker would
+    const json event = listener.answer()["params"];
+    CHECK(event["event"] == "peer_moved");
+    CHECK(event["tunnel"] == "kita-esp");
+    CHECK(event["peer"] == "192.0.2.2:40001");
+    CHECK(tunnel()["peer_now"] == "192.0.2.2:40001");
+    draft.set("/tunnels/0/replay_window", 8192);  // not what was agreed upon
+    hub.commit(draft);
+    CHECK(tunnel()["peer_now"] == "192.0.2.2:40001");
+    draft.set("/tunnels/0/udp", {{"peer_port", 4600}});
+    hub.commit(draft);
+    CHECK(tunnel()["peer_now"] == "192.0.2.2:4600");
+    draft.remove("/tunnels/0/udp");
+    hub.commit(draft);
+    CHECK_FALSE(tunnel().contains("peer_now"));
+    CHECK(hub.hub.associations->peer_word(TunnelId(1)) == nullptr);
+}

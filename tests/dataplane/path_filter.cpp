@@ -3,7 +3,7 @@
 // A line in is "LINE HEX": the attachment of the standard policy that the frame comes by, and the frame (its Ethernet
 // addresses and tag are made right here). A line out is "> REASONS FRAMES": drop reasons joined by commas or "-", and
 // what left, each frame as PORT:HEX. The ESP filter has protected.hpp's policy, and a hub of its own behind each line
-// "sa SUITE ESN OUTER KEY SPI_IN SPI_OUT SEQUENCE": an SA each way with this key, numbers from SEQUENCE on.
+// "sa SUITE ESN OUTER KEY SPI_IN SPI_OUT SEQUENCE IN_UDP": an SA each way with this key, numbers from SEQUENCE on.
 #include <iostream>
 #include <sstream>
 
@@ -48,12 +48,13 @@ void answer(TestHub& hub, const std::string& name, const std::string& hex) {
 
 std::unique_ptr<ProtectedHub> hub_of(std::istringstream& words) {
     std::string suite, key;
-    unsigned esn = 0, outer = 0;
+    unsigned esn = 0, outer = 0, in_udp = 0;
     std::uint32_t spi_in = 0, spi_out = 0;
     std::uint64_t sequence = 0;
-    words >> suite >> esn >> outer >> key >> spi_in >> spi_out >> sequence;
+    words >> suite >> esn >> outer >> key >> spi_in >> spi_out >> sequence >> in_udp;
     ProtectedOptions options;
     options.outer = outer == 4 ? Family::ipv4 : Family::ipv6;
+    options.in_udp = in_udp != 0;
     auto hub = std::make_unique<ProtectedHub>(options, false);
     const EspKey in{Spi(spi_in), crypto::suite_named(suite).value(), esn != 0, bytes_from(key)};
     hub->install_inbound(in);

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """ESP through the whole path against scapy: what scapy seals is opened, translated and forwarded as scapy would have it; what the
-path seals scapy opens, and finds the packet that it expects. All suites, ESN, and families outside and inside.
+path seals scapy opens, and finds the packet that it expects. All suites, ESN, families outside and inside, plain and in UDP.
 
 Called with the path of path_filter. Exits 77 when scapy is missing. Prints its seed; SEKISHO_SEED sets it.
 """
@@ -34,19 +34,20 @@ SPI_IN, SPI_OUT = 0xABCD01, 0xABCD02
 
 
 class Combination:
-    def __init__(self, suite, esn, outer, inner):
-        self.suite, self.esn, self.outer, self.inner = suite, esn, outer, inner
+    def __init__(self, suite, esn, outer, inner, in_udp):
+        self.suite, self.esn, self.outer, self.inner, self.in_udp = suite, esn, outer, inner, in_udp
         self.key = rng.randbytes(int(suite[-3:]) // 8 + 4)
         self.start = (1 << 32) - PACKETS // 2 if esn else 1  # across a turn of the low half
 
     def setting(self):
-        return f"sa {self.suite} {int(self.esn)} {self.outer} {self.key.hex()} {SPI_IN} {SPI_OUT} {self.start}"
+        return f"sa {self.suite} {int(self.esn)} {self.outer} {self.key.hex()} {SPI_IN} {SPI_OUT} {self.start} {int(self.in_udp)}"
 
     def association(self, sequence, from_hub):
         hub, peer = OUTER[self.outer]
         source, destination = (hub, peer) if from_hub else (peer, hub)
         return SecurityAssociation(ESP, spi=SPI_OUT if from_hub else SPI_IN, crypt_algo="AES-GCM", crypt_key=self.key, esn_en=self.esn,
-                                   esn=sequence >> 32, tunnel_header=(IP if self.outer == 4 else IPv6)(src=source, dst=destination))
+                                   esn=sequence >> 32, tunnel_header=(IP if self.outer == 4 else IPv6)(src=source, dst=destination),
+                                   nat_t_header=UDP(sport=4500, dport=4500) if self.in_udp else None)
 
     def ip(self, source, destination, hops, marks):
         if self.inner == 4:
@@ -69,6 +70,10 @@ def inbound(combination, sequence):
     what = contents(True)
     packet = combination.ip(inside, service_hub, hops, marks) / what.copy()
     sealed = combination.association(sequence, False).encrypt(packet, seq_num=sequence & 0xFFFFFFFF, iv=rng.randbytes(8))
+    if combination.in_udp:
+        del sealed[UDP].len  # scapy has reckoned it before there was any ESP
+        if combination.outer == 6:
+            del sealed[UDP].chksum
     expected = combination.ip(hub, service, hops - 1, marks) / what.copy()
     return f"higashi-line {bytes(sealed).hex()}", ("2", lambda ip: bytes(ip) == bytes(expected))
 
@@ -85,13 +90,19 @@ def outbound(combination, sequence):
     def is_right(ip):
         outer = (IP if combination.outer == 4 else IPv6)(ip)
         ends = (outer.src, outer.dst)
-        if ends != OUTER[combination.outer] or outer[ESP].seq != sequence & 0xFFFFFFFF:
+        if ends != OUTER[combination.outer] or (UDP in outer) != combination.in_udp or outer[ESP].seq != sequence & 0xFFFFFFFF:
             return False
         rebuilt = outer.copy()
         if combination.outer == 4:
             del rebuilt.chksum, rebuilt.len
         else:
             del rebuilt.plen
+        if combination.in_udp:
+            del rebuilt[UDP].len
+            if combination.outer == 6:
+                del rebuilt[UDP].chksum
+            elif rebuilt[UDP].chksum != 0:
+                return False
         if bytes(rebuilt) != ip:  # scapy's own idea of lengths and checksum
             return False
         return bytes(combination.association(sequence, True).decrypt(outer)) == expected
@@ -102,7 +113,7 @@ def outbound(combination, sequence):
 def main():
     print(f"scapy ESP: SEKISHO_SEED={SEED}")
     lines, wanted = [], []
-    for chosen in itertools.product(["aes_gcm_128", "aes_gcm_256"], [False, True], [4, 6], [4, 6]):
+    for chosen in itertools.product(["aes_gcm_128", "aes_gcm_256"], [False, True], [4, 6], [4, 6], [False, True]):
         combination = Combination(*chosen)
         lines.append(combination.setting())
         turns = [(inbound, 1 << 31)] if combination.esn else []  # halfway, so that the next number is understood

@@ -4,8 +4,9 @@
     qemu_esp_test.py BUILD-DIR
 
 AES-GCM-256 with ESN, keys by hand on both sides: ping and TCP in both families and both directions, a rekey under traffic without a
-loss, and a sequence number that passes 2^32 on its way. The kernel here may have no ESP, so the peer brings Debian's. Needs root;
-without what it needs it is skipped (77). Leaves nothing behind. [conformance-22] [conformance-23]
+loss, and a sequence number that passes 2^32 on its way; packets that the kernel seals whole and sends in fragments; the same in UDP, from a
+port that the hub must find out. The kernel here may have no ESP, so the peer brings Debian's. Needs root; without what it needs it is
+skipped (77). Leaves nothing behind. [conformance-22] [conformance-23] [conformance-29] [conformance-48]
 """
 import json
 import os
@@ -33,15 +34,18 @@ IP route add 100.64.0.0/10 via 192.0.2.1 src 10.1.1.10
 IP route add 2001:db8:8000::/33 dev eth0 src fd00:0:0:1::10
 """
 INSIDE = [("10.1.0.0/16", "100.64.0.0/10"), ("fd00:0:0:1::/64", "2001:db8:8000::/33")]  # the peer's side, the hub's
+PEER_PORT = 4600  # in UDP; the policy says 4500
 MINAMI, KITA = ["100.65.1.10", "2001:db8:8002:1::10"], ["100.64.1.10", "2001:db8:8001:1::10"]
 ROLLOVER = 1 << 32
 
 
-def policy():
+def policy(in_udp=False):
     document = json.loads(pathlib.Path("docs/examples/protected.json").read_text())
     for name, rest in ("echo", {"protocol": "icmp_echo"}), ("iperf", {"protocol": "tcp", "ports": [5201]}):
         document["agreements"].append({"id": f"minami-kita-{name}", **rest, "state": "tracked", "clients": {"operators": ["minami"]},
                                        "services": {"institutions": ["kita-clinic"]}})
+    if in_udp:
+        document["tunnels"][0]["udp"] = {}
     return document
 
 
@@ -75,7 +79,8 @@ class Hub:
 
 class Pair:
     """The two SAs of one key exchange, as each side is told of them."""
-    def __init__(self, work, spi, first=0):
+    def __init__(self, work, spi, first=0, in_udp=False):
+        self.in_udp = in_udp
         self.inbound, self.outbound = [{"spi": spi + side, "key": secrets.token_hex(36)} for side in (0, 1)]  # the hub's view
         self.first = first  # numbers that the peer has used
         self.file = work / f"sa-{spi}.json"
@@ -83,9 +88,11 @@ class Pair:
         self.file.write_text(json.dumps({"sas": [{"tunnel": "kita-esp", "created": created, "inbound": self.inbound, "outbound": self.outbound}]}))
 
     def tell(self, peer):
-        for source, destination, half, first in ("192.0.2.2", "192.0.2.1", self.inbound, self.first), ("192.0.2.1", "192.0.2.2", self.outbound, 0):
+        for source, destination, half, first, ports in (("192.0.2.2", "192.0.2.1", self.inbound, self.first, f"{PEER_PORT} 4500"),
+                                                        ("192.0.2.1", "192.0.2.2", self.outbound, 0, f"4500 {PEER_PORT}")):
+            encapsulation = f"encap espinudp {ports} 0.0.0.0 " if self.in_udp else ""
             peer.ask(f"IP xfrm state add src {source} dst {destination} proto esp spi {half['spi']} mode tunnel reqid 1 replay-window 1024 "
-                     f"replay-oseq {first} flag af-unspec esn aead 'rfc4106(gcm(aes))' 0x{half['key']} 128")
+                     f"replay-oseq {first} flag af-unspec esn {encapsulation}aead 'rfc4106(gcm(aes))' 0x{half['key']} 128")
 
     def seal_with(self, peer, verb):
         """The peer's packets take this pair's SA from now on."""
@@ -98,10 +105,11 @@ class Pair:
             peer.ask(f"IP xfrm state delete src {source} dst {destination} proto esp spi {half['spi']}")
 
 
-def start_peer(work, tap):
+def start_peer(build, work, tap):
     kernel, version = qemu.unpack_kernel(work)
     qemu.make_initramfs(work, qemu.with_dependencies(kernel, version, MODULES), busybox=["grep", "sleep", "tail"], setup=SETUP,
-                        programs=[(shutil.which("ip"), "IP"), (shutil.which("ping"), "pinger"), (shutil.which("iperf3"), "iperf3")])
+                        programs=[(shutil.which("ip"), "IP"), (shutil.which("ping"), "pinger"), (shutil.which("iperf3"), "iperf3"),
+                                  (build / "tests/system/udp_encapsulation", "udp_encapsulation")])
     return qemu.Machine(work, kernel, version, "virtio-net-pci,csum=off,guest_csum=off", [tap], memory=384, processors=1)
 
 
@@ -174,8 +182,43 @@ def pass_rollover(hub, peer, pair):
     expect("and so do pings", lossless(peer.ask(f"pinger -c 5 -i 0.2 -W 5 {MINAMI[1]}")))
 
 
+def reassembled(hub):
+    return next(stage["packets"] for stage in hub.show("stages")["items"] if stage["stage"] == "reassemble")
+
+
+def outer_fragments(hub, peer):
+    """Longer than the tunnel carries and no DF: the kernel seals it whole, and what comes out goes in fragments."""
+    before = reassembled(hub)
+    expect("pings that the kernel seals whole and sends in fragments", lossless(peer.ask(f"pinger -c 20 -i 0.1 -W 5 -s 1460 -M dont {MINAMI[0]}")))
+    taken = reassembled(hub) - before
+    expect(f"came in {taken} fragments, which the hub put together", taken >= 40, taken)
+
+
+def change_to_udp(hub, peer, minami, work, before):
+    """The tunnel's ESP goes in UDP from now on, and the peer's port is none that the policy knows."""
+    (work / "in_udp.json").write_text(json.dumps(policy(in_udp=True)))
+    hub.ctl("apply", work / "in_udp.json")
+    before.forget(peer)
+    peer.ask(f"udp_encapsulation {PEER_PORT} & sleep 0.2")
+    pair = Pair(work, 6000, in_udp=True)
+    pair.tell(peer)
+    pair.seal_with(peer, "update")
+    hub.ctl("sa", "install", pair.file)
+    expect("the peer is where the policy says", hub.show("tunnels")["items"][0]["peer_now"] == "192.0.2.2:4500")
+    peer.ask(f"pinger -c 1 -W 1 {MINAMI[0]} || true")
+    expect("and then where its packets come from", hub.show("tunnels")["items"][0]["peer_now"] == f"192.0.2.2:{PEER_PORT}", hub.show("tunnels"))
+    for to_minami, to_kita in zip(MINAMI, KITA):
+        expect(f"ping from the peer to {to_minami}, in UDP", lossless(peer.ask(f"pinger -c 5 -i 0.2 -W 5 {to_minami}")))
+        expect("as long as the tunnel carries", lossless(peer.ask(f"pinger -c 2 -i 0.2 -W 5 -s 1380 -M do {to_minami}")))
+        back = in_ns(minami, "ping", "-c", "5", "-i", "0.2", "-W", "5", to_kita)
+        expect(f"ping to the peer, {to_kita}, in UDP", lossless(back.stdout), back.stdout + back.stderr)
+    told = json.loads(peer.ask(f"iperf3 -J -t 2 -R -c {MINAMI[0]}"))
+    expect("and TCP", told["end"]["sum_received"]["bytes"] > 1e6, told["end"])
+    outer_fragments(hub, peer)
+
+
 def test(build, work, kita, minami, taps, running):
-    peer = start_peer(work, taps["peer"])
+    peer = start_peer(build, work, taps["peer"])
     running.append(peer)
     hub = Hub(build, work, [("kita0", taps["kita"]), ("minami0", taps["minami"]), ("chuo0", taps["chuo"])])
     running.append(hub)
@@ -194,6 +237,8 @@ def test(build, work, kita, minami, taps, running):
     traffic(peer, minami)
     rekey(hub, peer, minami, first, second)
     pass_rollover(hub, peer, second)
+    outer_fragments(hub, peer)
+    change_to_udp(hub, peer, minami, work, second)
     node = hub.show("counters")["node"]
     refused = {reason: count for reason, count in node["dropped"].items() if reason.startswith(("replay", "icv", "esp", "sa_elsewhere", "selector"))}
     expect("nothing of the peer's was refused", not refused, node)

@@ -114,7 +114,8 @@ std::optional<Outer> outer_of(const Bytes& frame) {
     std::size_t header = 0;
     if (get16(frame, link - 2) == 0x0800) {
         header = 20;
-        if (ip[0] != 0x45 || ip[9] != 50 || get16(ip, 2) != ip.size() || sum_of_words({ip.first(20)}) != 0xffff)
+        if (ip[0] != 0x45 || (ip[9] != 50 && ip[9] != 17) || get16(ip, 2) != ip.size() ||
+            sum_of_words({ip.first(20)}) != 0xffff)
             return std::nullopt;
         const auto at = [&](std::size_t i) {
             return Ipv4Address(static_cast<std::uint32_t>(get16(ip, i)) << 16 | get16(ip, i + 2));
@@ -123,7 +124,7 @@ std::optional<Outer> outer_of(const Bytes& frame) {
         if ((get16(ip, 6) & 0x3fff) != 0) return std::nullopt;
     } else {
         header = 40;
-        if (ip[0] >> 4 != 6 || ip[6] != 50 || get16(ip, 4) != ip.size() - 40) return std::nullopt;
+        if (ip[0] >> 4 != 6 || (ip[6] != 50 && ip[6] != 17) || get16(ip, 4) != ip.size() - 40) return std::nullopt;
         const auto at = [&](std::size_t i) {
             std::array<std::uint8_t, 16> octets;
             std::copy_n(ip.begin() + static_cast<std::ptrdiff_t>(i), 16, octets.begin());
@@ -133,6 +134,8 @@ std::optional<Outer> outer_of(const Bytes& frame) {
         };
         outer = {at(8), at(24), (get16(ip, 0) >> 4 & 0xffU), ip[7], true, {}};
     }
+    const bool in_udp = ip[header == 20 ? 9 : 6] == 17;
+    if (in_udp) header += 8;
     outer.esp.assign(ip.begin() + static_cast<std::ptrdiff_t>(header), ip.end());
     return outer;
 }

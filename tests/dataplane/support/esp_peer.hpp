@@ -44,7 +44,7 @@ struct EspOpened {
 // that the packet does not carry.
 std::optional<EspOpened> open_esp(const EspKey& key, std::span<const std::uint8_t> bytes, std::uint32_t high = 0);
 
-// A frame that left: its outer header's fields, and the ESP behind it; nothing when it carries none.
+// A frame that left: its outer header's fields, and the ESP behind it, or behind UDP; nothing when it carries none.
 struct Outer {
     IpAddress source = Ipv4Address(), destination = Ipv4Address();
     unsigned marks = 0, ttl = 0;

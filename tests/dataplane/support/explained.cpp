@@ -34,7 +34,7 @@ Bytes packet_of(const Line& line, const Bytes& frame, bool& ipv4) {
     return Bytes(frame.begin() + static_cast<std::ptrdiff_t>(link), frame.end());
 }
 
-std::optional<ImaginedPacket> imagine(const Line& line, std::size_t number, const Bytes& frame) {
+std::optional<ImaginedPacket> imagine(const Line& line, std::size_t number, L4Port esp_port, const Bytes& frame) {
     bool ipv4 = true;
     const Bytes ip = packet_of(line, frame, ipv4);
     const std::size_t header = ipv4 ? 20 : 40;
@@ -64,6 +64,7 @@ std::optional<ImaginedPacket> imagine(const Line& line, std::size_t number, cons
     } else if (imagined.protocol == kProtocolTcp || imagined.protocol == kProtocolUdp) {
         imagined.source_port = get16(ip, header);
         imagined.destination_port = get16(ip, header + 2);
+        if (line.is_underlay && imagined.destination_port == esp_port.value()) return std::nullopt;  // likewise
         imagined.tcp_flags = imagined.protocol == kProtocolTcp ? ip[header + 13] : 0;
     } else if (!ipv4) {
         return std::nullopt;  // it may be an extension header
@@ -89,7 +90,7 @@ bool depends_on_state(DropReason reason) {
 }  // namespace
 
 void check_explained(const TestHub& hub, std::size_t line, const Bytes& frame) {
-    const auto imagined = imagine(hub.policy().lines[line], line, frame);
+    const auto imagined = imagine(hub.policy().lines[line], line, hub.tables().attachments[line].esp_port, frame);
     if (!imagined) return;
     const Drops drops = hub.drops();
     for (const auto& [reason, count] : drops)

@@ -220,6 +220,13 @@ void fill_tunnel(const Policy& policy, std::size_t line, Tables& tables) {
     tunnel.underlay = AttachmentId(static_cast<std::uint16_t>(below));
     tunnel.local = IpAddress::parse(inside.local).value();
     tunnel.peer = IpAddress::parse(inside.peer).value();
+    if (inside.local_port != 0) {
+        tunnel.in_udp = true;
+        tunnel.local_port = L4Port(static_cast<std::uint16_t>(inside.local_port));
+        tunnel.peer_port = L4Port(static_cast<std::uint16_t>(inside.peer_port));
+        tunnel.keepalive = static_cast<std::uint16_t>(inside.keepalive_seconds);
+        tables.attachments[below].esp_port = tunnel.local_port;
+    }
     const auto vrf = static_cast<lpm::TableId>(policy.lines[below].vrf);
     const lpm::Row row = tunnel.peer.is_ipv4() ? tables.ipv4.where.find(vrf, tunnel.peer.ipv4())
                                                : tables.ipv6.where.find(vrf, tunnel.peer.ipv6());

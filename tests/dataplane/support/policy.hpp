@@ -28,12 +28,16 @@ struct Line {  // an attachment
     bool is_underlay = false;
     TunnelId tunnel_number;  // its path, in place of the port
     std::string below, local, peer;
+    unsigned local_port = 0, peer_port = 0;  // of ESP in UDP; 0: it is not
+    unsigned keepalive_seconds = 0;
 
     Line& underlay() { return is_underlay = true, *this; }
     // Its path is a tunnel by the line `underlay`, between the outer addresses.
     Line& through(unsigned number, std::string_view underlay, std::string_view ours, std::string_view theirs) {
         return tunnel_number = TunnelId(number), below = underlay, local = ours, peer = theirs, *this;
     }
+    Line& in_udp(unsigned ours = 4500, unsigned theirs = 4500) { return local_port = ours, peer_port = theirs, *this; }
+    Line& keepalive(unsigned seconds) { return keepalive_seconds = seconds, *this; }
     Line& vlan(unsigned id) { return vlan_id = id, *this; }
     Line& mtu(unsigned bytes) { return mtu_bytes = bytes, *this; }
     Line& ipv4(std::string_view text) { return address4 = text, *this; }

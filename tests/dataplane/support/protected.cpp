@@ -7,10 +7,12 @@ ProtectedHub::ProtectedHub(const Policy& policy, const ProtectedOptions& options
     : StandardHub(policy),
       in(esp_key(0x1001, options.suite, options.esn)),
       out(esp_key(0x2001, options.suite, options.esn)),
-      options_(options) {
+      options_(options),
+      peer_address_(policy.line("higashi").peer) {
     tailroom(crypto::OutboundSa::kTailroom);
     know("higashi-line", "203.0.113.2", kHigashiGateway);
     know("higashi-line", "2001:db8:99::2", kHigashiGateway);
+    if (policy.line("higashi").local_port != 0) REQUIRE(associations()->let_peer_move(kHigashiTunnel, true));
     if (!with_associations) return;
     install_inbound(in);
     install_outbound(out);
@@ -41,6 +43,22 @@ void ProtectedHub::install_outbound(const EspKey& key, TunnelId tunnel, std::uin
     expected_ = static_cast<std::uint32_t>(start);
 }
 
+Frame ProtectedHub::carried(const Bytes& esp) const {
+    const unsigned local = policy().line("higashi").local_port;
+    if (local == 0) return packet(ends().peer, ends().hub, kProtocolEsp, esp);
+    Frame frame = udp(at(peer_address_, peer_port_), at(ends().hub, local)).payload(esp);
+    if (frame.source().is_ipv4()) frame.checksum(0);
+    return frame;
+}
+
+Frame ProtectedHub::to_peer(const Bytes& esp) const {
+    const unsigned local = policy().line("higashi").local_port;
+    if (local == 0) return packet(ends().hub, ends().peer, kProtocolEsp, esp);
+    Frame frame = udp(at(ends().hub, local), at(peer_address_, peer_port_)).payload(esp);
+    if (frame.source().is_ipv4()) frame.checksum(0);
+    return frame;
+}
+
 std::vector<Bytes> ProtectedHub::opened() {
     std::vector<Bytes> packets;
     for (const Sent& sent : left()) {
@@ -49,7 +67,7 @@ std::vector<Bytes> ProtectedHub::opened() {
         const auto outer = outer_of(sent.frame);
         REQUIRE(outer);
         const Line& line = policy().line("higashi-line");
-        CHECK(by("higashi-line", packet(ends().hub, ends().peer, kProtocolEsp, outer->esp)
+        CHECK(by("higashi-line", to_peer(outer->esp)
                                      .to(kHigashiGateway)
                                      .id(0)
                                      .ttl(outer->ttl)

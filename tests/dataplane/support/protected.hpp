@@ -15,13 +15,15 @@ struct ProtectedOptions {
     std::vector<crypto::Selector> selectors = any_selectors();
     crypto::LifetimeLimits lifetime = {};
     crypto::OuterMarks marks = {};
+    bool in_udp = false;
 };
 
 // A hub with that policy, its neighbours known, and an SA each way.
 class ProtectedHub : public StandardHub {
   public:
     explicit ProtectedHub(const ProtectedOptions& options = {}, bool with_associations = true)
-        : ProtectedHub(protected_policy(options.outer), options, with_associations) {}
+        : ProtectedHub(options.in_udp ? in_udp_policy(options.outer) : protected_policy(options.outer), options,
+                       with_associations) {}
     ProtectedHub(const Policy& policy, const ProtectedOptions& options, bool with_associations = true);
 
     const EspKey in, out;  // what the peer seals with, and what it opens with
@@ -37,10 +39,14 @@ class ProtectedHub : public StandardHub {
     Frame numbered(std::uint64_t sequence, const Bytes& inner, const EspOptions& options = {}) const {
         return carried(esp(in, sequence, inner, options));
     }
-    Frame carried(const Bytes& esp) const { return packet(ends().peer, ends().hub, kProtocolEsp, esp); }
+    Frame carried(const Bytes& esp) const;
+    // In UDP: from where the peer sends, and where it is expected to be reached, from now on.
+    void peer_moves(std::string_view address, unsigned port) { peer_address_ = address, peer_port_ = port; }
     void peer_sends(const Frame& frame) { send("higashi-line", frame); }
     void peer_sends(const std::vector<Frame>& frames) { send("higashi-line", frames); }
 
+    // What goes to the peer, as a frame that leaves by the underlay: ESP, in UDP if the tunnel is.
+    Frame to_peer(const Bytes& esp) const;
     // What the peer finds in the frames that left; fails where one is not what a peer would take: outer addresses,
     // link, number, ICV, padding.
     std::vector<Bytes> opened();
@@ -50,6 +56,8 @@ class ProtectedHub : public StandardHub {
     ProtectedOptions options_;
     std::uint64_t next_ = 1;
     std::uint32_t expected_ = 1;
+    std::string peer_address_;
+    unsigned peer_port_ = 4500;
 };
 
 }  // namespace sekisho::test

@@ -36,6 +36,12 @@ Policy protected_policy(Family outer) {
     return policy;
 }
 
+Policy in_udp_policy(Family outer) {
+    Policy policy = protected_policy(outer);
+    policy.line("higashi").in_udp();
+    return policy;
+}
+
 std::vector<crypto::Selector> any_selectors() {
     return {{*Prefix4::parse("0.0.0.0/0"), *Prefix4::parse("0.0.0.0/0")},
             {*Prefix6::parse("::/0"), *Prefix6::parse("::/0")}};

@@ -30,6 +30,8 @@ constexpr const OuterEnds& outer_ends(Family family) {
 // Adds higashi to a policy that has kita-hospital and portal.
 void add_higashi(Policy& policy, Family outer);
 Policy protected_policy(Family outer = Family::ipv4);
+// The same with the tunnel's ESP in UDP, ports 4500.
+Policy in_udp_policy(Family outer = Family::ipv4);
 
 // Everything that may come in through higashi's tunnel.
 std::vector<crypto::Selector> any_selectors();

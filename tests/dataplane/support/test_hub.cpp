@@ -1,6 +1,7 @@
 // Walking frames without ports.
 #include "tests/dataplane/support/test_hub.hpp"
 
+#include "dataplane/esp_udp.hpp"
 #include "dataplane/kernel/punt.hpp"
 #include "dataplane/path.hpp"
 #include "dataplane/stages.hpp"
@@ -60,6 +61,8 @@ TestHub::TestHub(const Policy& policy)
 TestHub::~TestHub() {
     state_->neighbours.drop_all([](dataplane::Neighbours::Held& held) noexcept { rte_pktmbuf_free(held.packet.mbuf); });
     state_->fragments.drop_all([](dataplane::Fragments::Held& held) noexcept { rte_pktmbuf_free(held.packet.mbuf); });
+    state_->reassembly.expire(~std::uint64_t{0},
+                              [](dataplane::Reassembly::Datagram& late) noexcept { rte_pktmbuf_free(late.mbuf); });
     for (auto& queue : state_->resume)
         for (dataplane::Packet packet; queue.pop(packet);) rte_pktmbuf_free(packet.mbuf);
     if (std::uncaught_exceptions() == 0) CHECK(buffers_in_use() == 0);
@@ -102,7 +105,9 @@ void TestHub::wait(double seconds) {
             dataplane::judge_nexthops(timers);
             if (announces_) dataplane::announce_attachments(timers);
             state_->neighbours.grace_passed(std::span(tables().neighbour_hints.get(), tables().nexthops.size()));
+            dataplane::send_keepalives(timers);
             dataplane::expire_fragments(timers);
+            dataplane::expire_reassembly(timers);
             dataplane::expire_sessions(timers);
         }
         settle();
