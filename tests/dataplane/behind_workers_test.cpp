@@ -57,7 +57,7 @@ Bytes announces(std::string_view mac_address, std::string_view sender, std::stri
 }  // namespace
 
 TEST_CASE("workers: a port of a block is one worker's, and what comes back finds it, whoever receives it",
-          "[worker][behind]") {
+          "[worker][behind][conformance-55]") {
     const std::size_t count = GENERATE(2U, 3U);
     constexpr unsigned kHosts = 60;
     const Policy policy = shared(count);
