@@ -229,7 +229,8 @@ void measure(Report& report, const Options& options, std::size_t entries, std::o
     const Figure erased = each(changes, [&](std::size_t i) { table.erase(table.find(victim(i))); });
     if (peer) theirs = each(changes, [&](std::size_t i) { peer->erase(victim(i)); });
     add("find and delete", erased, theirs);
-    const Figure inserted = each(changes, [&](std::size_t i) { table.insert(fresh(i), 300); });
+    const Figure inserted =
+        each(changes, [&](std::size_t i) { table.insert(fresh(i), 1000 + static_cast<std::uint32_t>(i % kTimeout)); });
     if (peer) theirs = each(changes, [&](std::size_t i) { peer->insert(fresh(i)); });
     add("insert", inserted, theirs);
 
