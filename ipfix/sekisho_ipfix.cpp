@@ -34,7 +34,7 @@ int run(ExporterOptions options) {
     Exporter exporter(std::move(options));
     ExportCounts said;
     auto next_say = Exporter::Clock::now() + kSayEvery;
-    for (int last_rounds = 0; last_rounds < kLastRounds;) {
+    for (int last_rounds = 0;;) {
         const auto now = Exporter::Clock::now();
         exporter.round(now);
         if (auto saved = exporter.save(); !saved) {

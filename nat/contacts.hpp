@@ -1,7 +1,7 @@
 // Which addresses a lent port has sessions with: what address-dependent filtering asks (RFC 4787 §5).
 //
 // A table of fixed size, open, without tombstones. Where it is full, a new pair is not remembered, and what is not
-// remembered does not pass: it errs on the strict side only. Memory comes as pairs do. One thread's.
+// remembered does not pass: it errs on the strict side only. Memory comes as pairs do. For one at a time.
 #pragma once
 
 #include <bit>
@@ -22,7 +22,6 @@ class Contacts {
           pages_((mask_ + 1) * sizeof(Pair), Pages::Size::small),
           pairs_(reinterpret_cast<Pair*>(pages_.data())) {}
 
-    // `mapping` is any number but 0xffffffff.
     bool has(std::uint32_t mapping, Ipv4Address address) const noexcept {
         return pairs_[place_of(mapping, address)].sessions != 0;
     }
