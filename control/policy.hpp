@@ -19,6 +19,7 @@
 #include "crypto/marks.hpp"
 #include "crypto/selectors.hpp"
 #include "crypto/suite.hpp"
+#include "nat/port_block.hpp"
 #include "nat/timeouts.hpp"
 #include "net/address.hpp"
 #include "net/ids.hpp"
@@ -150,6 +151,7 @@ struct PortBlock {
     std::uint32_t blocks = 4;       // that each may have, of nat::kBlockPorts ports
     std::uint32_t hold_down = 120;  // seconds for which ports rest
     bool parity = false;            // even ports for even ones (RFC 4787 REQ-4)
+    nat::Filtering filtering = nat::Filtering::address_dependent;
     std::vector<StaticMap> static_maps;
 };
 

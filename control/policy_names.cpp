@@ -42,6 +42,7 @@ static_assert(pick(kFamilyChoices, FamilyChoice::dual) == "dual");
 static_assert(pick(kInstitutionKinds, InstitutionKind::service_provider) == "service_provider");
 static_assert(pick(kLinkMethods, LinkMethod::other) == "other");
 static_assert(pick(kTranslationKinds, TranslationKind::family) == "family");
+static_assert(pick(nat::kFilteringNames, nat::Filtering::address_and_port_dependent) == "address_and_port_dependent");
 static_assert(pick(kProtocols, Protocol::any) == "any");
 static_assert(pick(kAgreementStates, AgreementState::stateless) == "stateless");
 static_assert(pick(kTunnelKeys, TunnelKeys::ike) == "ike");
@@ -75,6 +76,9 @@ std::string_view name_of(LinkMethod value) noexcept {
 }
 std::string_view name_of(TranslationKind value) noexcept {
     return pick(kTranslationKinds, value);
+}
+std::string_view name_of(nat::Filtering value) noexcept {
+    return pick(nat::kFilteringNames, value);
 }
 std::string_view name_of(Protocol value) noexcept {
     return pick(kProtocols, value);

@@ -308,6 +308,7 @@ PortBlock read_port_block(Fields fields) {
     block.blocks = number("blocks", block.blocks);
     block.hold_down = number("hold_down", block.hold_down);
     block.parity = fields.flag("parity");
+    block.filtering = fields.choice("filtering", block.filtering, nat::Filtering::address_and_port_dependent);
     fields.each("static_maps", [&](Fields& map) {
         const auto address = [&](const char* name) {
             return map.address<Ipv4Address>(name, "an IPv4 address").value_or(Ipv4Address());

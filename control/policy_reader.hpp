@@ -30,6 +30,7 @@ std::string_view name_of(InstitutionKind value) noexcept;
 std::string_view name_of(LinkMethod value) noexcept;
 std::string_view name_of(TranslationKind value) noexcept;
 std::string_view name_of(Protocol value) noexcept;
+std::string_view name_of(nat::Filtering value) noexcept;
 std::string_view name_of(AgreementState value) noexcept;
 std::string_view name_of(TunnelKeys value) noexcept;
 std::string_view name_of(crypto::DfMode value) noexcept;

@@ -48,7 +48,8 @@ Expected<BlockLeaves> PortBlocks::place(const Policy& policy, const Numbers& num
         const PortBlock& told = translation.port_block;
         auto shares = shares_of({name, translation.hub_prefix.ipv4(), told.by_institution}, tables.epoch());
         if (!shares) return shares.error().at(place);
-        tables.port_pools.push_back({std::move(*shares), vrf, {told.blocks, told.hold_down, told.parity}});
+        tables.port_pools.push_back(
+            {std::move(*shares), vrf, {told.blocks, told.hold_down, told.parity, told.filtering}});
         blocks.shared.emplace_back(translation.hub_prefix.ipv4(), vrf);
         maps_of_vrf.emplace_back(vrf, translation.operator_prefix.ipv4());
         for (const StaticMap& map : told.static_maps)

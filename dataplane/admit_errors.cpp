@@ -28,7 +28,8 @@ void admit_error_behind(Walk& walk, std::size_t i, const Quote<Ipv4Header>& quot
     const auto flow = flow_between(turned_round(quote.fields), packet.vrf, family.who_rows[packet.who_row],
                                    address_of(quote.header->destination), family.hub_rows[packet.hub_row],
                                    address_of(quote.header->source));
-    if (const WorkerId owner = owner_of(walk, flow); owner != walk.worker.self)
+    if (const WorkerId owner = owner_of(walk, flow, family.who_rows[packet.who_row], family.hub_rows[packet.hub_row]);
+        owner != walk.worker.self)
         return walk.hand_over(i, owner, Entry::parse);
     const nat::Slot slot = session_of(walk, flow);
     if (slot == nat::kNoSlot) return walk.drop(i, DropReason::icmp_error_unmatched);
@@ -93,7 +94,7 @@ void admit_error(Walk& walk, std::size_t i, Lane& admitted) noexcept {
         if (!tables.tracks) return walk.drop(i, DropReason::icmp_error_unmatched);
         // 4. Or it is about a packet of a session. It neither opens, ends nor renews one (RFC 5508 §4.2).
         const auto flow = flow_of(quote->fields, sender, source.to_hub.apply(receiver));
-        if (const WorkerId owner = owner_of(walk, flow); owner != walk.worker.self)
+        if (const WorkerId owner = owner_of(walk, flow, source, destination); owner != walk.worker.self)
             return walk.hand_over(i, owner, Entry::parse);
         if (session_of(walk, flow) == nat::kNoSlot) return walk.drop(i, DropReason::icmp_error_unmatched);
     }

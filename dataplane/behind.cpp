@@ -18,18 +18,52 @@ struct End {
     std::uint16_t space = nat::kHubSpace;
     const WhoRow<Ipv4Address>* who = nullptr;   // of a client
     const HubRow<Ipv4Address>* home = nullptr;  // of a service
+    bool is_lent = false;                       // its port is, and no static map's
 };
 
-// Who is reached at a hub-space endpoint of row `row`; nullopt: of a pool, and nobody is.
-std::optional<End> service_at(const Tables& tables, const HubRow<Ipv4Address>& row, const Endpoint& hub,
-                              PortProtocol protocol) noexcept {
-    if (!row.is_pool()) return End{{row.to_operator.apply(hub.address), hub.port}, hub, nat::kHubSpace, nullptr, &row};
-    const nat::StaticMap* const map = tables.static_maps.by_outside(hub, protocol);
-    if (map == nullptr) return std::nullopt;
+// A worker's share of a pool; explain has one of its own.
+HeldShare hold(WorkerState& worker, const PortPoolRow& pool, WorkerId lender) noexcept {
+    if (worker.imagines && !worker.imagined_ports)
+        worker.imagined_ports = PortShares::make({"", pool.shares->addresses(), false}, 1, 0).value();
+    return worker.imagines ? worker.imagined_ports->hold(WorkerId(0), pool.rules)
+                           : pool.shares->hold(lender, pool.rules);
+}
+HeldShare hold_of(WorkerState& worker, const PortPoolRow& pool, const Endpoint& outside) noexcept {
+    return hold(worker, pool, pool.shares->lender_of(outside));
+}
+
+const PortPoolRow& pool_of(const Tables& tables, const WhoRow<Ipv4Address>& who) noexcept {
+    return tables.port_pools[tables.ipv4.hub_rows[who.behind].pool - 1U];
+}
+// The pool that has this address; nullptr: none.
+const PortPoolRow* pool_with(const Tables& tables, Ipv4Address address) noexcept {
+    const lpm::Row row = tables.ipv4.hub.find(lpm::TableId{0}, address);
+    if (row == lpm::kNoRow || !tables.ipv4.hub_rows[row].is_pool()) return nullptr;
+    return &tables.port_pools[tables.ipv4.hub_rows[row].pool - 1U];
+}
+
+// The service at `inside`, behind a block, that is reached at `hub`; nullopt: nobody is there.
+std::optional<End> service_behind(const Tables& tables, std::uint16_t space, const Endpoint& inside,
+                                  const Endpoint& hub, bool is_lent) noexcept {
     const FamilyTables<Ipv4Address>& family = tables.ipv4;
-    const lpm::Row who = family.who.find(vrf_of(map->space).value(), map->inside.address);
+    const lpm::Row who = family.who.find(vrf_of(space).value(), inside.address);
     if (who == lpm::kNoRow || !family.who_rows[who].is_behind()) return std::nullopt;
-    return End{map->inside, hub, map->space, nullptr, &family.hub_rows[family.who_rows[who].behind]};
+    return End{inside, hub, space, nullptr, &family.hub_rows[family.who_rows[who].behind], is_lent};
+}
+
+// Who is reached at a hub-space endpoint of row `row`: by its prefix map, a static map, or the port that it is lent.
+// nullopt: of a pool, and nobody is.
+std::optional<End> service_at(const Walk& walk, const HubRow<Ipv4Address>& row, const Endpoint& hub,
+                              PortProtocol protocol) noexcept {
+    const Tables& tables = walk.tables;
+    if (!row.is_pool()) return End{{row.to_operator.apply(hub.address), hub.port}, hub, nat::kHubSpace, nullptr, &row};
+    if (const nat::StaticMap* const map = tables.static_maps.by_outside(hub, protocol))
+        return service_behind(tables, map->space, map->inside, hub, false);
+    // An identifier is a client's only (RFC 5508 §3.1); and none is lent to whom explain imagines.
+    if (protocol == PortProtocol::icmp || walk.worker.imagines) return std::nullopt;
+    const auto lent = hold_of(walk.worker, tables.port_pools[row.pool - 1U], hub)->inside(hub, protocol);
+    if (!lent) return std::nullopt;
+    return service_behind(tables, lent->subscriber.space, lent->endpoint, hub, true);
 }
 
 bool may_open(const Tables& tables, VrfId client, const WhoRow<Ipv4Address>& who, const End& service,
@@ -90,25 +124,6 @@ Directions directions_of(const End& client, const End& service, std::uint8_t pro
     return both;
 }
 
-// This worker's share of a pool; explain's is its own.
-PortPool& share_of(WorkerState& worker, const PortPoolRow& pool) noexcept {
-    if (worker.imagines && !worker.imagined_ports)
-        worker.imagined_ports = PortShares::make({"", pool.shares->addresses(), false}, 1, 0).value();
-    PortPool& share = worker.imagines ? worker.imagined_ports->of(WorkerId(0)) : pool.shares->of(worker.self);
-    share.set(pool.rules);
-    return share;
-}
-
-const PortPoolRow& pool_of(const Tables& tables, const WhoRow<Ipv4Address>& who) noexcept {
-    return tables.port_pools[tables.ipv4.hub_rows[who.behind].pool - 1U];
-}
-// The pool that has this address; nullptr: none.
-const PortPoolRow* pool_with(const Tables& tables, Ipv4Address address) noexcept {
-    const lpm::Row row = tables.ipv4.hub.find(lpm::TableId{0}, address);
-    if (row == lpm::kNoRow || !tables.ipv4.hub_rows[row].is_pool()) return nullptr;
-    return &tables.port_pools[tables.ipv4.hub_rows[row].pool - 1U];
-}
-
 DropReason reason_of(PortPool::Refusal refusal) noexcept {
     return refusal == PortPool::Refusal::quota || refusal == PortPool::Refusal::sessions_full
                ? DropReason::port_quota_full
@@ -135,13 +150,33 @@ Lent lend(Walk& walk, const WhoRow<Ipv4Address>& who, VrfId vrf, const Endpoint&
     if (const nat::StaticMap* const map = tables.static_maps.by_inside(space, inside, protocol))
         return {map->outside, PortPool::kNoMapping, std::nullopt};
     const PortPoolRow& pool = pool_of(tables, who);
-    PortPool& share = share_of(walk.worker, pool);
-    const nat::Subscriber subscriber{pool.shares->by_institution() ? who.institution.value() : inside.address.value(),
-                                     space};
-    const PortPool::Lease lease = share.lease({subscriber, who.institution, tables.epoch(), second_of(walk)}, inside,
-                                              protocol, tables.static_maps);
+    const nat::Subscriber subscriber = subscriber_of(tables, vrf, who, inside.address);
+    const HeldShare share = hold(walk.worker, pool, lender_to(walk, subscriber));
+    const PortPool::Lease lease = share->lease({subscriber, who.institution, tables.epoch(), second_of(walk)}, inside,
+                                               protocol, tables.static_maps);
     if (lease.mapping == PortPool::kNoMapping) return {{}, PortPool::kNoMapping, reason_of(lease.refusal)};
-    return {share.outside(lease.mapping), lease.mapping, std::nullopt};
+    return {share->outside(lease.mapping), lease.mapping, std::nullopt};
+}
+
+// A session's hold on the lent port of its service, if that is lent.
+struct Joined {
+    std::uint8_t marks = 0;  // of the session
+    PortPool::Mapping mapping = PortPool::kNoMapping;
+    std::optional<DropReason> reason;
+};
+// One that is behind a block itself has its session though it is filtered, by which what its peer sends comes in: so
+// two that know each other's ports meet (RFC 4787 REQ-9).
+Joined join(const Walk& walk, const End& service, const End& client, PortProtocol protocol) noexcept {
+    if (!service.is_lent) return {};
+    const HeldShare share = hold_of(walk.worker, walk.tables.port_pools[service.home->pool - 1U], service.hub);
+    Joined joined{SessionMarks::kToLent, PortPool::kNoMapping, std::nullopt};
+    if (!share->lets_in(service.hub, protocol, client.hub.address)) {
+        if (client.space == nat::kHubSpace) return {0, PortPool::kNoMapping, DropReason::port_filtered};
+        joined.marks |= SessionMarks::kHeldBack;
+    }
+    joined.mapping = share->join(service.hub, service.inside, protocol).mapping;
+    if (joined.mapping == PortPool::kNoMapping) joined.reason = DropReason::port_quota_full;
+    return joined;
 }
 
 }  // namespace
@@ -154,13 +189,15 @@ OpenedBehind open_behind(Walk& walk, const Packet& packet, const FlowOf<Ipv4Addr
     const auto protocol = port_protocol_of(packet.protocol);
     if (!protocol) return {kNoSlot, DropReason::port_protocol};
     const Endpoint to{flow.key.destination, flow.key.destination_port};
-    const auto service = service_at(tables, family.hub_rows[packet.hub_row], to, *protocol);
+    const HubRow<Ipv4Address>& row = family.hub_rows[packet.hub_row];
+    const auto service = service_at(walk, row, to, *protocol);
     if (!service || !may_open(tables, packet.vrf, who, *service, packet.protocol)) return {};
     if (!begins) return {kNoSlot, DropReason::no_session};
     if (tables.is_closed(service->home->institution)) return {kNoSlot, DropReason::institution_closed};
-    // 2. The client in hub space.
     End client;
     client.inside = {address_of(header_of<Ipv4Address>(packet).source), packet.source_port.value()};
+    if (flow.key.space == service->space && client.inside == service->inside) return {};  // itself
+    // 2. The client in hub space.
     client.hub = {who.to_hub.apply(client.inside.address), client.inside.port};
     Lent lent;
     if (who.is_behind()) {
@@ -169,7 +206,17 @@ OpenedBehind open_behind(Walk& walk, const Packet& packet, const FlowOf<Ipv4Addr
         client.hub = lent.hub;
         client.space = space_of(packet.vrf);
     }
-    // 3. The session. What is left of an earlier one with the same port makes way.
+    const auto give_back = [&](const End& end, PortPool::Mapping mapping) noexcept {
+        if (mapping == PortPool::kNoMapping) return;
+        hold_of(walk.worker, *pool_with(tables, end.hub.address), end.hub)->release(mapping, second_of(walk));
+    };
+    // 3. The port of the service, where it is lent.
+    const Joined joined = join(walk, *service, client, *protocol);
+    if (joined.reason) {
+        give_back(client, lent.mapping);
+        return {kNoSlot, *joined.reason};
+    }
+    // 4. The session, which keeps both ports. What is left of an earlier one with the same port makes way.
     auto& sessions = walk.worker.tracker.of<Ipv4Address>();
     const Directions both = directions_of(client, *service, packet.protocol);
     if (const Slot old = sessions.find(both.reverse); old != kNoSlot)
@@ -177,10 +224,17 @@ OpenedBehind open_behind(Walk& walk, const Packet& packet, const FlowOf<Ipv4Addr
     const auto opened = sessions.open(both.forward, both.to_forward, both.reverse, both.to_reverse,
                                       {who.institution, OperatorId(packet.vrf.value())}, nat::TcpState::none,
                                       tables.epoch(), second_of(walk));
-    if (opened.refusal == nat::SessionRefusal::none) return {opened.slot};
+    if (opened.refusal != nat::SessionRefusal::none) {
+        give_back(client, lent.mapping);
+        give_back(*service, joined.mapping);
+        return {kNoSlot, reason_of(opened.refusal)};
+    }
     if (lent.mapping != PortPool::kNoMapping)
-        share_of(walk.worker, pool_of(tables, who)).release(lent.mapping, second_of(walk));
-    return {kNoSlot, reason_of(opened.refusal)};
+        hold_of(walk.worker, pool_of(tables, who), lent.hub)->meet(lent.mapping, service->hub.address);
+    nat::SessionCore& forward = sessions[opened.slot].core;
+    forward.marks |= joined.marks;
+    sessions[forward.twin].core.marks |= joined.marks;
+    return {opened.slot};
 }
 
 namespace {
@@ -212,8 +266,18 @@ std::optional<End> client_of(Walk& walk, const nat::Session4& forward, PortProto
     const PortPoolRow& pool = pool_of(tables, *client.who);
     const bool is_lent =
         pool.shares->lent_in(forward.core.epoch) && tables.static_maps.by_outside(client.hub, protocol) == nullptr &&
-        share_of(walk.worker, pool).mapping_of(client.hub, client.inside, protocol) != PortPool::kNoMapping;
+        hold_of(walk.worker, pool, client.hub)->mapping_of(client.hub, client.inside, protocol) != PortPool::kNoMapping;
     return is_lent ? std::optional(client) : std::nullopt;
+}
+
+// Whether the service's port is what it was to the session: lent, and still open to such clients; or not lent.
+bool keeps_service(const Tables& tables, const nat::Session4& forward, const End& service) noexcept {
+    if (service.is_lent != forward.core.is(SessionMarks::kToLent)) return false;
+    if (!service.is_lent) return true;
+    const PortPoolRow& pool = tables.port_pools[service.home->pool - 1U];
+    const bool is_open =
+        forward.key.space != nat::kHubSpace || pool.rules.filtering != nat::Filtering::address_and_port_dependent;
+    return pool.shares->lent_in(forward.core.epoch) && is_open;
 }
 
 }  // namespace
@@ -230,8 +294,8 @@ bool is_agreed_behind(Walk& walk, Slot slot) noexcept {
     if (!protocol || row == lpm::kNoRow) return false;
     const auto client = client_of(walk, forward, *protocol);
     const auto service =
-        service_at(tables, tables.ipv4.hub_rows[row], {key.destination, key.destination_port}, *protocol);
-    if (!client || !service) return false;
+        service_at(walk, tables.ipv4.hub_rows[row], {key.destination, key.destination_port}, *protocol);
+    if (!client || !service || !keeps_service(tables, forward, *service)) return false;
     const VrfId vrf(forward.core.operator_id.value());
     if (client->who->institution != forward.core.institution ||
         !may_open(tables, vrf, *client->who, *service, key.protocol))
@@ -288,20 +352,49 @@ std::optional<DropReason> take_rewrite(Walk& walk, std::size_t i, const nat::Rew
     return std::nullopt;
 }
 
+namespace {
+
+struct Ends {
+    Endpoint source, destination;
+};
+
+// The pool that has lent ports of this address to sessions of that epoch; nullptr: none.
+const PortPoolRow* lender_with(const Tables& tables, Ipv4Address address, std::uint32_t epoch) noexcept {
+    const PortPoolRow* const pool = pool_with(tables, address);
+    return pool != nullptr && pool->shares->lent_in(epoch) ? pool : nullptr;
+}
+
+void release(const HeldShare& share, const Endpoint& outside, const Endpoint& inside, PortProtocol protocol,
+             std::uint32_t now) noexcept {
+    const PortPool::Mapping mapping = share->mapping_of(outside, inside, protocol);
+    if (mapping != PortPool::kNoMapping) share->release(mapping, now);
+}
+
+}  // namespace
+
 void give_port_back(WorkerState& worker, const Tables& tables, const nat::Session4& session,
                     std::uint32_t now) noexcept {
     if (!session.core.is(SessionMarks::kTranslated)) return;
     const auto protocol = port_protocol_of(session.key.protocol);
+    if (!protocol) return;
+    const nat::SessionKey4& key = session.key;
+    const nat::Rewrite<Ipv4Address>& to = session.rewrite;
+    const Ends arrives{{key.source, key.source_port}, {key.destination, key.destination_port}};
+    const Ends leaves{{to.source, to.source_port}, {to.destination, to.destination_port}};
+    // Of a packet to the service, the client is its source as it leaves, and the service its destination as it arrives.
     const bool is_reverse = session.core.is(SessionMarks::kReverse);
-    const Endpoint outside = is_reverse ? Endpoint{session.key.destination, session.key.destination_port}
-                                        : Endpoint{session.rewrite.source, session.rewrite.source_port};
-    const Endpoint inside = is_reverse ? Endpoint{session.rewrite.destination, session.rewrite.destination_port}
-                                       : Endpoint{session.key.source, session.key.source_port};
-    const PortPoolRow* const pool = pool_with(tables, outside.address);
-    if (!protocol || pool == nullptr || !pool->shares->lent_in(session.core.epoch)) return;
-    PortPool& share = share_of(worker, *pool);
-    const PortPool::Mapping mapping = share.mapping_of(outside, inside, *protocol);
-    if (mapping != PortPool::kNoMapping) share.release(mapping, now);
+    const Endpoint client_hub = is_reverse ? arrives.destination : leaves.source;
+    const Endpoint client_inside = is_reverse ? leaves.destination : arrives.source;
+    const Endpoint service_hub = is_reverse ? leaves.source : arrives.destination;
+    const Endpoint service_inside = is_reverse ? arrives.source : leaves.destination;
+    if (const PortPoolRow* const pool = lender_with(tables, client_hub.address, session.core.epoch)) {
+        const HeldShare share = hold_of(worker, *pool, client_hub);
+        share->part(client_hub, *protocol, service_hub.address);
+        release(share, client_hub, client_inside, *protocol, now);
+    }
+    if (!session.core.is(SessionMarks::kToLent)) return;
+    if (const PortPoolRow* const pool = lender_with(tables, service_hub.address, session.core.epoch))
+        release(hold_of(worker, *pool, service_hub), service_hub, service_inside, *protocol, now);
 }
 
 template <class Address>

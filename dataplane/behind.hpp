@@ -2,7 +2,8 @@
 //
 // RFC 4787, 5382, 5508, 6888. Such a session is twins, one for each direction, and holds the whole rewrite: both
 // addresses, both ports, and what they do to checksums. The client's port is lent by its worker's share of the pool, or
-// is its static map's; the service, if it is the one behind, is reached by a static map. IPv4 only; the owner's thread.
+// is its static map's; a service behind a block is reached by a static map, or by a port that it is lent, as far as its
+// filtering lets clients in. IPv4 only; the owner's thread.
 #pragma once
 
 #include <span>

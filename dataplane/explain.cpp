@@ -331,9 +331,10 @@ class Journey {
     template <class Address>
     std::string behind_words(const HubRow<Address>& row) const {
         const PortPoolRow& pool = tables_.port_pools[row.pool - 1U];
-        return fmt::format("behind port block {} ({}, {} blocks each {})", pool.shares->name(),
+        return fmt::format("behind port block {} ({}, {} blocks each {}, filtering {})", pool.shares->name(),
                            pool.shares->addresses().text(), pool.rules.blocks_each,
-                           pool.shares->by_institution() ? "institution" : "host");
+                           pool.shares->by_institution() ? "institution" : "host",
+                           nat::kFilteringNames[static_cast<std::size_t>(pool.rules.filtering)]);
     }
 
     // What the two lookups give, whatever admit makes of it.
@@ -353,8 +354,8 @@ class Journey {
         if (hub == lpm::kNoRow)
             say("admit", fmt::format("hub: {} is nobody's", destination.text()));
         else if (family.hub_rows[hub].is_pool())
-            say("admit", fmt::format("hub: {} is shared, {}: a session or a static map says whose", destination.text(),
-                                     behind_words(family.hub_rows[hub])));
+            say("admit", fmt::format("hub: {} is shared, {}: a session, a static map or a lent port says whose",
+                                     destination.text(), behind_words(family.hub_rows[hub])));
         else
             say("admit",
                 fmt::format("hub: {} is {} of institution {}, operator space {}{}", destination.text(),

@@ -11,39 +11,37 @@
 namespace sekisho::dataplane {
 namespace {
 
-WorkerId lender_of(const Walk& walk, std::uint32_t subscriber, std::uint16_t space) noexcept {
-    const std::uint32_t hash = rte_hash_crc_4byte(subscriber, space);
-    return WorkerId(static_cast<std::uint16_t>(hash % walk.worker.team.size()));
-}
-// To the host with this address in an operator's space, that `who` knows to be behind a port block.
-WorkerId lender_of(const Walk& walk, std::uint16_t space, Ipv4Address inside) noexcept {
+// To a static map's server, behind `pool`.
+WorkerId lender_to_server(const Walk& walk, const PortPoolRow& pool, const nat::StaticMap& server) noexcept {
+    const Ipv4Address inside = server.inside.address;
+    if (!pool.shares->by_institution()) return lender_to(walk, {inside.value(), server.space});
     const FamilyTables<Ipv4Address>& family = walk.tables.ipv4;
-    const lpm::Row row = family.who.find(vrf_of(space).value(), inside);
-    if (row == lpm::kNoRow || !family.who_rows[row].is_behind()) return walk.worker.self;  // it opens nothing
-    const WhoRow<Ipv4Address>& who = family.who_rows[row];
-    const PortPoolRow& pool = walk.tables.port_pools[family.hub_rows[who.behind].pool - 1U];
-    return lender_of(walk, pool.shares->by_institution() ? who.institution.value() : inside.value(), space);
+    const lpm::Row row = family.who.find(vrf_of(server.space).value(), inside);
+    if (row == lpm::kNoRow) return walk.worker.self;  // it opens nothing
+    return lender_to(walk, {family.who_rows[row].institution.value(), server.space});
 }
 
-WorkerId owner_behind(const Walk& walk, const nat::SessionKey4& key) noexcept {
+WorkerId owner_behind(const Walk& walk, const nat::SessionKey4& key, const WhoRow<Ipv4Address>& who,
+                      const HubRow<Ipv4Address>& hub) noexcept {
     const Tables& tables = walk.tables;
     const auto protocol = port_protocol_of(key.protocol);
     if (!protocol) return walk.worker.self;  // opens nothing
-    const nat::Endpoint source{key.source, key.source_port};
+    // 1. From behind a block to somebody who is not.
+    const auto of_source = [&] { return lender_to(walk, subscriber_of(tables, vrf_of(key.space), who, key.source)); };
+    if (!hub.is_pool()) return of_source();
+    const PortPoolRow& pool = tables.port_pools[hub.pool - 1U];
     const nat::Endpoint destination{key.destination, key.destination_port};
-    const lpm::Row row = tables.ipv4.hub.find(lpm::TableId{0}, key.destination);
-    const bool to_pool = row != lpm::kNoRow && tables.ipv4.hub_rows[row].is_pool();
-    const nat::StaticMap* const server = to_pool ? tables.static_maps.by_outside(destination, *protocol) : nullptr;
-    if (to_pool && server == nullptr)
-        return WorkerId(static_cast<std::uint16_t>(
-            nat::PortPool::share_of(destination, static_cast<std::uint32_t>(walk.worker.team.size()))));
-    if (server == nullptr) return lender_of(walk, key.space, key.source);
-    const WorkerId of_server = lender_of(walk, server->space, server->inside.address);
-    if (key.space == nat::kHubSpace) return of_server;
-    const WorkerId of_source = lender_of(walk, key.space, key.source);
-    // Between two servers either may be the client: what answers names them the other way round.
-    const bool both = tables.static_maps.by_inside(key.space, source, *protocol) != nullptr;
-    return both ? std::min(of_server, of_source) : of_source;
+    const nat::StaticMap* const server = tables.static_maps.by_outside(destination, *protocol);
+    const WorkerId of_port =
+        server == nullptr ? pool.shares->lender_of(destination) : lender_to_server(walk, pool, *server);
+    // 2. To behind one. 3. From behind one to behind one: between two lent ports, or two servers, either may be the
+    // client, and what answers names them the other way round; between a server and a lent port that one is the
+    // client's.
+    if (key.space == nat::kHubSpace) return of_port;
+    const bool from_server =
+        tables.static_maps.by_inside(key.space, {key.source, key.source_port}, *protocol) != nullptr;
+    if (from_server == (server != nullptr)) return std::min(of_port, of_source());
+    return from_server ? of_port : of_source();
 }
 
 template <class Address>
@@ -58,13 +56,26 @@ PortClass class_of(const Tables& tables, std::uint8_t protocol, std::uint16_t se
 
 }  // namespace
 
-WorkerId owner_of(const Walk& walk, const FlowOf<Ipv4Address>& flow) noexcept {
+nat::Subscriber subscriber_of(const Tables& tables, VrfId vrf, const WhoRow<Ipv4Address>& who,
+                              Ipv4Address inside) noexcept {
+    const PortPoolRow& pool = tables.port_pools[tables.ipv4.hub_rows[who.behind].pool - 1U];
+    return {pool.shares->by_institution() ? who.institution.value() : inside.value(), space_of(vrf)};
+}
+
+WorkerId lender_to(const Walk& walk, const nat::Subscriber& subscriber) noexcept {
+    const std::uint32_t hash = rte_hash_crc_4byte(subscriber.id, subscriber.space);
+    return WorkerId(static_cast<std::uint16_t>(hash % walk.worker.team.size()));
+}
+
+WorkerId owner_of(const Walk& walk, const FlowOf<Ipv4Address>& flow, const WhoRow<Ipv4Address>& who,
+                  const HubRow<Ipv4Address>& hub) noexcept {
     const Team& team = walk.worker.team;
     if (team.size() == 1) return walk.worker.self;
-    if (flow.behind) return owner_behind(walk, flow.key);
+    if (flow.behind) return owner_behind(walk, flow.key, who, hub);
     return team.spread.worker_of(rte_hash_crc(&flow.key, sizeof flow.key, 0));
 }
-WorkerId owner_of(const Walk& walk, const FlowOf<Ipv6Address>& flow) noexcept {
+WorkerId owner_of(const Walk& walk, const FlowOf<Ipv6Address>& flow, const WhoRow<Ipv6Address>&,
+                  const HubRow<Ipv6Address>&) noexcept {
     const Team& team = walk.worker.team;
     return team.size() == 1 ? walk.worker.self : team.spread.worker_of(rte_hash_crc(&flow.key, sizeof flow.key, 0));
 }

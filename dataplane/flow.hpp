@@ -66,9 +66,15 @@ FlowOf<Address> flow_between(const Packet& fields, VrfId vrf, const WhoRow<Addre
     return flow;
 }
 
-// Whose a flow is: the same worker for both directions.
-WorkerId owner_of(const Walk& walk, const FlowOf<Ipv4Address>& flow) noexcept;
-WorkerId owner_of(const Walk& walk, const FlowOf<Ipv6Address>& flow) noexcept;
+// Whose a flow is: the same worker for both directions. `who` and `hub` are its rows, as for flow_between().
+WorkerId owner_of(const Walk& walk, const FlowOf<Ipv4Address>& flow, const WhoRow<Ipv4Address>& who,
+                  const HubRow<Ipv4Address>& hub) noexcept;
+WorkerId owner_of(const Walk& walk, const FlowOf<Ipv6Address>& flow, const WhoRow<Ipv6Address>& who,
+                  const HubRow<Ipv6Address>& hub) noexcept;
+// Whose blocks a host behind one has, `inside` in the space of `vrf`; and the worker that lends to it.
+nat::Subscriber subscriber_of(const Tables& tables, VrfId vrf, const WhoRow<Ipv4Address>& who,
+                              Ipv4Address inside) noexcept;
+WorkerId lender_to(const Walk& walk, const nat::Subscriber& subscriber) noexcept;
 
 // Whether a tracked agreement in this permission lets a client send with this protocol to this port of the service.
 template <class Address>

@@ -87,6 +87,13 @@ std::optional<DropReason> reason_to_refuse(const nat::SessionCore& core, const P
     return std::nullopt;
 }
 
+// Whether the service's filtering does not let the client in: not until it has sent to it itself.
+bool is_held_back(const nat::Sessions<nat::Session4>& sessions, const nat::SessionCore& core,
+                  Direction direction) noexcept {
+    return core.is(SessionMarks::kHeldBack) && direction == Direction::forward &&
+           !sessions[core.twin].core.is(SessionMarks::kReplied);
+}
+
 // `receiver`: of an end behind a port block, see take_rewrite().
 template <class Address>
 void take_as_of_session(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Slot slot, lpm::Row receiver,
@@ -98,9 +105,15 @@ void take_as_of_session(Walk& walk, std::size_t i, const FlowOf<Address>& flow, 
     if (const auto reason = reason_to_refuse<Address>(session.core, packet, direction))
         return refuse(walk, i, *reason, IcmpError::admin_prohibited);
     if constexpr (Address::kFamily == Family::ipv4)
-        if (flow.behind)
+        if (flow.behind) {
             if (const auto reason = take_rewrite(walk, i, session.rewrite, receiver))
                 return refuse(walk, i, *reason, IcmpError::admin_prohibited);
+            if (is_held_back(sessions, session.core, direction)) {
+                // Its time goes on: who is not let in does not keep its peer's port for ever.
+                sessions.touch(slot, direction, packet.l4_type, packet.l3_length, second_of(walk), false);
+                return walk.drop(i, DropReason::port_filtered);
+            }
+        }
     sessions.touch(slot, direction, packet.l4_type, packet.l3_length, second_of(walk));
     admitted.add(i);
 }
@@ -121,6 +134,14 @@ bool opens(const Packet& packet) noexcept {
     return packet.l4_type == (Address::kFamily == Family::ipv4 ? kIcmpEchoRequest : kIcmpv6EchoRequest);
 }
 
+// RFC 5382 REQ-4: a SYN that nobody asked for is not answered, for its receiver may be about to open too.
+void refuse_silently_if_filtered(Walk& walk, std::size_t i, DropReason reason) noexcept {
+    if (reason == DropReason::port_filtered)
+        walk.drop(i, reason);
+    else
+        refuse(walk, i, reason, IcmpError::admin_prohibited);
+}
+
 // A session for a flow of which there is none; kNoSlot, and the packet was refused.
 template <class Address>
 Slot open(Walk& walk, std::size_t i, const FlowOf<Address>& flow) noexcept {
@@ -129,7 +150,7 @@ Slot open(Walk& walk, std::size_t i, const FlowOf<Address>& flow) noexcept {
     if constexpr (Address::kFamily == Family::ipv4)
         if (flow.behind) {
             const OpenedBehind opened = open_behind(walk, packet, flow, begins);
-            if (opened.slot == kNoSlot) refuse(walk, i, opened.reason, IcmpError::admin_prohibited);
+            if (opened.slot == kNoSlot) refuse_silently_if_filtered(walk, i, opened.reason);
             return opened.slot;
         }
     if (walk.reasons[i] != DropReason::no_session || !begins) {
@@ -196,7 +217,9 @@ void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept {
         const auto& header = header_of<Address>(packet);
         flows[count] = flow_between(packet, packet.vrf, family.who_rows[packet.who_row], address_of(header.source),
                                     family.hub_rows[packet.hub_row], address_of(header.destination));
-        if (const WorkerId other = owner_of(walk, flows[count]); other != walk.worker.self) {
+        if (const WorkerId other =
+                owner_of(walk, flows[count], family.who_rows[packet.who_row], family.hub_rows[packet.hub_row]);
+            other != walk.worker.self) {
             walk.hand_over(i, other, Entry::parse);
             continue;
         }

@@ -21,11 +21,11 @@ class Tracker {
     Tracker(const Tracker&) = delete;
     Tracker& operator=(const Tracker&) = delete;
 
-    // Empty, for so many sessions; an operator may have half of them, an institution a sixteenth, unless told
-    // otherwise.
-    void make_room(SessionCapacity capacity) {
-        const auto all = static_cast<std::uint32_t>(capacity.ipv4 + capacity.ipv6);
-        budget_.set({all / 16, all / 2});
+    // Empty, for so many sessions. Of the node's, so many for each of its workers, an operator may have half and an
+    // institution a sixteenth: a share of that is this worker's.
+    void make_room(SessionCapacity capacity, std::size_t workers = 1, std::size_t worker = 0) {
+        const auto all = static_cast<std::uint32_t>((capacity.ipv4 + capacity.ipv6) * workers);
+        budget_.set(nat::share_of({all / 16, all / 2}, workers, worker));
         ipv4_.emplace(capacity.ipv4, budget_, timeouts_);
         ipv6_.emplace(capacity.ipv6, budget_, timeouts_);
     }

@@ -36,7 +36,9 @@ class Worker {
     // Before run(): the keeper tells attachments' neighbours of the hub's own addresses.
     void let_announce() noexcept { announces_ = true; }
     // Before run(): how many sessions it may have. Throws std::bad_alloc.
-    void keep_sessions(SessionCapacity capacity) { state_.tracker.make_room(capacity); }
+    void keep_sessions(SessionCapacity capacity) {
+        state_.tracker.make_room(capacity, state_.team.size(), state_.self.index());
+    }
     void run() noexcept;                                                    // the worker's thread: until stop()
     void stop() noexcept { stop_.store(true, std::memory_order_relaxed); }  // any thread
     // Control, when no worker of the team runs any more: drops, with its reason, what is held here or handed to here.

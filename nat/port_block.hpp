@@ -9,6 +9,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <string_view>
 
 #include "nat/endpoint.hpp"
 
@@ -16,6 +17,12 @@ namespace sekisho::nat {
 
 inline constexpr std::uint32_t kBlockPorts = 64 * 4;  // ports 0 to 1023 are whole blocks
 inline constexpr std::uint32_t kBlocksOfAddress = 65'536 / kBlockPorts;
+
+// Who outside may open to a lent port (RFC 4787 §5, RFC 5382 REQ-3): anyone; an address that it has a session with;
+// nobody, for only the answers of its sessions come in.
+enum class Filtering : std::uint8_t { endpoint_independent, address_dependent, address_and_port_dependent };
+inline constexpr std::array<std::string_view, 3> kFilteringNames = {"endpoint_independent", "address_dependent",
+                                                                    "address_and_port_dependent"};
 
 enum class Parity : std::uint8_t { any, even, odd };
 

@@ -43,6 +43,7 @@ PortPool::PortPool(PortPoolOptions options)
       pages_(mappings_ * (sizeof(Packed) + sizeof(std::uint16_t)), Pages::Size::small),
       insides_(reinterpret_cast<Packed*>(pages_.data())),
       sessions_(reinterpret_cast<std::uint16_t*>(insides_ + mappings_)),
+      contacts_(options_.contacts, seed_),
       holders_(options_.subscribers),
       buckets_(std::bit_ceil(options_.subscribers * 2), kNone),
       resting_(blocks_.size()) {
@@ -154,13 +155,20 @@ PortPool::Mapping PortPool::take(std::uint32_t number, Packed inside, PortProtoc
     }
 }
 
-PortPool::Mapping PortPool::mapping_of(const Endpoint& outside, const Endpoint& inside,
-                                       PortProtocol protocol) const noexcept {
+PortPool::Mapping PortPool::mapping_of(const Endpoint& outside, PortProtocol protocol) const noexcept {
     const std::uint32_t index = index_of(outside.address);
     if (index == kNone) return kNoMapping;
-    const Mapping mapping =
-        mapping_at(index * kBlocksOfAddress + outside.port / kBlockPorts, protocol, outside.port % kBlockPorts);
-    return insides_[mapping] == packed(inside) ? mapping : kNoMapping;
+    return mapping_at(index * kBlocksOfAddress + outside.port / kBlockPorts, protocol, outside.port % kBlockPorts);
+}
+
+PortPool::Mapping PortPool::mapping_of(const Endpoint& outside, const Endpoint& inside,
+                                       PortProtocol protocol) const noexcept {
+    const Mapping mapping = mapping_of(outside, protocol);
+    return mapping != kNoMapping && insides_[mapping] == packed(inside) ? mapping : kNoMapping;
+}
+
+void PortPool::part(const Endpoint& outside, PortProtocol protocol, Ipv4Address other) noexcept {
+    if (const Mapping mapping = mapping_of(outside, protocol); mapping != kNoMapping) contacts_.remove(mapping, other);
 }
 
 Endpoint PortPool::outside(Mapping mapping) const noexcept {
@@ -169,15 +177,18 @@ Endpoint PortPool::outside(Mapping mapping) const noexcept {
             static_cast<std::uint16_t>(block % kBlocksOfAddress * kBlockPorts + port_of(mapping))};
 }
 
+bool PortPool::lets_in(const Endpoint& outside, PortProtocol protocol, Ipv4Address sender) const noexcept {
+    if (rules_.filtering != Filtering::address_dependent) return rules_.filtering == Filtering::endpoint_independent;
+    const Mapping mapping = mapping_of(outside, protocol);
+    return mapping != kNoMapping && contacts_.has(mapping, sender);
+}
+
 std::optional<PortPool::Inside> PortPool::inside(const Endpoint& outside, PortProtocol protocol) const noexcept {
-    const std::uint32_t index = index_of(outside.address);
-    if (index == kNone) return std::nullopt;
-    const std::uint32_t block = index * kBlocksOfAddress + outside.port / kBlockPorts;
-    const Mapping mapping = mapping_at(block, protocol, outside.port % kBlockPorts);
-    const Packed inside = insides_[mapping];
+    const Mapping mapping = mapping_of(outside, protocol);
+    const Packed inside = mapping == kNoMapping ? 0 : insides_[mapping];
     if (inside == 0) return std::nullopt;
     const Endpoint endpoint{Ipv4Address(static_cast<std::uint32_t>(inside >> 16)), static_cast<std::uint16_t>(inside)};
-    return Inside{holders_[blocks_[block].holder].subscriber, endpoint, mapping};
+    return Inside{holders_[blocks_[block_of(mapping)].holder].subscriber, endpoint, mapping};
 }
 
 std::uint32_t PortPool::index_of(Ipv4Address address) const noexcept {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "nat/block_log.hpp"
+#include "nat/contacts.hpp"
 #include "nat/pages.hpp"
 #include "nat/port_block.hpp"
 #include "nat/static_maps.hpp"
@@ -24,7 +25,8 @@ namespace sekisho::nat {
 struct PortPoolOptions {
     std::vector<Ipv4Address> addresses;
     std::size_t subscribers = 65'536;
-    std::uint32_t share = 0;  // this one, of so many
+    std::size_t contacts = 1'048'576;  // addresses that lent ports have sessions with, each pair counted
+    std::uint32_t share = 0;           // this one, of so many
     std::uint32_t shares = 1;
 };
 
@@ -33,6 +35,7 @@ struct PortRules {
     std::uint32_t blocks_each = 4;  // a subscriber's quota
     std::uint32_t hold_down = 120;  // seconds
     bool keeps_parity = false;
+    Filtering filtering = Filtering::address_dependent;
     friend bool operator==(const PortRules&, const PortRules&) noexcept = default;
 };
 
@@ -79,8 +82,22 @@ class PortPool {
     // The mapping of an inside endpoint, the one that it has or a new one, for one session more. A port that has become
     // a static map's is taken from whoever has it.
     Lease lease(const Asker& asker, const Endpoint& inside, PortProtocol protocol, const StaticMaps& statics) noexcept;
+    // One session more of a port that this endpoint has, opened from outside; kNoMapping: it has it no more.
+    Lease join(const Endpoint& outside, const Endpoint& inside, PortProtocol protocol) noexcept {
+        const Mapping mapping = mapping_of(outside, inside, protocol);
+        return mapping == kNoMapping ? Lease{} : with_session(mapping);
+    }
     // One session less. With the last one of a mapping its port goes back, with the last port its block.
     void release(Mapping mapping, std::uint32_t now) noexcept;
+
+    // Filtering. A session that was opened from inside a lent port is with this address, and is no more; of a port that
+    // has become a static map's too.
+    void meet(Mapping mapping, Ipv4Address other) noexcept {
+        if (rules_.filtering == Filtering::address_dependent) contacts_.add(mapping, other);
+    }
+    void part(const Endpoint& outside, PortProtocol protocol, Ipv4Address other) noexcept;
+    // Whether one that has this address outside may open to a lent port.
+    bool lets_in(const Endpoint& outside, PortProtocol protocol, Ipv4Address sender) const noexcept;
 
     // The mapping that an inside endpoint has at an outside one; kNoMapping: it has none there.
     Mapping mapping_of(const Endpoint& outside, const Endpoint& inside, PortProtocol protocol) const noexcept;
@@ -91,8 +108,7 @@ class PortPool {
         Endpoint endpoint;
         Mapping mapping = kNoMapping;
     };
-    // Who is behind an outside endpoint now: for packets from outside where filtering is endpoint-independent, and for
-    // hairpinning. nullopt: nobody.
+    // Who is behind an outside endpoint now. nullopt: nobody.
     std::optional<Inside> inside(const Endpoint& outside, PortProtocol protocol) const noexcept;
     bool has(Ipv4Address address) const noexcept { return index_of(address) != kNone; }
 
@@ -137,6 +153,8 @@ class PortPool {
         return std::uint64_t{1} << 48 | std::uint64_t{endpoint.address.value()} << 16 | endpoint.port;
     }
     std::uint32_t index_of(Ipv4Address address) const noexcept;
+    // The mapping that stands for an outside endpoint, lent or not; kNoMapping: not of this pool.
+    Mapping mapping_of(const Endpoint& outside, PortProtocol protocol) const noexcept;
     std::uint32_t block_of(Mapping mapping) const noexcept { return mapping / kBlockPorts / kPortProtocols; }
     Mapping mapping_at(std::uint32_t block, PortProtocol protocol, std::uint32_t port) const noexcept {
         return (block * static_cast<std::uint32_t>(kPortProtocols) + static_cast<std::uint32_t>(protocol)) *
@@ -178,6 +196,7 @@ class PortPool {
     Pages pages_;              // of the two that follow
     Packed* insides_;          // by mapping
     std::uint16_t* sessions_;  // likewise
+    Contacts contacts_;
     std::vector<Holder> holders_;
     std::vector<std::uint32_t> buckets_;
     std::uint32_t free_holder_ = kNone;

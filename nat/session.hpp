@@ -31,6 +31,8 @@ struct SessionMarks {
     static constexpr std::uint8_t kReverse = 2;     // translated: the record of the reverse direction
     static constexpr std::uint8_t kTurned = 4;      // not translated: forward is from the key's destination
     static constexpr std::uint8_t kReplied = 8;     // a packet came back
+    static constexpr std::uint8_t kToLent = 16;     // translated: the service's port is lent, and kept by it
+    static constexpr std::uint8_t kHeldBack = 32;   // and filtered, until a packet comes back
 };
 
 // What all classes have beside key and rewrite.

@@ -1,7 +1,7 @@
 // How many sessions an owner may have: an institution, and the operator that it belongs to.
 //
-// So one that is scanned, or scans, takes nobody else's place. Both families count together. One worker's; where there
-// are several, each has its share.
+// So one that is scanned, or scans, takes nobody else's place. Both families count together. A budget is the node's:
+// each worker has an equal share of it, and counts by itself.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,14 @@ struct SessionLimits {
     std::uint32_t institution = 65'536;
     std::uint32_t operator_ = 524'288;
 };
+
+// Worker `worker`'s share of what the node allows. The shares of all workers are the whole, exactly.
+constexpr SessionLimits share_of(SessionLimits node, std::size_t workers, std::size_t worker) noexcept {
+    const auto share = [&](std::uint32_t whole) {
+        return static_cast<std::uint32_t>(whole / workers + (worker < whole % workers ? 1 : 0));
+    };
+    return {share(node.institution), share(node.operator_)};
+}
 
 enum class SessionRefusal : std::uint8_t { none, table_full, institution_full, operator_full };
 

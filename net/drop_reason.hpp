@@ -104,6 +104,7 @@ namespace sekisho {
     X(port_protocol, "a protocol without ports, from or to behind a port block", "hub")                                \
     X(port_quota_full, "one more port of a host or institution that has as many blocks as it may", "2-8")              \
     X(port_pool_full, "one more block of ports, and the pool has none, or none that could be recorded", "2-8")         \
+    X(port_filtered, "to a port that is lent, from one that its filtering lets open nothing there", "RFC 4787 5")      \
     X(icmp_refused, "an ICMP type that the hub does not forward", "2-8")                                               \
     X(icmp_error_malformed, "an ICMP error whose quote cannot be read", "RFC 5508 4.2")                                \
     X(icmp_error_unmatched, "an ICMP error about a packet that could not have been sent", "RFC 5508 4.2")              \

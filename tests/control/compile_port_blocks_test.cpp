@@ -76,6 +76,7 @@ TEST_CASE("compile: a pool is the same in the next generation, with other rules 
     Policy policy = shared();
     const Compiled first = compile(compiler, policy);
     policy.translations["kita-shared"].port_block.blocks = 7;
+    policy.translations["kita-shared"].port_block.filtering = nat::Filtering::endpoint_independent;
     const Compiled second = compile(compiler, policy);
     CHECK(second.tables->port_pools[0].shares == first.tables->port_pools[0].shares);
     CHECK(second.tables->port_pools[0].rules.blocks_each == 7);

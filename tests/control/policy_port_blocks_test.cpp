@@ -55,6 +55,7 @@ TEST_CASE("port blocks: a whole one is taken, with what it does not say as it is
     CHECK(translation.port_block.blocks == 4);
     CHECK(translation.port_block.hold_down == 120);
     CHECK_FALSE(translation.port_block.parity);
+    CHECK(translation.port_block.filtering == nat::Filtering::address_dependent);
     REQUIRE(translation.port_block.static_maps.size() == 1);
     CHECK(translation.port_block.static_maps[0].hub_port == 8443);
     CHECK(translation.port_block.static_maps[0].operator_address == *Ipv4Address::parse("10.2.1.9"));
@@ -75,6 +76,18 @@ TEST_CASE("port blocks: more than the addresses have, at rest included, is refus
     CHECK(shared(a_block("100.64.128.0/23")).errors() ==
           Words{kBlock + "hub_prefix: 100.64.128.0/23 is more than 256 addresses; say several translations",
                 kBlock + "port_block.static_maps[0].hub_address: 100.64.200.1 is none of hub_prefix 100.64.128.0/23"});
+}
+
+TEST_CASE("port blocks: filtering is one of RFC 4787's three", "[control]") {
+    json block = a_block();
+    for (const auto filtering : {nat::Filtering::endpoint_independent, nat::Filtering::address_dependent,
+                                 nat::Filtering::address_and_port_dependent}) {
+        block["port_block"]["filtering"] = std::string(nat::kFilteringNames[static_cast<std::size_t>(filtering)]);
+        CHECK(shared(block).errors() == Words{});
+        CHECK(shared(block).policy().translations.at("kita-shared").port_block.filtering == filtering);
+    }
+    block["port_block"]["filtering"] = "symmetric";
+    CHECK_FALSE(shared(block).errors().empty());
 }
 
 TEST_CASE("port blocks: what does not belong together is refused", "[control]") {

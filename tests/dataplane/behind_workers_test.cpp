@@ -20,7 +20,10 @@ Policy shared(std::size_t workers) {
     policy.house("kita", "office").behind("10.0.6.0/24").uses("kita");
     policy.agreement("office", "portal").udp(53).tracked();
     policy.agreement("office", "ward").tcp(8443).tracked();
-    policy.block("kita", "100.64.9.0/31", workers).door(nat::PortProtocol::tcp, "100.64.9.1:8443", "10.0.5.9:443");
+    policy.agreement("ward", "office").udp(1024, 65535).tracked();
+    policy.block("kita", "100.64.9.0/31", workers)
+        .door(nat::PortProtocol::tcp, "100.64.9.1:8443", "10.0.5.9:443")
+        .rules.filtering = nat::Filtering::endpoint_independent;
     return policy;
 }
 
@@ -54,7 +57,7 @@ Bytes announces(std::string_view mac_address, std::string_view sender, std::stri
 }  // namespace
 
 TEST_CASE("workers: a port of a block is one worker's, and what comes back finds it, whoever receives it",
-          "[worker][behind]") {
+          "[worker][behind][conformance-55]") {
     const std::size_t count = GENERATE(2U, 3U);
     constexpr unsigned kHosts = 60;
     const Policy policy = shared(count);
@@ -143,6 +146,34 @@ TEST_CASE("workers: a port of a block is one worker's, and what comes back finds
         ++answers[syn.destination.text()];
     }
     CHECK(answers.size() == kHosts);
+
+    // 4. Hairpinned between lent ports, whose lenders are any two: each peer sees the other's port, always the same.
+    std::map<std::string, std::string> port_of;  // of the ward's hosts
+    std::uint64_t left = 1 + 4 * kHosts;
+    for (const unsigned round : {0U, 1U}) {
+        unsigned host = 0;
+        for (const auto& [address, port] : outsides)
+            access.receive({udp("10.0.5." + std::to_string(host++) + ":6000", address + ":" + std::to_string(port))
+                                .to(kita)
+                                .bytes()},
+                           (host + round) % count);
+        sent(0, left += kHosts);
+        const auto asked = to_kita.take();
+        REQUIRE(asked.size() == kHosts);
+        for (const Reading& question : asked) {
+            CHECK(question.destination_port == 4000);
+            const std::string outside = question.source.text() + ":" + std::to_string(question.source_port);
+            if (round == 1) CHECK(port_of.contains(outside));
+            port_of[outside] = question.destination.text();
+            access.receive({udp(question.destination.text() + ":4000", outside).to(kita).bytes()}, ++at % count);
+        }
+        CHECK(port_of.size() == kHosts);
+        sent(0, left += kHosts);
+        for (const Reading& answer : to_kita.take()) {
+            CHECK(answer.destination_port == 6000);
+            CHECK(outsides.contains({answer.source.text(), answer.source_port}));
+        }
+    }
     const dataplane::Counters last = workers.stop();
     CHECK(last.node().unaccounted() == 0);
     CHECK(dropped(last.node(), DropReason::no_agreement) == 0);

@@ -50,6 +50,21 @@ struct Tracker {
 
 }  // namespace
 
+TEST_CASE("sessions: the workers' shares of a budget are the node's, exactly", "[nat][conformance-58]") {
+    for (const std::size_t workers : {1U, 2U, 3U, 7U, 64U})
+        for (const std::uint32_t whole : {0U, 1U, 63U, 65'537U, 4'000'000'000U}) {
+            std::uint64_t institution = 0, operator_ = 0;
+            for (std::size_t worker = 0; worker < workers; ++worker) {
+                const SessionLimits share = share_of({whole, whole / 2}, workers, worker);
+                CHECK(share.institution - whole / workers <= 1);
+                institution += share.institution;
+                operator_ += share.operator_;
+            }
+            CHECK(institution == whole);
+            CHECK(operator_ == whole / 2);
+        }
+}
+
 TEMPLATE_TEST_CASE("sessions: both directions of an untranslated flow find one record", "[nat]", Session4, Session6) {
     Tracker<TestType> hub;
     using Key = typename Tracker<TestType>::Key;

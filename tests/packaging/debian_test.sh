@@ -29,6 +29,7 @@ on_root() { dpkg --root="$root" --force-not-root --force-depends --force-script-
 on_root --install "$package"
 for file in /usr/bin/sekishod /usr/bin/sekishoctl /lib/systemd/system/sekishod.service /usr/lib/sysusers.d/sekisho.conf \
     /usr/bin/sekisho-agent /lib/systemd/system/sekisho-agent.service /usr/share/man/man8/sekisho-agent.8.gz \
+    /usr/bin/sekisho-ipfix /lib/systemd/system/sekisho-ipfix.service /usr/share/man/man8/sekisho-ipfix.8.gz \
     /usr/share/sekisho/policy.schema.json /usr/share/man/man8/sekishod.8.gz /usr/share/man/man1/sekishoctl.1.gz \
     /usr/share/man/man5/sekisho-policy.5.gz /usr/share/bash-completion/completions/sekishoctl.bash; do
     [ -e "$root$file" ] || [ -e "$root/usr$file" ] || fail "the package has no $file"

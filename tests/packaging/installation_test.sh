@@ -16,7 +16,7 @@ failed() { failures=$((failures + 1)); echo "FAILED: $*"; }
 # --- man pages: roff without a warning, and every option and command of --help, as a reader sees the page.
 page() { mandoc -T ascii "$build/packaging/$1" | col -b; }
 options_of() { grep -oE -- '^ +(-[a-zA-Z],)?--[a-z-]+' | grep -oE -- '--[a-z-]+' | grep -vx -- --help || true; }
-for name in sekishod.8 sekisho-agent.8 sekishoctl.1 sekisho-policy.5; do
+for name in sekishod.8 sekisho-agent.8 sekisho-ipfix.8 sekishoctl.1 sekisho-policy.5; do
     mandoc -T lint -W warning "$build/packaging/$name" || failed "$name is no clean man page"
 done
 page sekishod.8 >"$work/sekishod"
@@ -34,6 +34,10 @@ done
 while read -r option; do
     grep -q -- "^ *$option" "$work/sekisho-agent" || failed "sekisho-agent(8) has no $option"
 done < <("$build/agent/sekisho-agent" --help | options_of)
+page sekisho-ipfix.8 >"$work/sekisho-ipfix"
+while read -r option; do
+    grep -q -- "^ *$option" "$work/sekisho-ipfix" || failed "sekisho-ipfix(8) has no $option"
+done < <("$build/ipfix/sekisho-ipfix" --help | options_of)
 [ $seen -gt 20 ] || failed "sekishod --help was not understood: $seen options"
 # The commands that bash completes are all there are.
 while read -r command; do
@@ -50,7 +54,7 @@ while read -r kind; do
 done < <(jq -r '.properties | keys[]' docs/policy.schema.json)
 
 # --- the unit
-for unit in sekishod:control:32 sekisho-agent:agent:11; do  # the last: ten times the figure in docs/operation.md
+for unit in sekishod:control:32 sekisho-agent:agent:11 sekisho-ipfix:ipfix:18; do  # the last: ten times the figure in docs/operation.md
     IFS=: read -r name room most <<<"$unit"
     sed "s|^ExecStart=[^ ]*|ExecStart=$build/$room/$name|" "$build/packaging/$name.service" >"$work/$name.service"
     systemd-analyze verify --man=no "$work/$name.service" >"$work/verify" 2>&1 || failed "systemd-analyze verify of $name"
