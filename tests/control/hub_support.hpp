@@ -235,9 +235,7 @@ class TestHub {
              },
              *state, *audit, events, keys,
              [this] { return std::chrono::system_clock::now() + std::chrono::seconds(ahead.load()); },
-             [this](const Generation& generation, const dataplane::Tables& tables) {
-                 sas->settle(generation, tables);
-             },
+             [this](const Generation& generation, const dataplane::Tables& tables) { sas->settle(generation, tables); },
              [this](const Policy& policy, std::uint64_t number, WallTime now, const NamesByHand& closed,
                     const RowQuestion& question) {
                  return compiler.real->rows(policy, number, now, closed, question);
