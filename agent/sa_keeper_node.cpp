@@ -127,8 +127,9 @@ Expected<void> SaKeeper::look() {
         if (!next.is_string()) break;
         params["after"] = next;
     }
-    for (auto& [name, tunnel] : tunnels_)
-        std::erase_if(tunnel.gone, [&](const std::string& label) { return !tunnel.there.contains(label); });
+    for (auto& each : tunnels_)
+        std::erase_if(each.second.gone,
+                      [&there = each.second.there](const std::string& label) { return !there.contains(label); });
     changed_ = true;
     return {};
 }

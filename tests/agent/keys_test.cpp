@@ -211,7 +211,8 @@ TEST_CASE("keys: what is refused is named, and the others go on", "[agent][keys]
         {"osaka/8000", "the running policy has no such tunnel"},
         {"kita-esp-4/half", "line 1"},
         {"nonsense", "keys are under keys/NODE/TUNNEL/NAME"}};
-    for (const auto& [name, words] : refusals) {
+    for (const auto& refusal : refusals) {
+        const std::string name = refusal.first, words = refusal.second;
         INFO(name);
         CHECK(comes_true([&] {
             const json state = cluster.etcd.state_of("hub-1");

@@ -51,7 +51,8 @@ TEST_CASE("filtering: independent of endpoints, any client of an agreement opens
     hub.refuses("minami", udp("10.0.0.7:5000", at(kShared, port)), DropReason::no_agreement);
     hub.refuses("center", udp("192.168.9.9:5000", at(kShared, port ^ 1)), DropReason::no_agreement);
     hub.refuses("center", tcp("192.168.9.9:5000", at(kShared, port)).syn(), DropReason::no_agreement);
-    hub.refuses("center", echo_request("192.168.9.9", kShared).rest_of_header(port << 16), DropReason::no_agreement);
+    hub.refuses("center", echo_request("192.168.9.9", kShared).rest_of_header(std::uint32_t{port} << 16),
+                DropReason::no_agreement);
 }
 
 TEST_CASE("filtering: a connection is opened to a lent port by a SYN, and keeps the port while it lives",

@@ -152,11 +152,13 @@ TEST_CASE("workers: a port of a block is one worker's, and what comes back finds
     std::uint64_t left = 1 + 4 * kHosts;
     for (const unsigned round : {0U, 1U}) {
         unsigned host = 0;
-        for (const auto& [address, port] : outsides)
-            access.receive({udp("10.0.5." + std::to_string(host++) + ":6000", address + ":" + std::to_string(port))
+        for (const auto& [address, port] : outsides) {
+            access.receive({udp("10.0.5." + std::to_string(host) + ":6000", address + ":" + std::to_string(port))
                                 .to(kita)
                                 .bytes()},
                            (host + round) % count);
+            ++host;
+        }
         sent(0, left += kHosts);
         const auto asked = to_kita.take();
         REQUIRE(asked.size() == kHosts);
