@@ -2,7 +2,8 @@
 #include "dataplane/fragments.hpp"
 
 #include <bit>
-#include <random>
+
+#include "dataplane/keyed_hash.hpp"
 
 namespace sekisho::dataplane {
 
@@ -13,7 +14,7 @@ constexpr std::size_t kBuckets = std::bit_ceil(2 * Fragments::kDatagrams);
 
 Fragments::Fragments(std::uint64_t tsc_hz)
     : tsc_hz_(tsc_hz),
-      seed_(std::uint64_t{std::random_device{}()} << 32 | std::random_device{}()),
+      seed_(KeyedHash::random_key()),
       datagrams_(std::make_unique<Datagram[]>(kDatagrams)),
       held_(std::make_unique<Held[]>(kHeld)),
       buckets_(kBuckets, kNone),
@@ -30,17 +31,7 @@ Fragments::Fragments(std::uint64_t tsc_hz)
 }
 
 std::size_t Fragments::bucket_of(const Key& key) const noexcept {
-    std::uint64_t hash = seed_;
-    const auto mix = [&hash](std::uint64_t word) {
-        hash = (hash ^ word) * 0x9e37'79b9'7f4a'7c15ULL;
-        hash ^= hash >> 32;
-    };
-    mix(key.source.high());
-    mix(key.source.low());
-    mix(key.destination.high());
-    mix(key.destination.low());
-    mix(std::uint64_t{key.identification} << 32 | std::uint64_t{key.attachment.value()} << 16 | key.protocol);
-    mix(key.vrf.value());
+    const std::uint64_t hash = KeyedHash(seed_).add_datagram(key).add(key.vrf.value()).value();
     return static_cast<std::size_t>(hash) & (kBuckets - 1);
 }
 

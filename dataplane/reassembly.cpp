@@ -2,27 +2,16 @@
 #include "dataplane/reassembly.hpp"
 
 #include <algorithm>
-#include <random>
+
+#include "dataplane/keyed_hash.hpp"
 
 namespace sekisho::dataplane {
 
 Reassembly::Reassembly(std::uint64_t tsc_hz)
-    : tsc_hz_(tsc_hz),
-      seed_(std::uint64_t{std::random_device{}()} << 32 | std::random_device{}()),
-      datagrams_(std::make_unique<Datagram[]>(kSets * kWays)) {}
+    : tsc_hz_(tsc_hz), seed_(KeyedHash::random_key()), datagrams_(std::make_unique<Datagram[]>(kSets * kWays)) {}
 
 Reassembly::Datagram* Reassembly::set_of(const Key& key) noexcept {
-    std::uint64_t hash = seed_;
-    const auto mix = [&hash](std::uint64_t word) {
-        hash = (hash ^ word) * 0x9e37'79b9'7f4a'7c15ULL;
-        hash ^= hash >> 32;
-    };
-    mix(key.source.high());
-    mix(key.source.low());
-    mix(key.destination.high());
-    mix(key.destination.low());
-    mix(std::uint64_t{key.identification} << 32 | std::uint64_t{key.attachment.value()} << 16 | key.protocol);
-    mix(key.origin.value());
+    const std::uint64_t hash = KeyedHash(seed_).add_datagram(key).add(key.origin.value()).value();
     return datagrams_.get() + static_cast<std::size_t>(hash % kSets) * kWays;
 }
 

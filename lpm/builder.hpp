@@ -22,6 +22,16 @@ constexpr Bits bits_of(Ipv4Address address) noexcept {
 constexpr Bits bits_of(const Ipv6Address& address) noexcept {
     return Bits{address.high()} << 64 | address.low();
 }
+constexpr Ipv4Address address_of(Bits bits, Ipv4Address) noexcept {
+    return Ipv4Address(static_cast<std::uint32_t>(bits >> 96));
+}
+constexpr Ipv6Address address_of(Bits bits, const Ipv6Address&) noexcept {
+    return {static_cast<std::uint64_t>(bits >> 64), static_cast<std::uint64_t>(bits)};
+}
+// How many bits all addresses that the root looks at have in common.
+constexpr unsigned region_bits(const TableHead& head) noexcept {
+    return head.position - head.bits;
+}
 
 // Addresses from `first` up to the next cut's first have this row.
 struct Cut {

@@ -9,21 +9,6 @@
 
 namespace sekisho::lpm {
 
-namespace {
-
-unsigned region_bits(const TableHead& head) noexcept {
-    return head.position - head.bits;
-}
-
-Ipv4Address address_of(Bits bits, const Ipv4Address&) noexcept {
-    return Ipv4Address(static_cast<std::uint32_t>(bits >> 96));
-}
-Ipv6Address address_of(Bits bits, const Ipv6Address&) noexcept {
-    return {static_cast<std::uint64_t>(bits >> 64), static_cast<std::uint64_t>(bits)};
-}
-
-}  // namespace
-
 template <class Address>
 Tables<Address>::Tables(std::size_t count, std::size_t limit_bytes)
     : arena_(std::make_shared<Arena>(limit_bytes)),
