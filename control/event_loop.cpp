@@ -89,9 +89,10 @@ void EventLoop::run_once(std::chrono::milliseconds longest) {
     const int count = ::epoll_wait(epoll_.number(), events.data(), static_cast<int>(events.size()),
                                    static_cast<int>(longest.count()));
     for (int i = 0; i < count; ++i) {
-        const epoll_event& event = events[static_cast<std::size_t>(i)];
+        const epoll_event event = events[static_cast<std::size_t>(i)];
+        const std::uint64_t number = event.data.u64;  // the structure is packed
         // An earlier handler of this round may have forgotten it, and its number may be another descriptor's by now.
-        const auto descriptor = descriptor_of_.find(event.data.u64);
+        const auto descriptor = descriptor_of_.find(number);
         if (descriptor == descriptor_of_.end()) continue;
         const std::shared_ptr<Handler> handler = watches_.at(descriptor->second).handler;
         (*handler)(event.events);

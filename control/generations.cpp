@@ -97,12 +97,12 @@ void Generations::batch(ClientId client, TransactionId id, json operations, Answ
     compiler_thread_.submit([this, open = *transaction, operations = std::move(operations),
                              answer = std::move(answer)]() -> CompilerThread::After {
         Stopwatch stopwatch;
-        const std::uint64_t held = staged_bytes_, most = most_staged_bytes_;
+        const std::uint64_t held = *staged_bytes_, most = most_staged_bytes_;
         auto staged = apply_batch(open->document, operations, most - std::min(held, most));
         open->staging += stopwatch.lap();
         if (!staged) return [answer, error = staged.error()] { answer(refused(error)); };
         open->bytes += staged->bytes;
-        staged_bytes_ += staged->bytes;
+        *staged_bytes_ += staged->bytes;
         return [answer, done = *staged] { answer(done); };
     });
 }

@@ -210,9 +210,11 @@ class Generations {
 
     Parts parts_;
     std::shared_ptr<const Generation> running_;
-    std::vector<GenerationRecord> kept_;          // as the state directory has them
-    std::uint64_t highest_ = 0;                   // of all numbers of generations; none is given twice
-    std::atomic<std::uint64_t> staged_bytes_{0};  // of all transactions; written by the compiler thread
+    std::vector<GenerationRecord> kept_;  // as the state directory has them
+    std::uint64_t highest_ = 0;           // of all numbers of generations; none is given twice
+    // Of all transactions, which may outlive this in calls that nobody answers any more; written by the compiler
+    // thread.
+    std::shared_ptr<std::atomic<std::uint64_t>> staged_bytes_ = std::make_shared<std::atomic<std::uint64_t>>(0);
     std::atomic<std::uint64_t> most_staged_bytes_{std::uint64_t{1} << 30};
     std::map<TransactionId, std::shared_ptr<Transaction>> transactions_;
     TransactionId next_id_ = 1;

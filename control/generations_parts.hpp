@@ -11,10 +11,10 @@
 namespace sekisho::control {
 
 struct Generations::Transaction {
-    explicit Transaction(std::atomic<std::uint64_t>& total) : total_bytes(total) {}
+    explicit Transaction(std::shared_ptr<std::atomic<std::uint64_t>> total) : total_bytes(std::move(total)) {}
     Transaction(const Transaction&) = delete;
     Transaction& operator=(const Transaction&) = delete;
-    ~Transaction() { total_bytes -= bytes; }
+    ~Transaction() { *total_bytes -= bytes; }
 
     TransactionId id = 0;
     ClientId client = 0;
@@ -25,7 +25,7 @@ struct Generations::Transaction {
     Document document;        // compiler thread's, once begun, as are the next two
     std::uint64_t bytes = 0;  // that were put into it, of the total
     CommitTimes::Time staging{0};
-    std::atomic<std::uint64_t>& total_bytes;
+    std::shared_ptr<std::atomic<std::uint64_t>> total_bytes;
 };
 
 // From whatever asks for one: a transaction, a rollback, a scheduled change whose time has come.

@@ -68,7 +68,7 @@ TEST_CASE("file: what is wrong in it is named, changes nothing, and goes in when
     place.replace(wrong);
     CHECK(agent.says("operators/kita: "));
     wrong = a_document({"kita"});
-    wrong["attachments"] = {an_attachment("line", "minami", 1)};
+    wrong["attachments"] = json::array({an_attachment("line", "minami", 1)});
     place.replace(wrong);
     CHECK(agent.says("attachments/line: "));
     wrong = a_document({"kita"});

@@ -143,7 +143,7 @@ TEST_CASE("gates by hand: each kind of target closes what it names and nothing e
 TEST_CASE("gates by hand: two on one target close it until both are open, and the document's stay closed",
           "[control]") {
     json document = a_policy();
-    document["gates"] = {a_gate("of-the-document", "institution", "k2")};
+    document["gates"] = json::array({a_gate("of-the-document", "institution", "k2")});
     GatedHub hub({}, as_document(document));
     Asker asker(hub);
     CHECK(hub.closed() == "0100");

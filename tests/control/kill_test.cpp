@@ -85,7 +85,7 @@ void kill_over_and_over(Document (*make)(std::uint64_t), bool small) {
     for (std::uint64_t number = 0; number < 24; ++number) {
         const Document document = make(number);
         json difference;
-        if (small) difference["gates"] = {json::parse(document.find(Kind::gates, "gate-7")->text)};
+        if (small) difference["gates"] = json::array({json::parse(document.find(Kind::gates, "gate-7")->text)});
         documents.push_back({json::parse(document.text()), difference, hash_of(document).text});
     }
     Told told;

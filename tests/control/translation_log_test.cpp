@@ -44,7 +44,7 @@ json shared_policy(bool with_block = true, const std::string& per = "host") {
                        {"demarcation", "x"},
                        {"attachments", {"kita-1"}}}}}};
     };
-    document["institutions"] = {institution("sato-hospital", "prefixes", "100.64.0.0/24")};
+    document["institutions"] = json::array({institution("sato-hospital", "prefixes", "100.64.0.0/24")});
     if (!with_block) return document;
     document["institutions"].push_back(institution("mori-pharmacy", "operator_prefixes", "10.2.0.0/24"));
     const json door = {{"protocol", "tcp"},
@@ -52,7 +52,7 @@ json shared_policy(bool with_block = true, const std::string& per = "host") {
                        {"hub_port", 443},
                        {"operator_address", "10.2.0.9"},
                        {"operator_port", 8443}};
-    const json block = {{"per", per}, {"subscribers", 10}, {"static_maps", {door}}};
+    const json block = {{"per", per}, {"subscribers", 10}, {"static_maps", json::array({door})}};
     document["translations"].push_back({{"id", "kita-shared"},
                                         {"operator", "kita"},
                                         {"kind", "port_block"},

@@ -94,7 +94,7 @@ run() {
     host b
     check "every port's flows come by: $flows_by" sh -c \
         "'$build/control/sekishoctl' --socket '$socket' --json show ports | jq -e --arg by '$flows_by' '[.items[].flows_by] | all(. == \$by)'"
-    serve "$here-b" python3 -m http.server 8080 --bind :: --directory docs
+    serve "$here-b" tests/system/http-server docs 8080
     for _ in $(seq 100); do
         ip netns exec "$here-b" sh -c 'ss -Hltn | grep -q :8080' && break
         sleep 0.1
