@@ -70,6 +70,9 @@ TEST_CASE("path MTU: a router's word makes the tunnel's MTU smaller for ten minu
     CHECK(event["mtu"] == 1226);
     path.hub.commit(protected_draft().set("/tunnels/0/replay_window", 8192));  // a commit in between keeps it
     CHECK(path.mtu_in_tables() == 1226);
+    // And so does one that changes no tunnel.
+    path.hub.commit(protected_draft().set("/tunnels/0/replay_window", 8192).set("/operators/0/name", "another"));
+    CHECK(path.mtu_in_tables() == 1226);
     path.hub.hub.advance(std::chrono::seconds(590));
     CHECK(path.mtu_in_tables() == 1226);
     path.hub.hub.advance(std::chrono::seconds(20));
