@@ -38,6 +38,8 @@ std::string counts_text(const nlohmann::json& counts);  // "institutions +1 -0 ~
 // What became of a commit: `counts` is counts_text's, `at` the time that it was scheduled for.
 void print_outcome(const nlohmann::json& result, const std::string& counts, const std::string& at);
 void print(const nlohmann::json& result);  // for --json: two spaces a level
+// A member for a table: text as it is, "-" for null or none.
+std::string word(const nlohmann::json& item, const char* name);
 
 // A connection that remembers how it failed: result() is empty then, and exit_code() says why it is.
 class Daemon {

@@ -48,6 +48,11 @@ void print(const json& result) {
     fmt::print("{}\n", result.dump(2, ' ', false, json::error_handler_t::replace));
 }
 
+std::string word(const json& item, const char* name) {
+    const json value = item.value(name, json());
+    return value.is_string() ? value.get<std::string>() : value.is_null() ? "-" : value.dump();
+}
+
 std::optional<json> Daemon::call(const std::string& method, const json& params) {
     if (!client_) {
         auto connected = Client::connect(options_.socket);

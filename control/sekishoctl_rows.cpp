@@ -10,11 +10,6 @@ using nlohmann::json;
 
 namespace {
 
-std::string word(const json& item, const char* name) {
-    const json value = item.value(name, json());
-    return value.is_string() ? value.get<std::string>() : value.is_null() ? "-" : value.dump();
-}
-
 std::string owner_of(const json& item) {
     return item.value("port_block", false) ? "(port block)" : word(item, "institution");
 }

@@ -10,11 +10,6 @@ using nlohmann::json;
 
 namespace {
 
-std::string word(const json& item, const char* name) {
-    const json value = item.value(name, json());
-    return value.is_string() ? value.get<std::string>() : value.is_null() ? "-" : value.dump();
-}
-
 std::string links_text(const json& item) {
     std::string text;
     for (const json& link : item.value("links", json::array())) {
