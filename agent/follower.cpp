@@ -84,25 +84,24 @@ void Follower::judge(const Running& running) {
     }
     if (known_node_ && running.generation == generation_ && (ours || running.label == judged_)) return;
 
-    const bool first = !known_node_;
     known_node_ = true;
     generation_ = running.generation;
     judged_ = running.label;
     whole_ = true;
+    next_try_ = {};
+    // One of ours that we did not make is no drift: a commit of an agent before us, which ended after we first looked.
+    // We go on from there, as one that starts does.
     found_ = ours ? running.label.substr(0, running.label.size() - suffix.size()) : "";
-    const bool empty = running.generation == 0;
-    const bool drifted = !empty && !(first && ours);
+    if (ours) loaded_ = false;
+    const bool drifted = running.generation != 0 && !ours;
     drifted_ = drifted && !options_.restore_drift;
     touched_ = !drifted_;
-    next_try_ = {};
     const std::string words =
-        drifted ? fmt::format("the node runs generation {}, which {}", running.generation,
-                              ours ? "is an earlier state of the store" : "did not come from this store")
-                : "";
+        drifted ? fmt::format("the node runs generation {}, which did not come from this store", running.generation) : "";
     if (drifted)
         log(LogLevel::warning, words + (drifted_ ? ": the store's next change replaces it" : ": it is replaced"));
     board_.change([&](Standing& standing) {
-        standing.generation = drifted || empty ? 0 : running.generation;
+        standing.generation = ours ? running.generation : 0;
         standing.drift = words;
     });
 }

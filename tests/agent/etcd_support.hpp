@@ -7,6 +7,8 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <random>
+
 #include <nlohmann/json.hpp>
 
 #include "agent/etcd_client.hpp"
@@ -27,21 +29,23 @@ inline bool there_is_etcd() {
     return std::filesystem::exists("/usr/bin/etcd") && std::filesystem::exists("/usr/bin/etcdctl");
 }
 
-// Ports of loopback that nobody has.
+// Ports of loopback that nobody has, and nobody gets by chance: below those that the kernel gives to connections. One of
+// those could be taken while a server that is killed and started again is away, even by a client that asks for it.
 inline std::vector<std::string> free_ports(std::size_t count) {
+    std::random_device random;
     std::vector<FileDescriptor> held;
     std::vector<std::string> ports;
-    for (std::size_t i = 0; i < count; ++i) {
-        held.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    for (int tries = 0; ports.size() < count; ++tries) {
+        if (tries == 1000) throw std::runtime_error("no free port");
+        FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        const auto port = static_cast<std::uint16_t>(10'000 + random() % 20'000);
         sockaddr_in address{};
         address.sin_family = AF_INET;
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t length = sizeof address;
-        auto* general = reinterpret_cast<sockaddr*>(&address);
-        if (::bind(held.back().number(), general, length) != 0 ||
-            ::getsockname(held.back().number(), general, &length) != 0)
-            throw std::runtime_error("no free port");
-        ports.push_back(std::to_string(ntohs(address.sin_port)));
+        address.sin_port = htons(port);
+        if (::bind(socket.number(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) continue;
+        held.push_back(std::move(socket));
+        ports.push_back(std::to_string(port));
     }
     return ports;
 }

@@ -363,6 +363,28 @@ TEST_CASE("etcd: drift is told in the node's state", "[agent][etcd]") {
     cluster.state_when([](const json& state) { return state["drift"].is_null(); });
 }
 
+// What an agent before it had sent goes in after the new one looked.
+TEST_CASE("etcd: a late commit of the agent before is no drift: the agent goes on from it", "[agent][etcd]") {
+    Cluster cluster;
+    cluster.agent->signal(SIGSTOP);
+    const std::int64_t revision = cluster.etcd.put("operators/chuo", an_operator("chuo"));
+    cluster.etcd.put("operators/nishi", an_operator("nishi"));
+    const std::string label = seen(cluster.hub).label;
+    const std::size_t at = label.rfind('@');
+    {
+        control::test::Asker late(cluster.hub);
+        const json transaction = late.result("begin")["transaction"];
+        late.result("batch", {{"transaction", transaction}, {"put", {{"operators", {an_operator("chuo")}}}}});
+        late.result("commit", {{"transaction", transaction},
+                               {"label", fmt::format("{}@{}{}", label.substr(0, at), revision,
+                                                     label.substr(label.find(' ', at)))}});
+    }
+    cluster.agent->signal(SIGCONT);
+    REQUIRE(gets(cluster.hub, Kind::operators, "nishi"));
+    CHECK(seen(cluster.hub).has(Kind::operators, "chuo"));
+    CHECK(cluster.agent->log().find("did not come from this store") == std::string::npos);
+}
+
 TEST_CASE("etcd: a store that was put back to an earlier state is read again", "[agent][etcd]") {
     Cluster cluster;
     cluster.etcd.stop();

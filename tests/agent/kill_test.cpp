@@ -108,8 +108,9 @@ TEST_CASE("kill: agent, daemon and store at random moments leave the old generat
             CHECK(is_whole(*ids));
             etcd.start();
         }
-        INFO(agent.log());
-        REQUIRE(runs(number));
+        const bool it_runs = runs(number);
+        INFO("agent:\n" << agent.log() << "\ndaemon:\n" << daemon.process->err());
+        REQUIRE(it_runs);
     }
 }
 
