@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "control/hash_tree.hpp"
 #include "control/log.hpp"
 
 namespace sekisho::agent {
@@ -87,6 +88,7 @@ void Follower::judge(const Running& running) {
     known_node_ = true;
     generation_ = running.generation;
     judged_ = running.label;
+    hash_ = running.hash;
     whole_ = true;
     next_try_ = {};
     // One of ours that we did not make is no drift: a commit of an agent before us, which ended after we first looked.
@@ -97,7 +99,8 @@ void Follower::judge(const Running& running) {
     drifted_ = drifted && !options_.restore_drift;
     touched_ = !drifted_;
     const std::string words =
-        drifted ? fmt::format("the node runs generation {}, which did not come from this store", running.generation) : "";
+        drifted ? fmt::format("the node runs generation {}, which did not come from this store", running.generation)
+                : "";
     if (drifted)
         log(LogLevel::warning, words + (drifted_ ? ": the store's next change replaces it" : ": it is replaced"));
     board_.change([&](Standing& standing) {
@@ -176,24 +179,22 @@ Expected<void> Follower::load() {
     if (!position) return position.error();
     const auto begun = Clock::now();
     position_ = position->label;
-    const auto read = [&](const auto& take) { return source_.read("", take); };
     if (position->runs) {
-        // The node has just this: it need only be known.
-        view_.forget();
-        if (auto done = read_shares(); !done) return done;
-        share_ = options_.shared ? Share(view_.shares(), options_.node) : Share();
-        if (auto done = read([&](Item item) {
-                const bool on_node = view_.prepare(item, share_).has_value();
-                if (parse_key(item.key)) view_.know(item, on_node);
-            });
-            !done)
-            return done;
+        const auto is_so = know_all();
+        if (!is_so) return is_so.error();
+        if (!*is_so) {
+            log(LogLevel::warning,
+                fmt::format("the node's generation {} is not what the store had at {}: all of it goes over",
+                            generation_, position_));
+            found_.clear();
+            return load();
+        }
         whole_ = false;
         touched_ = drifted_ = false;
         pushed(generation_, node_label(position_));
     } else if (can_compare) {
         view_.begin_comparing();
-        if (auto done = read([&](Item item) { view_.compare(std::move(item)); }); !done) return done;
+        if (auto done = source_.read("", [&](Item item) { view_.compare(std::move(item)); }); !done) return done;
         view_.finish_comparing();
         touched_ = true;
     } else {
@@ -211,6 +212,22 @@ Expected<void> Follower::load() {
         standing.hold = view_.hold().value_or("");
     });
     return {};
+}
+
+// A store that was put back to an earlier state and written to since has another policy at the revision that the node's
+// label names: so the label alone does not tell.
+Expected<bool> Follower::know_all() {
+    view_.forget();
+    if (auto done = read_shares(); !done) return done.error();
+    share_ = options_.shared ? Share(view_.shares(), options_.node) : Share();
+    std::vector<control::HashTree::Hash> leaves;
+    const auto read = source_.read("", [&](Item item) {
+        const auto todo = view_.prepare(item, share_);
+        if (todo) leaves.push_back(control::HashTree::leaf_of(todo->kind, *todo->text));
+        if (parse_key(item.key)) view_.know(item, todo.has_value());
+    });
+    if (!read) return read.error();
+    return control::text_of(control::HashTree(leaves).root()) == hash_;
 }
 
 // What decides about the other items comes first: the nodes' shares, and whether to wait.

@@ -45,6 +45,8 @@ class Follower {
     void absorb(Event event);
     Expected<void> load();
     Expected<void> read_shares();
+    // What the source says that the node runs; whether that is so.
+    Expected<bool> know_all();
     Expected<void> push_all(const std::string& label);
     std::string signature() const;  // of what is pushed
     bool may_push();
@@ -71,6 +73,7 @@ class Follower {
     bool known_node_ = false;       // generation_ is what we found or made
     std::uint64_t generation_ = 0;  // that the node runs as far as we know
     std::string judged_;            // the label that went with it
+    std::string hash_;              // likewise, when it was looked at
     std::string found_;             // the same when it is ours, as the source calls it
     std::string attempted_;         // label of a commit whose answer was lost
     std::string position_;          // label of the newest that the source told

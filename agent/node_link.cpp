@@ -73,8 +73,11 @@ Expected<json> NodeLink::ask(const std::string& method) {
 Expected<Running> NodeLink::running() {
     const auto told = ask("show.generation");
     if (!told) return told.error();
-    const json label = told->value("label", json());
-    return Running{told->value("generation", std::uint64_t{0}), label.is_string() ? label.get<std::string>() : ""};
+    const auto words = [&](const char* name) {
+        const auto found = told->find(name);
+        return found != told->end() && found->is_string() ? found->get<std::string>() : std::string();
+    };
+    return Running{told->value("generation", std::uint64_t{0}), words("label"), words("hash")};
 }
 
 Expected<std::uint64_t> NodeLink::begin(bool whole) {

@@ -21,6 +21,7 @@ namespace sekisho::agent {
 struct Running {
     std::uint64_t generation = 0;
     std::string label;  // "" if it has none
+    std::string hash;   // of its document, as control/hash_tree makes it
 };
 
 struct Outcome {

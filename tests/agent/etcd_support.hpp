@@ -6,7 +6,6 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-
 #include <random>
 
 #include <nlohmann/json.hpp>
@@ -29,8 +28,8 @@ inline bool there_is_etcd() {
     return std::filesystem::exists("/usr/bin/etcd") && std::filesystem::exists("/usr/bin/etcdctl");
 }
 
-// Ports of loopback that nobody has, and nobody gets by chance: below those that the kernel gives to connections. One of
-// those could be taken while a server that is killed and started again is away, even by a client that asks for it.
+// Ports of loopback that nobody has, and nobody gets by chance: below those that the kernel gives to connections. One
+// of those could be taken while a server that is killed and started again is away, even by a client that asks for it.
 inline std::vector<std::string> free_ports(std::size_t count) {
     std::random_device random;
     std::vector<FileDescriptor> held;
@@ -86,6 +85,8 @@ class Etcd {
             arguments.insert(arguments.end(), {"--cert-file", tls_->certificate, "--key-file", tls_->key,
                                                "--trusted-ca-file", tls_->ca, "--client-cert-auth"});
         arguments.insert(arguments.end(), more_.begin(), more_.end());
+        // Alone in its cluster, it need not wait a second for another leader.
+        arguments.insert(arguments.end(), {"--heartbeat-interval", "20", "--election-timeout", "200"});
         process_ = std::make_unique<Program>("/usr/bin/etcd", arguments);
         const bool ready = comes_true([&] {
             EtcdClient client(options());

@@ -375,9 +375,10 @@ TEST_CASE("etcd: a late commit of the agent before is no drift: the agent goes o
         control::test::Asker late(cluster.hub);
         const json transaction = late.result("begin")["transaction"];
         late.result("batch", {{"transaction", transaction}, {"put", {{"operators", {an_operator("chuo")}}}}});
-        late.result("commit", {{"transaction", transaction},
-                               {"label", fmt::format("{}@{}{}", label.substr(0, at), revision,
-                                                     label.substr(label.find(' ', at)))}});
+        late.result(
+            "commit",
+            {{"transaction", transaction},
+             {"label", fmt::format("{}@{}{}", label.substr(0, at), revision, label.substr(label.find(' ', at)))}});
     }
     cluster.agent->signal(SIGCONT);
     REQUIRE(gets(cluster.hub, Kind::operators, "nishi"));
@@ -397,6 +398,27 @@ TEST_CASE("etcd: a store that was put back to an earlier state is read again", "
     cluster.etcd.start();
     CHECK(gets(cluster.hub, Kind::operators, "lost", false));
     CHECK(seen(cluster.hub).has(Kind::operators, "kita"));
+}
+
+// The node's label is of a revision that the store has again, with something else in it.
+TEST_CASE("etcd: an agent that starts beside a store that was put back and written to since reads all again",
+          "[agent][etcd]") {
+    Cluster cluster;
+    cluster.etcd.stop();
+    cluster.etcd.keep_copy();
+    cluster.etcd.start();
+    cluster.etcd.put("operators/lost", an_operator("lost"));
+    REQUIRE(gets(cluster.hub, Kind::operators, "lost"));
+    CHECK(cluster.agent->stop() == 0);
+    cluster.etcd.stop();
+    cluster.etcd.put_copy_back();
+    cluster.etcd.start();
+    for (const char* id : {"chuo", "higashi", "nishi", "kita"})
+        cluster.etcd.put("operators/" + std::string(id), an_operator(id));
+    cluster.agent->start();
+    CHECK(gets(cluster.hub, Kind::operators, "lost", false));
+    CHECK(seen(cluster.hub).has(Kind::operators, "nishi"));
+    CHECK(cluster.agent->says("is not what the store had"));
 }
 
 // Other writes have brought it to the revision where it was: only what it holds there tells.

@@ -9,6 +9,7 @@
 
 #include "control/diff.hpp"
 #include "tests/control/policy_draft.hpp"
+#include "tests/support/sanitizer.hpp"
 
 using namespace sekisho;
 using namespace sekisho::control;
@@ -20,15 +21,9 @@ namespace {
 constexpr int kOperators = 256;
 constexpr int kAttachmentsEach = 4;
 // The sanitizers look for what is wrong with memory, and a tenth of the objects has all of that.
-#ifdef SEKISHO_ADDRESS_SANITIZER
-constexpr int kInstitutions = 10'000;
-constexpr int kAgreements = 1'000;
-constexpr int kPatience = 20;
-#else
-constexpr int kInstitutions = 100'000;
-constexpr int kAgreements = 10'000;
-constexpr int kPatience = 1;
-#endif
+constexpr int kInstitutions = sekisho::test::kAddressSanitizer ? 10'000 : 100'000;
+constexpr int kAgreements = sekisho::test::kAddressSanitizer ? 1'000 : 10'000;
+constexpr int kPatience = sekisho::test::kAddressSanitizer ? 20 : 1;
 constexpr int kEach = (kInstitutions + kOperators - 1) / kOperators;
 
 std::string operator_name(int i) {

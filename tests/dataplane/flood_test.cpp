@@ -21,17 +21,14 @@
 #include "tests/dataplane/support/eal.hpp"
 #include "tests/dataplane/support/mutation.hpp"
 #include "tests/dataplane/support/protected.hpp"
+#include "tests/support/sanitizer.hpp"
 
 using namespace sekisho;
 using namespace sekisho::test;
 
 namespace {
 
-#if defined(SEKISHO_ADDRESS_SANITIZER)
-constexpr std::uint64_t kPackets = 100'000;
-#else
-constexpr std::uint64_t kPackets = 1'000'000;
-#endif
+constexpr std::uint64_t kPackets = sekisho::test::kAddressSanitizer ? 100'000 : 1'000'000;
 constexpr unsigned kUnderlay = 3;  // higashi's port
 constexpr std::size_t kLink = sizeof(EthernetHeader);
 constexpr unsigned kBuffers = 8191;

@@ -12,17 +12,14 @@
 #include "tests/dataplane/support/specimens.hpp"
 #include "tests/dataplane/support/test_hub.hpp"
 #include "tests/support/random.hpp"
+#include "tests/support/sanitizer.hpp"
 
 using namespace sekisho;
 using namespace sekisho::test;
 
 namespace {
 
-#if defined(SEKISHO_ADDRESS_SANITIZER)
-constexpr std::uint64_t kPackets = 50'000;
-#else
-constexpr std::uint64_t kPackets = 300'000;
-#endif
+constexpr std::uint64_t kPackets = sekisho::test::kAddressSanitizer ? 50'000 : 300'000;
 constexpr std::chrono::seconds kAtMost{60};  // unless a number was asked for
 
 class Mutator {

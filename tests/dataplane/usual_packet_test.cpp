@@ -5,13 +5,14 @@
 #include "tests/dataplane/support/ends.hpp"
 #include "tests/dataplane/support/test_hub.hpp"
 #include "tests/support/random.hpp"
+#include "tests/support/sanitizer.hpp"
 
 using namespace sekisho;
 using namespace sekisho::test;
 
 namespace {
 
-constexpr int kPackets = 4'000;
+constexpr int kPackets = kSanitized ? 1'000 : 4'000;
 
 // Of the operator's own, or an answer to it: whose ACK matters.
 Frame any_packet(Random& random, const Ends& ends, bool answer) {

@@ -8,6 +8,7 @@
 #include <catch2/catch.hpp>
 
 #include "tests/lpm/oracle.hpp"
+#include "tests/support/sanitizer.hpp"
 
 using namespace sekisho;
 using namespace sekisho::lpm;
@@ -17,11 +18,7 @@ namespace {
 // Each round draws anew; the address sanitizer makes one take many times as long. SEKISHO_TEST_ROUNDS sets the number.
 int rounds() {
     if (const char* const number = std::getenv("SEKISHO_TEST_ROUNDS")) return std::atoi(number);
-#ifdef SEKISHO_ADDRESS_SANITIZER
-    return 4;
-#else
-    return 10;
-#endif
+    return sekisho::test::kAddressSanitizer ? 4 : 10;
 }
 
 // One random operation on both; fails the test where they disagree about its outcome.

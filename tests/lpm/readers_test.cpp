@@ -11,22 +11,14 @@
 
 #include "net/simd.hpp"
 #include "tests/lpm/oracle.hpp"
+#include "tests/support/sanitizer.hpp"
 
 using namespace sekisho;
 using namespace sekisho::lpm;
 
 namespace {
 
-#if defined(SEKISHO_THREAD_SANITIZER)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-#if defined(SEKISHO_THREAD_SANITIZER) || defined(SEKISHO_ADDRESS_SANITIZER)
-constexpr int kChanges = 3'000;
-#else
-constexpr int kChanges = 20'000;
-#endif
+constexpr int kChanges = sekisho::test::kSanitized ? 3'000 : 20'000;
 
 // What rte_rcu_qsbr is in the hub: readers say when they hold nothing; what was let go waits for all of them.
 class Grace {
@@ -59,7 +51,7 @@ void follow_under_churn(const char* name, const Prefix<Address>& region = {}, st
     CAPTURE(seed);
     Random random(seed);
     const Simd before = simd();
-    if (kSanitized) (void)use_simd(Simd::scalar);
+    if (sekisho::test::kThreadSanitizer) (void)use_simd(Simd::scalar);
     constexpr std::size_t kReaders = 2;
     Fib<Address> fib(2);
     Grace grace(kReaders);
@@ -159,7 +151,7 @@ TEST_CASE("readers: a followed view has every change when the writer is done", "
 
 TEST_CASE("readers: views taken under churn are each of one moment", "[lpm]") {
     const Simd before = simd();
-    if (kSanitized) (void)use_simd(Simd::scalar);
+    if (sekisho::test::kThreadSanitizer) (void)use_simd(Simd::scalar);
     Fib4 fib(1);
     std::mutex mutex;
     FibView4 current;
@@ -185,7 +177,7 @@ TEST_CASE("readers: views taken under churn are each of one moment", "[lpm]") {
             }
         }
     });
-    for (Row generation = 1; generation < (kSanitized ? 500U : 5'000U); ++generation) {
+    for (Row generation = 1; generation < (sekisho::test::kThreadSanitizer ? 500U : 5'000U); ++generation) {
         bool done = fib.insert(0, left, generation).has_value();
         done = fib.insert(0, right, generation).has_value() && done;
         if (!done) ++wrong;

@@ -3,17 +3,14 @@
 #include <catch2/catch.hpp>
 
 #include "tests/lpm/oracle.hpp"
+#include "tests/support/sanitizer.hpp"
 
 using namespace sekisho;
 using namespace sekisho::lpm;
 
 namespace {
 
-#if defined(SEKISHO_ADDRESS_SANITIZER) || defined(SEKISHO_THREAD_SANITIZER)
-constexpr int kSteps = 1'500;
-#else
-constexpr int kSteps = 6'000;
-#endif
+constexpr int kSteps = sekisho::test::kSanitized ? 1'500 : 6'000;
 
 // What a table must have for its root to be wide, and where its routes lie.
 template <class Address>
