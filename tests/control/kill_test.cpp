@@ -3,11 +3,14 @@
 // A client commits documents to a real daemon, some of them to be confirmed, while the test kills it. After each
 // restart the running document must be one that was committed and, if its commit or confirmation was answered, that
 // one; an unconfirmed one never. Number, hash, state directory and audit chain must agree. Once with documents that are
-// saved whole, once with small changes of a large one, which go into the journal. SEKISHO_KILLS says how often.
+// saved whole, once with small changes of a large one, which go into the journal, and once with changes so large that
+// the journal is shortened all the time. SEKISHO_KILLS says how often.
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include <catch2/catch.hpp>
+#include <fmt/format.h>
 
 #include "control/client.hpp"
 #include "control/document_hash.hpp"
@@ -33,9 +36,9 @@ Document numbered(std::uint64_t number) {
     return as_document(document);
 }
 
-// A document that is large enough for a journal: of its many gates, those of one number differ from document to
+// A document that is large enough for a journal: of its many gates, the first `changing` differ from document to
 // document.
-Document large(std::uint64_t number) {
+Document large(std::uint64_t number, int changing) {
     json document = json::parse(numbered(0).text());
     document["gates"] = json::array();
     for (int i = 0; i < 3000; ++i)
@@ -43,17 +46,20 @@ Document large(std::uint64_t number) {
                                      {"target", "operator"},
                                      {"target_id", "operator-" + std::to_string(i % 100)},
                                      {"reason", "emergency"},
-                                     {"notice", "of document " + std::to_string(i == 7 ? number : 0)}});
+                                     {"notice", "of document " + std::to_string(i < changing ? number : 0)}});
     return as_document(document);
 }
+
+constexpr int kShortens = 400;  // gates a commit: a few fill half the journal
 
 struct Told {                   // what the client knows
     std::string good;           // hash that a restart must have at least, or a later one
     std::set<std::string> may;  // hashes of what was asked for since and not answered
 };
 
-// `make` makes the documents; with `small`, one follows the other by what differs.
-void kill_over_and_over(Document (*make)(std::uint64_t), bool small) {
+// With `changing` gates, each document follows the one before it by what differs; without, as a whole.
+void kill_over_and_over(int changing) {
+    const bool small = changing != 0;
     const char* const asked = std::getenv("SEKISHO_KILLS");
     const int kills = asked != nullptr ? std::atoi(asked) : 6;
     sekisho::test::Random random("kill");
@@ -83,9 +89,10 @@ void kill_over_and_over(Document (*make)(std::uint64_t), bool small) {
     };
     std::vector<Made> documents;  // read once, so that the time goes into commits
     for (std::uint64_t number = 0; number < 24; ++number) {
-        const Document document = make(number);
+        const Document document = small ? large(number, changing) : numbered(number);
         json difference;
-        if (small) difference["gates"] = json::array({json::parse(document.find(Kind::gates, "gate-7")->text)});
+        for (int i = 0; i < changing; ++i)
+            difference["gates"].push_back(json::parse(document.find(Kind::gates, fmt::format("gate-{}", i))->text));
         documents.push_back({json::parse(document.text()), difference, hash_of(document).text});
     }
     Told told;
@@ -156,9 +163,16 @@ void kill_over_and_over(Document (*make)(std::uint64_t), bool small) {
             if (entry.path().filename().string().ends_with("journal")) return true;
         return false;
     };
-    CHECK(has_journal() == small);
-    std::cout << "kill: " << kills << " kills, " << commits << " commits, " << unconfirmed_kills
-              << " kills while one waited to be confirmed\n";
+    if (changing < kShortens) {
+        CHECK(has_journal() == small);
+    } else {  // what it follows moves when it is shortened
+        std::ifstream generation(state + "/generation");
+        std::string first_line;
+        std::getline(generation, first_line);
+        CHECK(json::parse(first_line)["generation"] > 1);
+    }
+    std::cout << "kill, " << changing << " gates: " << kills << " kills, " << commits << " commits, "
+              << unconfirmed_kills << " kills while one waited to be confirmed\n";
     CHECK(commits > 0);
 }
 
@@ -166,10 +180,15 @@ void kill_over_and_over(Document (*make)(std::uint64_t), bool small) {
 
 TEST_CASE("sekishod: kill -9 in the middle of commits leaves the old generation or the new one, whole",
           "[control][kill]") {
-    kill_over_and_over(numbered, false);
+    kill_over_and_over(0);
 }
 
 TEST_CASE("sekishod: kill -9 in the middle of small commits leaves the old generation or the new one, whole",
           "[control][kill]") {
-    kill_over_and_over(large, true);
+    kill_over_and_over(1);
+}
+
+TEST_CASE("sekishod: kill -9 while the journal is shortened leaves the old generation or the new one, whole",
+          "[control][kill]") {
+    kill_over_and_over(kShortens);
 }
