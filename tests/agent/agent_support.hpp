@@ -117,4 +117,36 @@ inline Etcd::Changes small_policy() {
     return changes;
 }
 
+// A store with the small policy, and a node with an agent that has it.
+struct Cluster {
+    Etcd etcd;
+    TestHub hub;
+    std::optional<Agent> agent;
+
+    explicit Cluster(const std::vector<std::string>& more = {}, const std::vector<std::string>& etcd_more = {})
+        : etcd(etcd_more) {
+        etcd.write(small_policy());
+        agent.emplace(hub.socket(), etcd.options(), "hub-1", more);
+        REQUIRE(gets(hub, Kind::operators, "minami"));
+    }
+    // Waits until the state in the store fulfils it.
+    template <class Condition>
+    json state_when(Condition condition) const {
+        json state;
+        const bool came = comes_true([&] {
+            state = etcd.state_of("hub-1");
+            return state.is_object() && condition(state);
+        });
+        INFO(state.dump(1) << agent->log());
+        CHECK(came);
+        return state;
+    }
+    json state_with_refusal(const std::string& key) const {
+        return state_when([&](const json& state) {
+            return std::any_of(state["refused"].begin(), state["refused"].end(),
+                               [&](const json& one) { return one["key"] == key; });
+        });
+    }
+};
+
 }  // namespace sekisho::agent::test

@@ -1,8 +1,7 @@
-// A real etcd: snapshot, watch, what is refused, restarts, compaction, shares, drift, and the node's state.
+// A real etcd: snapshot, watch, what is refused, restarts, compaction, shares, and the node's state.
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 
-#include "agent/etcd_source.hpp"
 #include "tests/agent/agent_support.hpp"
 
 using namespace sekisho;
@@ -10,38 +9,6 @@ using namespace sekisho::agent;
 using namespace sekisho::agent::test;
 
 namespace {
-
-// A store with the small policy, and a node with an agent that has it.
-struct Cluster {
-    Etcd etcd;
-    TestHub hub;
-    std::optional<Agent> agent;
-
-    explicit Cluster(const std::vector<std::string>& more = {}, const std::vector<std::string>& etcd_more = {})
-        : etcd(etcd_more) {
-        etcd.write(small_policy());
-        agent.emplace(hub.socket(), etcd.options(), "hub-1", more);
-        REQUIRE(gets(hub, Kind::operators, "minami"));
-    }
-    // Waits until the state in the store fulfils it.
-    template <class Condition>
-    json state_when(Condition condition) const {
-        json state;
-        const bool came = comes_true([&] {
-            state = etcd.state_of("hub-1");
-            return state.is_object() && condition(state);
-        });
-        INFO(state.dump(1) << agent->log());
-        CHECK(came);
-        return state;
-    }
-    json state_with_refusal(const std::string& key) const {
-        return state_when([&](const json& state) {
-            return std::any_of(state["refused"].begin(), state["refused"].end(),
-                               [&](const json& one) { return one["key"] == key; });
-        });
-    }
-};
 
 std::string bare(const std::string& words) {
     return words.substr(0, words.find('\n'));
@@ -340,116 +307,6 @@ TEST_CASE("etcd: the node's state tells what it runs, and goes on with a new lea
     for (std::string line; std::getline(lines, line);)
         if (line.size() == 16) CHECK(cluster.etcd.ctl({"lease", "revoke", line}).exit_code == 0);
     CHECK(comes_true([&] { return cluster.etcd.state_of("hub-1").is_object(); }));
-}
-
-TEST_CASE("etcd: drift is told in the node's state", "[agent][etcd]") {
-    Cluster cluster;
-    {
-        control::test::Asker by_hand(cluster.hub);
-        const json begun = by_hand.result("begin");
-        by_hand.result("batch",
-                       {{"transaction", begun["transaction"]}, {"put", {{"operators", {an_operator("hand")}}}}});
-        by_hand.result("commit", {{"transaction", begun["transaction"]}});
-    }
-    cluster.state_when([](const json& state) { return state["drift"].is_string() && state["health"] == "degraded"; });
-    cluster.agent->kill();  // and by an agent that starts then
-    cluster.agent->start();
-    REQUIRE(cluster.agent->says("objects read"));
-    CHECK(cluster.agent->says("did not come from this store"));
-    CHECK(seen(cluster.hub).has(Kind::operators, "hand"));
-    cluster.etcd.put("operators/chuo", an_operator("chuo"));
-    REQUIRE(gets(cluster.hub, Kind::operators, "chuo"));
-    CHECK_FALSE(seen(cluster.hub).has(Kind::operators, "hand"));
-    cluster.state_when([](const json& state) { return state["drift"].is_null(); });
-}
-
-// What an agent before it had sent goes in after the new one looked.
-TEST_CASE("etcd: a late commit of the agent before is no drift: the agent goes on from it", "[agent][etcd]") {
-    Cluster cluster;
-    cluster.agent->signal(SIGSTOP);
-    const std::int64_t revision = cluster.etcd.put("operators/chuo", an_operator("chuo"));
-    cluster.etcd.put("operators/nishi", an_operator("nishi"));
-    const std::string label = seen(cluster.hub).label;
-    const std::size_t at = label.rfind('@');
-    {
-        control::test::Asker late(cluster.hub);
-        const json transaction = late.result("begin")["transaction"];
-        late.result("batch", {{"transaction", transaction}, {"put", {{"operators", {an_operator("chuo")}}}}});
-        late.result(
-            "commit",
-            {{"transaction", transaction},
-             {"label", fmt::format("{}@{}{}", label.substr(0, at), revision, label.substr(label.find(' ', at)))}});
-    }
-    cluster.agent->signal(SIGCONT);
-    REQUIRE(gets(cluster.hub, Kind::operators, "nishi"));
-    CHECK(seen(cluster.hub).has(Kind::operators, "chuo"));
-    CHECK(cluster.agent->log().find("did not come from this store") == std::string::npos);
-}
-
-TEST_CASE("etcd: a store that was put back to an earlier state is read again", "[agent][etcd]") {
-    Cluster cluster;
-    cluster.etcd.stop();
-    cluster.etcd.keep_copy();
-    cluster.etcd.start();
-    cluster.etcd.put("operators/lost", an_operator("lost"));
-    REQUIRE(gets(cluster.hub, Kind::operators, "lost"));
-    cluster.etcd.stop();
-    cluster.etcd.put_copy_back();
-    cluster.etcd.start();
-    CHECK(gets(cluster.hub, Kind::operators, "lost", false));
-    CHECK(seen(cluster.hub).has(Kind::operators, "kita"));
-}
-
-// The node's label is of a revision that the store has again, with something else in it.
-TEST_CASE("etcd: an agent that starts beside a store that was put back and written to since reads all again",
-          "[agent][etcd]") {
-    Cluster cluster;
-    cluster.etcd.stop();
-    cluster.etcd.keep_copy();
-    cluster.etcd.start();
-    cluster.etcd.put("operators/lost", an_operator("lost"));
-    REQUIRE(gets(cluster.hub, Kind::operators, "lost"));
-    CHECK(cluster.agent->stop() == 0);
-    cluster.etcd.stop();
-    cluster.etcd.put_copy_back();
-    cluster.etcd.start();
-    for (const char* id : {"chuo", "higashi", "nishi", "kita"})
-        cluster.etcd.put("operators/" + std::string(id), an_operator(id));
-    cluster.agent->start();
-    CHECK(gets(cluster.hub, Kind::operators, "lost", false));
-    CHECK(seen(cluster.hub).has(Kind::operators, "nishi"));
-    CHECK(cluster.agent->says("is not what the store had"));
-}
-
-// Other writes have brought it to the revision where it was: only what it holds there tells.
-TEST_CASE("etcd: a store that was put back, and written to since, is read again", "[agent][etcd]") {
-    const bool loses_a_deletion = GENERATE(false, true);
-    Etcd etcd;
-    etcd.put("operators/kita", an_operator("kita"));
-    etcd.stop();
-    etcd.keep_copy();
-    etcd.start();
-    EtcdSource::Options options{etcd.options(), policy_prefix("hub")};
-    EtcdSource source(options);
-    if (!loses_a_deletion) etcd.put("operators/lost", an_operator("lost"));
-    REQUIRE(source.begin(""));
-    std::size_t read = 0;
-    REQUIRE(source.read("", [&](const Item&) { ++read; }));
-    REQUIRE(read == (loses_a_deletion ? 1U : 2U));
-    if (loses_a_deletion) {
-        etcd.erase("operators/kita");
-        REQUIRE(comes_true([&] { return !source.next(std::chrono::milliseconds(100)).changes.empty(); }));
-    }
-    etcd.stop();
-    etcd.put_copy_back();
-    etcd.start();
-    for (int n = 0; n < 3; ++n) etcd.put("operators/other", an_operator("other"));
-    Event event;
-    REQUIRE(comes_true([&] {
-        event = source.next(std::chrono::milliseconds(100));
-        return event.what != Event::What::nothing && event.what != Event::What::failed;
-    }));
-    CHECK(event.what == Event::What::start_again);
 }
 
 TEST_CASE("etcd: a policy file goes into the store, object by object, and only what differs", "[agent][etcd]") {
