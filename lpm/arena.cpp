@@ -97,17 +97,19 @@ Unit Arena::allocate_small(std::uint32_t units) {
 Unit Arena::allocate_lines(Lines lines) {
     if (const Unit unit = cut_run(lines, about(lines)); unit != 0) return unit;
     if (next_ + lines <= std::min(committed_, limit_)) return first_given(lines);
-    // While a quarter or more is free, the arena grows only when nothing else helps.
+    // While a quarter or more is free, the arena grows only when nothing else helps. Long runs are spared while a
+    // gathering is likely to make short ones, which is when an eighth of the arena was freed since the last one.
     if (free_units_ > next_) {
-        // Neighbours that were freed one after the other become one run: once for each eighth of the arena that was.
-        if (freed_since_gathering_ > next_ / 2) {
-            hint_again();
-            return allocate_lines(lines);
-        }
+        if (freed_since_gathering_ > next_ / 2) return gather_for(lines);
         if (const Unit unit = cut_run(lines, limit_); unit != 0) return unit;
+        if (freed_since_gathering_ != 0) return gather_for(lines);
     }
     if (next_ + lines <= limit_ && commit(next_ + lines)) return first_given(lines);
-    if (freed_since_gathering_ == 0) return cut_run(lines, limit_);
+    return freed_since_gathering_ == 0 ? cut_run(lines, limit_) : gather_for(lines);
+}
+
+// Neighbours that were freed one after the other become one run.
+Unit Arena::gather_for(Lines lines) {
     hint_again();
     return allocate_lines(lines);
 }

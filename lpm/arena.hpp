@@ -60,6 +60,7 @@ class Arena {
 
     Unit allocate_small(std::uint32_t units);
     Unit allocate_lines(Lines lines);
+    Unit gather_for(Lines lines);
     Unit first_given(Lines lines);
     Unit cut_run(Lines lines, Lines longest);
     bool take(Unit unit, std::uint32_t units);
