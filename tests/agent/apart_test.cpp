@@ -9,6 +9,19 @@ using namespace sekisho;
 using namespace sekisho::agent;
 using namespace sekisho::agent::test;
 
+namespace {
+
+// A copy of the store is kept; then it gets an operator, and so does the node.
+void write_what_is_lost(Cluster& cluster) {
+    cluster.etcd.stop();
+    cluster.etcd.keep_copy();
+    cluster.etcd.start();
+    cluster.etcd.put("operators/lost", an_operator("lost"));
+    REQUIRE(gets(cluster.hub, Kind::operators, "lost"));
+}
+
+}  // namespace
+
 TEST_CASE("etcd: drift is told in the node's state", "[agent][etcd]") {
     Cluster cluster;
     {
@@ -55,11 +68,7 @@ TEST_CASE("etcd: a late commit of the agent before is no drift: the agent goes o
 
 TEST_CASE("etcd: a store that was put back to an earlier state is read again", "[agent][etcd]") {
     Cluster cluster;
-    cluster.etcd.stop();
-    cluster.etcd.keep_copy();
-    cluster.etcd.start();
-    cluster.etcd.put("operators/lost", an_operator("lost"));
-    REQUIRE(gets(cluster.hub, Kind::operators, "lost"));
+    write_what_is_lost(cluster);
     cluster.etcd.stop();
     cluster.etcd.put_copy_back();
     cluster.etcd.start();
@@ -71,11 +80,7 @@ TEST_CASE("etcd: a store that was put back to an earlier state is read again", "
 TEST_CASE("etcd: an agent that starts beside a store that was put back and written to since reads all again",
           "[agent][etcd]") {
     Cluster cluster;
-    cluster.etcd.stop();
-    cluster.etcd.keep_copy();
-    cluster.etcd.start();
-    cluster.etcd.put("operators/lost", an_operator("lost"));
-    REQUIRE(gets(cluster.hub, Kind::operators, "lost"));
+    write_what_is_lost(cluster);
     CHECK(cluster.agent->stop() == 0);
     cluster.etcd.stop();
     cluster.etcd.put_copy_back();

@@ -54,7 +54,8 @@ TEST_CASE("coverage: as many ranges as it has, and not one more", "[fragment]") 
 TEST_CASE("coverage: random fragments are judged as a map of bytes judges them", "[fragment]") {
     Random random("coverage");
     unsigned added = 0, complete = 0;
-    for (int round = 0; round < (sekisho::test::kSanitized ? 750 : 3'000); ++round) {
+    const unsigned rounds = sekisho::test::kSanitized ? 750 : 3'000;
+    for (unsigned round = 0; round < rounds; ++round) {
         const std::size_t units = 1 + random.below(40);
         Coverage coverage;
         std::array<bool, std::size_t{8} * 64> bytes{};
@@ -90,6 +91,6 @@ TEST_CASE("coverage: random fragments are judged as a map of bytes judges them",
             complete += whole ? 1 : 0;
         }
     }
-    CHECK(added > 2'500);
-    CHECK(complete > 25);
+    CHECK(added > 10 * rounds / 3);
+    CHECK(complete > rounds / 30);
 }
