@@ -57,11 +57,75 @@ struct Told {                   // what the client knows
     std::set<std::string> may;  // hashes of what was asked for since and not answered
 };
 
+struct Made {  // a document, read once, so that the time goes into commits
+    json put, difference;
+    std::string hash;
+};
+
 // With `changing` gates, each document follows the one before it by what differs; without, as a whole.
+std::vector<Made> documents_with(int changing) {
+    std::vector<Made> documents;
+    for (std::uint64_t number = 0; number < 6; ++number) {
+        const Document document = changing != 0 ? large(number, changing) : numbered(number);
+        json difference;
+        for (int i = 0; i < changing; ++i)
+            difference["gates"].push_back(json::parse(document.find(Kind::gates, fmt::format("gate-{}", i))->text));
+        documents.push_back({json::parse(document.text()), difference, hash_of(document).text});
+    }
+    return documents;
+}
+
+// The client: it commits one document after another, and knows what it may find afterwards.
+class Committing {
+  public:
+    Committing(std::string socket, int changing)
+        : socket_(std::move(socket)), small_(changing != 0), documents_(documents_with(changing)) {}
+
+    // The next document, committed and, when asked, confirmed. False: the daemon went away before it had answered.
+    bool next(bool to_confirm) {
+        waits = false;
+        const auto& [all, difference, made] = documents_[next_++ % documents_.size()];
+        const bool whole = !small_ || commits == 0;  // small changes need something that they change
+        auto client = Client::connect(socket_);
+        if (!client) return false;
+        const auto begun = client->call("begin", {{"replace", whole}});
+        if (!std::holds_alternative<json>(begun)) return false;
+        const json transaction = std::get<json>(begun)["transaction"];
+        const json batch = {{"transaction", transaction}, {"put", whole ? all : difference}};
+        if (!std::holds_alternative<json>(client->call("batch", batch))) return false;
+        json params = {{"transaction", transaction}};
+        if (to_confirm) params["confirm"] = 600;
+        if (!to_confirm) told.may.insert(made);
+        waits = to_confirm;
+        if (!std::holds_alternative<json>(client->call("commit", params))) return false;
+        ++commits;
+        if (to_confirm) {
+            told.may.insert(made);  // from here on: the confirmation may have been carried out, unanswered
+            if (!std::holds_alternative<json>(client->call("confirm", json::object()))) return false;
+        }
+        waits = false;
+        told = {made, {}};
+        return true;
+    }
+
+    Told told;
+    bool waits = false;  // the last one's confirmation is not answered
+    int commits = 0;     // answered
+
+  private:
+    std::string socket_;
+    bool small_;
+    std::vector<Made> documents_;
+    std::uint64_t next_ = 1;
+};
+
+// Kills follow the time that commits take on this machine: some within one, others within the next few. Before the
+// first kill and behind the last, enough is committed for what is to be there in any case.
 void kill_over_and_over(int changing) {
     const bool small = changing != 0;
     const char* const asked = std::getenv("SEKISHO_KILLS");
     const int kills = asked != nullptr ? std::atoi(asked) : 6;
+    constexpr int kUndisturbed = 4;  // as large as they may be, these shorten the journal
     sekisho::test::Random random("kill");
     TemporaryDirectory directory;
     const std::string socket = directory / "control.sock", state = directory / "state";
@@ -82,98 +146,65 @@ void kill_over_and_over(int changing) {
         more.insert(more.begin(), {"--socket", socket, "--json"});
         return run(path_from("SEKISHOCTL"), more);
     };
-
-    struct Made {
-        json put, difference;
-        std::string hash;
+    const auto start_of_file = [&] {  // generation that was written whole
+        std::ifstream generation(state + "/generation");
+        std::string first_line;
+        std::getline(generation, first_line);
+        return json::parse(first_line)["generation"].get<std::uint64_t>();
     };
-    std::vector<Made> documents;  // read once, so that the time goes into commits
-    for (std::uint64_t number = 0; number < 24; ++number) {
-        const Document document = small ? large(number, changing) : numbered(number);
-        json difference;
-        for (int i = 0; i < changing; ++i)
-            difference["gates"].push_back(json::parse(document.find(Kind::gates, fmt::format("gate-{}", i))->text));
-        documents.push_back({json::parse(document.text()), difference, hash_of(document).text});
-    }
-    Told told;
-    std::uint64_t next = 1, last_number = 0, commits = 0, unconfirmed_kills = 0;
+    const auto has_journal = [&] {
+        for (const auto& entry : std::filesystem::recursive_directory_iterator(state))
+            if (entry.path().filename().string().ends_with("journal")) return true;
+        return false;
+    };
+
+    Committing client(socket, changing);
+    std::chrono::steady_clock::duration commit_time{};
+    std::uint64_t last_number = 0;
+    int unconfirmed_kills = 0;
     for (int round = 0; round <= kills; ++round) {
         Program sekishod(path_from("SEKISHOD"), arguments);
         REQUIRE(ctl({"wait-ready", "--timeout", "60"}).exit_code == 0);
         const json shown = json::parse(ctl({"show", "generation"}).out);
         const std::string hash = shown["hash"].is_string() ? shown["hash"].get<std::string>() : "";
         INFO("round " << round << ", generation " << shown["generation"] << " " << hash);
-        CHECK((hash == told.good || told.may.contains(hash)));
+        CHECK((hash == client.told.good || client.told.may.contains(hash)));
         CHECK(shown["generation"] >= last_number);
         CHECK(shown["confirm_by"].is_null());
         last_number = shown["generation"];
         CHECK(ctl({"drift"}).exit_code == 0);
         CHECK(run(path_from("SEKISHOCTL"), {"audit", "verify", state + "/audit.jsonl"}).exit_code == 0);
-        told = {hash, {}};
+        client.told = {hash, {}};
+        if (round == 0 || round == kills) {
+            const std::uint64_t whole = round == 0 ? 0 : start_of_file();
+            const auto begin = std::chrono::steady_clock::now();
+            for (int i = 0; i < kUndisturbed; ++i) REQUIRE(client.next(false));
+            commit_time = (std::chrono::steady_clock::now() - begin) / kUndisturbed;
+            if (changing < kShortens)
+                CHECK(has_journal() == small);
+            else  // what it follows moves when it is shortened
+                CHECK(comes_true([&] { return start_of_file() > std::max<std::uint64_t>(whole, 1); }));
+        }
         if (round == kills) {
             sekishod.signal(SIGTERM);
             CHECK(sekishod.wait() == 0);
             break;
         }
-        std::atomic<bool> gone{false};
-        const auto patience = std::chrono::microseconds(random.below(round % 2 == 0 ? 60'000 : 600'000));
-        std::atomic<bool> may_kill{!small || last_number != 0};  // small changes need something that they change
+        const auto longest =
+            static_cast<std::size_t>(std::chrono::duration_cast<std::chrono::microseconds>(commit_time).count());
+        const std::chrono::microseconds patience(random.below(longest * (round % 2 == 0 ? 1 : 4)));
         std::thread killer([&] {
-            may_kill.wait(false);
             std::this_thread::sleep_for(patience);
             sekishod.signal(SIGKILL);
-            gone = true;
         });
-        bool waits = false;
-        while (!gone) {
-            const auto& [all, difference, made] = documents[next++ % documents.size()];
-            const bool whole = !small || last_number + commits == 0;
-            const json& put = whole ? all : difference;
-            auto client = Client::connect(socket);
-            if (!client) break;
-            const auto begun = client->call("begin", {{"replace", whole}});
-            if (!std::holds_alternative<json>(begun)) break;
-            const json transaction = std::get<json>(begun)["transaction"];
-            if (!std::holds_alternative<json>(client->call("batch", {{"transaction", transaction}, {"put", put}})))
-                break;
-            const bool to_confirm = last_number + commits != 0 && random.one_in(2);
-            json params = {{"transaction", transaction}};
-            if (to_confirm) params["confirm"] = 600;
-            if (!to_confirm) told.may.insert(made);
-            waits = to_confirm;
-            if (!std::holds_alternative<json>(client->call("commit", params))) break;
-            ++commits;
-            may_kill = true;
-            may_kill.notify_all();
-            if (to_confirm) {
-                told.may.insert(made);  // from here on: the confirmation may have been carried out, unanswered
-                if (!std::holds_alternative<json>(client->call("confirm", json::object()))) break;
-            }
-            waits = false;
-            told = {made, {}};
+        while (client.next(random.one_in(2))) {
         }
-        unconfirmed_kills += waits ? 1 : 0;
-        may_kill = true;
-        may_kill.notify_all();
+        unconfirmed_kills += client.waits ? 1 : 0;
         killer.join();
         sekishod.wait();
     }
-    const auto has_journal = [&] {
-        for (const auto& entry : std::filesystem::recursive_directory_iterator(state))
-            if (entry.path().filename().string().ends_with("journal")) return true;
-        return false;
-    };
-    if (changing < kShortens) {
-        CHECK(has_journal() == small);
-    } else {  // what it follows moves when it is shortened
-        std::ifstream generation(state + "/generation");
-        std::string first_line;
-        std::getline(generation, first_line);
-        CHECK(json::parse(first_line)["generation"] > 1);
-    }
-    std::cout << "kill, " << changing << " gates: " << kills << " kills, " << commits << " commits, "
+    std::cout << "kill, " << changing << " gates: " << kills << " kills, " << client.commits << " commits, "
               << unconfirmed_kills << " kills while one waited to be confirmed\n";
-    CHECK(commits > 0);
 }
 
 }  // namespace
