@@ -31,9 +31,43 @@ Expected<const Attachment*> line_of(const Policy& policy, const Attachment& told
     return underlay;
 }
 
-Expected<dataplane::Attachment> attachment_of(const Policy& policy, const Attachment& told, const Numbers& numbers,
-                                              const InForce& in_force, const std::string& name,
-                                              const NodePorts& ports) {
+// The way to a peer, and that it leaves by underlays alone.
+template <class Address>
+Expected<NexthopId> way_to_peer(const RoutesOfVrf<Address>& routes, VrfId vrf, const Address& peer,
+                                const std::vector<dataplane::Nexthop>& nexthops,
+                                const std::vector<dataplane::NexthopGroup>& groups,
+                                const dataplane::TableParts& tables) {
+    const NexthopId way = way_to(routes, vrf, peer);
+    if (way == dataplane::kNoNexthop) return way;
+    const auto check = [&](const dataplane::Nexthop& nexthop) -> Expected<void> {
+        if (nexthop.kind == dataplane::Nexthop::Kind::blackhole) return {};
+        if (tables.attachments[nexthop.attachment.index()].underlay) return {};
+        return Error{ErrorCode::invalid,
+                     "the way to its peer " + peer.text() + " leaves by an attachment that is no underlay"};
+    };
+    const dataplane::Nexthop& nexthop = nexthops[way.index()];
+    if (nexthop.kind != dataplane::Nexthop::Kind::group) {
+        if (auto fine = check(nexthop); !fine) return fine.error();
+        return way;
+    }
+    const dataplane::NexthopGroup& group = groups[nexthop.group];
+    for (std::size_t m = 0; m < group.size(); ++m)
+        if (auto fine = check(nexthops[group.member(m).nexthop.index()]); !fine) return fine.error();
+    return way;
+}
+
+}  // namespace
+
+Expected<TunnelId> tunnel_number(const Numbers& numbers, std::string_view name) {
+    if (name.empty()) return TunnelId();
+    const auto number = numbers.tunnels.number_of(name);
+    if (!number) return number.error();
+    return TunnelId(*number + 1);
+}
+
+Expected<dataplane::Attachment> place_attachment(const Policy& policy, const std::string& name, const Attachment& told,
+                                                 const Numbers& numbers, const InForce& in_force,
+                                                 const NodePorts& ports) {
     const auto line = line_of(policy, told);
     if (!line) return line.error();
     const auto tunnel = tunnel_number(numbers, told.tunnel);
@@ -79,40 +113,6 @@ Expected<dataplane::Attachment> attachment_of(const Policy& policy, const Attach
     return result;
 }
 
-// The way to a peer, and that it leaves by underlays alone.
-template <class Address>
-Expected<NexthopId> way_to_peer(const RoutesOfVrf<Address>& routes, VrfId vrf, const Address& peer,
-                                const std::vector<dataplane::Nexthop>& nexthops,
-                                const std::vector<dataplane::NexthopGroup>& groups,
-                                const dataplane::TableParts& tables) {
-    const NexthopId way = way_to(routes, vrf, peer);
-    if (way == dataplane::kNoNexthop) return way;
-    const auto check = [&](const dataplane::Nexthop& nexthop) -> Expected<void> {
-        if (nexthop.kind == dataplane::Nexthop::Kind::blackhole) return {};
-        if (tables.attachments[nexthop.attachment.index()].underlay) return {};
-        return Error{ErrorCode::invalid,
-                     "the way to its peer " + peer.text() + " leaves by an attachment that is no underlay"};
-    };
-    const dataplane::Nexthop& nexthop = nexthops[way.index()];
-    if (nexthop.kind != dataplane::Nexthop::Kind::group) {
-        if (auto fine = check(nexthop); !fine) return fine.error();
-        return way;
-    }
-    const dataplane::NexthopGroup& group = groups[nexthop.group];
-    for (std::size_t m = 0; m < group.size(); ++m)
-        if (auto fine = check(nexthops[group.member(m).nexthop.index()]); !fine) return fine.error();
-    return way;
-}
-
-}  // namespace
-
-Expected<TunnelId> tunnel_number(const Numbers& numbers, std::string_view name) {
-    if (name.empty()) return TunnelId();
-    const auto number = numbers.tunnels.number_of(name);
-    if (!number) return number.error();
-    return TunnelId(*number + 1);
-}
-
 Expected<void> place_attachments(const Policy& policy, const Numbers& numbers, const InForce& in_force,
                                  const NodePorts& ports, Tables& tables) {
     tables.attachments.resize(numbers.attachments.size());
@@ -122,18 +122,38 @@ Expected<void> place_attachments(const Policy& policy, const Numbers& numbers, c
     std::size_t i = 0;
     for (const auto& [name, told] : policy.attachments) {
         const std::uint32_t number = numbers.attachments[i++];
-        auto attachment = attachment_of(policy, told, numbers, in_force, name, ports);
+        auto attachment = place_attachment(policy, name, told, numbers, in_force, ports);
         if (!attachment) return attachment.error().at(place_of("attachments", name));
         tables.attachments[number] = *attachment;
         if (told.is_tunnel()) continue;
-        std::uint16_t& place = tables.attachment_of[attachment->port.index()][attachment->vlan.index()];
+        AttachmentId& place = tables.attachment_of[attachment->port.index()][attachment->vlan.index()];
         if (place != Tables::kNoAttachment)
-            return Error{ErrorCode::invalid,
-                         fmt::format("{} and {} both have port {}, VLAN {}", place_of("attachments", names[place]),
-                                     in_quotes(name), in_quotes(told.port), told.vlan)};
-        place = static_cast<std::uint16_t>(number);
+            return Error{ErrorCode::invalid, fmt::format("{} and {} both have port {}, VLAN {}",
+                                                         place_of("attachments", names[place.index()]), in_quotes(name),
+                                                         in_quotes(told.port), told.vlan)};
+        place = AttachmentId(number);
     }
     return {};
+}
+
+Expected<dataplane::Tunnel> place_tunnel(const Policy& policy, const Tunnel& told, const Numbers& numbers,
+                                         dataplane::TableParts& tables) {
+    const auto underlay = numbers.attachments.number_of(told.underlay);
+    if (!underlay) return underlay.error();
+    const auto local = local_end_of(policy, told);
+    if (!local) return Error{ErrorCode::invalid, "its underlay has no address of its peer's family"};
+    dataplane::Tunnel tunnel;
+    tunnel.underlay = AttachmentId(*underlay);
+    tunnel.local = *local;
+    tunnel.peer = told.peer;
+    if (told.udp) {
+        tunnel.in_udp = true;
+        tunnel.local_port = L4Port(told.udp->local_port);
+        tunnel.peer_port = L4Port(told.udp->peer_port);
+        tunnel.keepalive = told.udp->keepalive;
+        tables.attachments[*underlay].esp_port = tunnel.local_port;
+    }
+    return tunnel;
 }
 
 Expected<void> place_tunnels(const Policy& policy, const Numbers& numbers, const Ways& ways, Tables& tables) {
@@ -142,22 +162,11 @@ Expected<void> place_tunnels(const Policy& policy, const Numbers& numbers, const
     for (const auto& [name, told] : policy.tunnels) {
         const std::uint32_t number = numbers.tunnels[i++] + 1;
         const std::string place = place_of("tunnels", name);
-        const auto underlay = numbers.attachments.number_of(told.underlay);
-        if (!underlay) return underlay.error().at(place);
-        const auto local = local_end_of(policy, told);
-        if (!local) return Error{ErrorCode::invalid, "its underlay has no address of its peer's family"}.at(place);
+        auto placed = place_tunnel(policy, told, numbers, tables);
+        if (!placed) return placed.error().at(place);
         dataplane::Tunnel& tunnel = tables.tunnels[number];
-        tunnel.underlay = AttachmentId(static_cast<AttachmentId::Value>(*underlay));
-        tunnel.local = *local;
-        tunnel.peer = told.peer;
-        if (told.udp) {
-            tunnel.in_udp = true;
-            tunnel.local_port = L4Port(told.udp->local_port);
-            tunnel.peer_port = L4Port(told.udp->peer_port);
-            tunnel.keepalive = told.udp->keepalive;
-            tables.attachments[*underlay].esp_port = tunnel.local_port;
-        }
-        const VrfId vrf = tables.attachments[*underlay].vrf;
+        tunnel = *placed;
+        const VrfId vrf = tables.attachments[tunnel.underlay.index()].vrf;
         const auto way = told.peer.is_ipv4()
                              ? way_to_peer(ways.ipv4, vrf, told.peer.ipv4(), ways.nexthops, ways.groups, tables)
                              : way_to_peer(ways.ipv6, vrf, told.peer.ipv6(), ways.nexthops, ways.groups, tables);
@@ -196,13 +205,12 @@ void place_taps(const Policy& policy, const Numbers& numbers, TapNumbers& known,
         const auto next = TapId(static_cast<TapId::Value>(known.size() + 1));
         const TapId tap = known.try_emplace({name, space, told.kernel_interface}, next).first->second;
         tables.attachments[number].tap = tap;
-        tables.taps.push_back({tap, AttachmentId(static_cast<AttachmentId::Value>(number)), space,
-                               told.kernel_interface, told.mac, told.mtu});
+        tables.taps.push_back({tap, AttachmentId(number), space, told.kernel_interface, told.mac, told.mtu});
     }
 }
 
-Expected<std::uint16_t> attachment_set(const Policy& policy, const std::string& name, const Institution& institution,
-                                       const Numbers& numbers, Sets& sets) {
+Expected<SharedAttachments::Name> SharedAttachments::set_of(const Policy& policy, const std::string& name,
+                                                            const Institution& institution, const Numbers& numbers) {
     std::vector<std::uint32_t> members;
     for (const Link& link : institution.links)
         for (const std::string& attachment : link.attachments) {
@@ -214,38 +222,21 @@ Expected<std::uint16_t> attachment_set(const Policy& policy, const std::string& 
                     .at(place_of("institutions", name));
             members.push_back(*id);
         }
-    std::sort(members.begin(), members.end());
-    members.erase(std::unique(members.begin(), members.end()), members.end());
-    if (members.size() == 1) return static_cast<std::uint16_t>(Tables::kOneAttachment | members.front());
-    const Sets::Id set = sets.intern(std::move(members));
-    if (set >= Tables::kOneAttachment)
-        return Error{ErrorCode::limit,
-                     fmt::format("more than {} different sets of attachments", Tables::kOneAttachment - 1)}
-            .at(place_of("institutions", name));
-    return static_cast<std::uint16_t>(set);
+    const Sets::Id set = sets_.intern(std::move(members));
+    while (names_.size() < sets_.size()) names_.push_back(written_.add(sets_[static_cast<Sets::Id>(names_.size())]));
+    return names_[set];
 }
 
-Expected<std::vector<std::uint16_t>> share_attachments(const Policy& policy, const Numbers& numbers, Sets& sets,
-                                                       Tables& tables) {
-    std::vector<std::uint16_t> set_of(numbers.institutions.size());
+Expected<std::vector<SharedAttachments::Name>> SharedAttachments::sets_of(const Policy& policy,
+                                                                          const Numbers& numbers) {
+    std::vector<Name> sets(numbers.institutions.size());
     std::size_t i = 0;
     for (const auto& [name, institution] : policy.institutions) {
-        const auto set = attachment_set(policy, name, institution, numbers, sets);
+        const auto set = set_of(policy, name, institution, numbers);
         if (!set) return set.error();
-        set_of[numbers.institutions[i++]] = *set;
+        sets[numbers.institutions[i++]] = *set;
     }
-    tables.attachment_set_words = numbers.attachments.size() / 64 + 1;
-    write_attachment_sets(sets, tables);
-    return set_of;
-}
-
-void write_attachment_sets(const Sets& sets, dataplane::TableParts& tables) {
-    const std::size_t words = tables.attachment_set_words;
-    for (auto set = static_cast<Sets::Id>(tables.attachment_sets.size() / words); set < sets.size(); ++set) {
-        tables.attachment_sets.resize((std::size_t{set} + 1) * words);
-        for (const std::uint32_t member : sets[set])
-            tables.attachment_sets[set * words + member / 64] |= std::uint64_t{1} << member % 64;
-    }
+    return sets;
 }
 
 }  // namespace sekisho::control

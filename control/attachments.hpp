@@ -25,6 +25,11 @@ namespace sekisho::control {
 // The number of a tunnel by its name; none for "". Error not_found.
 Expected<TunnelId> tunnel_number(const Numbers& numbers, std::string_view name);
 
+// One of them, as workers see it; what a tunnel over it asks of it is place_tunnel()'s. Errors as place_attachments().
+Expected<dataplane::Attachment> place_attachment(const Policy& policy, const std::string& name, const Attachment& told,
+                                                 const Numbers& numbers, const InForce& in_force,
+                                                 const NodePorts& ports);
+
 // Fills attachments and attachment_of; those of tunnels are on their underlay's port, and on no VLAN of it. Errors name
 // the attachment: no such operator or port, a VLAN that is none or is taken, no address of a family that it serves,
 // what this version cannot do.
@@ -36,6 +41,11 @@ Expected<void> place_attachments(const Policy& policy, const Numbers& numbers, c
 // else.
 Expected<void> place_tunnels(const Policy& policy, const Numbers& numbers, const Ways& ways, dataplane::Tables& tables);
 
+// One of them, without its way and whose path it is; its underlay is placed, and is told of its port. Errors as
+// place_tunnels().
+Expected<dataplane::Tunnel> place_tunnel(const Policy& policy, const Tunnel& told, const Numbers& numbers,
+                                         dataplane::TableParts& tables);
+
 // The way to a tunnel's peer, as its row has it: by underlays only, which is an error otherwise.
 Expected<NexthopId> way_of_tunnel(const dataplane::Tunnel& tunnel, const RoutesOfVrf<Ipv4Address>& ipv4,
                                   const RoutesOfVrf<Ipv6Address>& ipv6, const dataplane::TableParts& tables);
@@ -46,15 +56,23 @@ using TapNumbers = std::map<std::tuple<std::string, std::string, std::string>, T
 // Fills taps, and who has which; after place_attachments(). `known` grows.
 void place_taps(const Policy& policy, const Numbers& numbers, TapNumbers& known, dataplane::Tables& tables);
 
-// The set of attachments that an institution may use, as may_use() takes it. Errors name the institution: an attachment
-// that does not exist or is not its operator's; limit when there are more sets than 16 bits number.
-Expected<std::uint16_t> attachment_set(const Policy& policy, const std::string& name, const Institution& institution,
-                                       const Numbers& numbers, Sets& sets);
+// Sets of attachments that institutions may use, equal ones kept once, from one generation to the next.
+class SharedAttachments {
+  public:
+    using Name = dataplane::AttachmentSets::Name;
 
-// Fills attachment_sets, set 0 the empty one; returns attachment_set() by institution.
-Expected<std::vector<std::uint16_t>> share_attachments(const Policy& policy, const Numbers& numbers, Sets& sets,
-                                                       dataplane::Tables& tables);
-// Adds to attachment_sets those of `sets` that it has not yet.
-void write_attachment_sets(const Sets& sets, dataplane::TableParts& tables);
+    // The set of this institution. Errors name it: an attachment that does not exist or is not its operator's.
+    Expected<Name> set_of(const Policy& policy, const std::string& name, const Institution& institution,
+                          const Numbers& numbers);
+    // The same of all, by institution.
+    Expected<std::vector<Name>> sets_of(const Policy& policy, const Numbers& numbers);
+
+    const dataplane::AttachmentSets& written() const noexcept { return written_; }
+
+  private:
+    Sets sets_;
+    std::vector<Name> names_;  // by number in sets_
+    dataplane::AttachmentSets written_;
+};
 
 }  // namespace sekisho::control

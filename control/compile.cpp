@@ -43,7 +43,7 @@ void count_profiles(const Leaves<Address>& leaves, ProfileCounts& counts) {
 // What the types of numbers leave room for.
 CompileLimits possible(CompileLimits limits) {
     limits.operators = std::min<std::size_t>(limits.operators, std::numeric_limits<VrfId::Value>::max());
-    limits.attachments = std::min<std::size_t>(limits.attachments, Tables::kOneAttachment);
+    limits.attachments = std::min<std::size_t>(limits.attachments, dataplane::kMostAttachments);
     limits.institutions = std::min<std::size_t>(limits.institutions, std::numeric_limits<std::int32_t>::max());
     return limits;
 }
@@ -178,8 +178,9 @@ Expected<Compiled> Compiler::State::compile_whole(const Policy& policy, std::uin
 
     // 2. Attachments, institutions' gates, pools.
     if (auto placed = place_attachments(policy, *numbers, force, ports, tables); !placed) return placed.error();
-    const auto attachment_sets = share_attachments(policy, *numbers, fresh.attachment_sets, tables);
+    const auto attachment_sets = fresh.attachments.sets_of(policy, *numbers);
     if (!attachment_sets) return attachment_sets.error();
+    tables.attachment_sets = fresh.attachments.written();
     place_taps(policy, *numbers, taps, tables);
     auto gates = std::make_shared<GateTargets>();
     gates->owner_of.assign(numbers->institutions.size(), std::numeric_limits<std::uint32_t>::max());
@@ -268,7 +269,8 @@ Expected<Compiled> Compiler::State::compile_whole(const Policy& policy, std::uin
     fresh.ground6 = std::move(*ground6);
     fresh.grants = std::move(*grants);
     fresh.cell_numbers = std::move(cells->numbers);
-    fresh.numbers = *numbers;
+    fresh.numbers = std::move(*numbers);
+    fresh.numbers.settle();
     fresh.owner_of = gates->owner_of;
     fresh.tables = tables;
     fresh.report = result.report;

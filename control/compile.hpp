@@ -18,6 +18,7 @@
 #include "control/gate_fold.hpp"
 #include "control/policy.hpp"
 #include "control/table_rows.hpp"
+#include "dataplane/by_number.hpp"
 #include "dataplane/tables.hpp"
 #include "net/expected.hpp"
 
@@ -35,8 +36,8 @@ struct NodePorts {
 
 // How many of each a generation may have; numbers of names that left count until they are given again.
 struct CompileLimits {
-    std::size_t operators = 256;       // at most 65,535
-    std::size_t attachments = 32'768;  // no more than that; as many tunnels
+    std::size_t operators = 256;                            // at most 65,535
+    std::size_t attachments = dataplane::kMostAttachments;  // no more than that; as many tunnels
     std::size_t institutions = 524'288;
     std::size_t matrix_bytes = 8 << 20;  // matrices, their column maps and permissions together
 };

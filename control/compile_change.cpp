@@ -1,7 +1,7 @@
-// Compiling a small change: the leaves of the institutions that it touches, the matrices, or the ways of a few routes,
-// and the gates; all else stays as it is.
+// Compiling a small change: a few lines, the ways of a few routes, the leaves of the institutions that it touches, the
+// matrices, and the gates; all else stays as it is.
 //
-// It is taken where lines and translations are the same objects as before. What follows from a change is then
+// It is taken where operators and translations are the same objects as before. What follows from a change is then
 // its own rows: they are appended, and the lookup structures led to them, while workers read the generation before.
 // Where anything is out of the ordinary, from a mistake in the policy to rows that would have to be numbered anew, it
 // steps back, and compile_whole() says what is to be said. Compiler thread only.
@@ -11,6 +11,7 @@
 
 #include "control/compile_state.hpp"
 #include "control/leaf_change.hpp"
+#include "control/line_change.hpp"
 #include "control/rights_change.hpp"
 #include "control/way_change.hpp"
 
@@ -20,12 +21,28 @@ namespace {
 
 constexpr std::size_t kMostChanges = 4096;  // institutions; beyond, the whole way takes no longer
 
-// Whether nothing differs but institutions, agreements and gates.
+// Whether what everything rests on is the same.
 bool same_ground(const Compiler::State::Basis& basis, const Policy& policy) {
     const Policy& before = basis.policy;
     return before.hub_pools == policy.hub_pools && before.operators.same(policy.operators) &&
-           before.attachments.same(policy.attachments) && before.tunnels.same(policy.tunnels) &&
            before.translations.same(policy.translations);
+}
+
+// The numbers of a kind's names, where a few of them come or go.
+template <class Map>
+bool plan_names(const Map& before, const Map& now, const Numbering& numbering, Numbering::Plan& plan) {
+    std::vector<std::string_view> gone, fresh;
+    bool same = true;
+    Map::differences(before, now, [&](const auto* was, const auto* is) {
+        same = false;
+        if (is == nullptr) gone.push_back(was->id);
+        if (was == nullptr) fresh.push_back(is->id);
+    });
+    if (same) return true;
+    auto planned = numbering.plan_change(gone, fresh);
+    if (!planned) return false;
+    plan = std::move(*planned);
+    return true;
 }
 
 // Agreements name institutions by their numbers: one that is named cannot go.
@@ -120,17 +137,21 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
     for (const Changed& changed : changes)
         for (const ObjectPtr& object : {changed.was, changed.is})
             if (object != nullptr && !institution_of(object).operator_prefixes.empty()) return std::nullopt;
-    // Routes, with nothing beside them but gates.
-    std::optional<WayChange> ways;
-    if (!basis->policy.routes.same(policy.routes)) {
-        if (!changes.empty() || force.agreements != basis->agreements) return std::nullopt;
-        ways = WayChange::of(*basis, policy);
-        if (!ways) return std::nullopt;
-    }
     auto planned = institutions.plan_change(gone, fresh);
     if (!planned) return std::nullopt;
     Numbers numbers = basis->numbers;
     numbers.institutions = std::move(*planned);
+    if (!plan_names(basis->policy.attachments, policy.attachments, attachments, numbers.attachments) ||
+        !plan_names(basis->policy.tunnels, policy.tunnels, tunnels, numbers.tunnels))
+        return std::nullopt;
+    // Lines, and the ways that they bring; routes.
+    const auto lines = LineChange::of(*basis, policy, numbers, *attachment_names, force, ports);
+    if (!lines) return std::nullopt;
+    std::optional<WayChange> ways;
+    if (!lines->connected().empty() || !basis->policy.routes.same(policy.routes)) {
+        ways = WayChange::of(*basis, policy, numbers, lines->connected());
+        if (!ways) return std::nullopt;
+    }
     std::vector<std::uint32_t> owner_of = basis->owner_of;
     owner_of.resize(std::max(owner_of.size(), numbers.institutions.size()), std::numeric_limits<std::uint32_t>::max());
 
@@ -164,12 +185,11 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
         owner_of[*number] = std::numeric_limits<std::uint32_t>::max();
     }
     for (const Changed& changed : changes) {
-        std::uint16_t sets[2] = {0, 0};
+        SharedAttachments::Name sets[2] = {};
         for (const bool now : {false, true}) {
             const ObjectPtr& object = now ? changed.is : changed.was;
             if (object == nullptr) continue;
-            const auto set =
-                attachment_set(policy, object->id, institution_of(object), numbers, basis->attachment_sets);
+            const auto set = basis->attachments.set_of(policy, object->id, institution_of(object), numbers);
             if (!set) return std::nullopt;
             sets[now ? 1 : 0] = *set;
         }
@@ -210,15 +230,22 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
         cells = std::move(*made);
     }
     const CellNumbers& cell_numbers = cells ? cells->numbers : basis->cell_numbers;
+
     dataplane::TableParts& tables = basis->tables;
+    if (!has_room(leaves4.fresh().size(), tables.ipv4) || !has_room(leaves6.fresh().size(), tables.ipv6))
+        return std::nullopt;
+
+    // 5. Lines, ways and the lookup structures: the ways of the leaves that were, then the leaves. From here on what
+    // refuses leaves something half changed, and everything is filled anew.
+    lines->place_attachments(tables);
+    bool applied = !ways || ways->apply(*basis, ipv4, ipv6);
+    applied = applied && lines->place_tunnels(policy, numbers, basis->ways4, basis->ways6, tables);
     const auto rows4 = leaves4.rows(cell_numbers, basis->ways4, tables.nexthops);
     const auto rows6 = leaves6.rows(cell_numbers, basis->ways6, tables.nexthops);
-    if (!has_room(rows4.size(), tables.ipv4) || !has_room(rows6.size(), tables.ipv6)) return std::nullopt;
-
-    // 5. The lookup structures. From here on only they can refuse, and are then filled anew.
-    auto applied = ipv4.change(leaves4.gone(), rows4, tables.ipv4);
-    if (applied) applied = ipv6.change(leaves6.gone(), rows6, tables.ipv6);
-    if (!applied || (ways && !ways->apply(*basis, ipv4, ipv6))) {
+    applied = applied && has_room(rows4.size(), tables.ipv4) && has_room(rows6.size(), tables.ipv6);
+    applied = applied && ipv4.change(leaves4.gone(), rows4, tables.ipv4);
+    applied = applied && ipv6.change(leaves6.gone(), rows6, tables.ipv6);
+    if (!applied) {
         forget();
         return std::nullopt;
     }
@@ -240,7 +267,7 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
         }
     close_by_document(force, tables, *gates);
     tables.closed_institutions.resize(gates->closed_institutions.size());
-    write_attachment_sets(basis->attachment_sets, tables);
+    tables.attachment_sets = basis->attachments.written();
     tables.timeouts = policy.timers;
     tables.generation = generation;
     if (rights) {
@@ -270,6 +297,7 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
     basis->ground4.taken = std::move(leaves4.taken());
     basis->ground6.taken = std::move(leaves6.taken());
     basis->numbers = std::move(numbers);
+    basis->numbers.settle();
     basis->owner_of = std::move(owner_of);
     count(basis->report, leaves4.gone().size(), rows4.size());
     count(basis->report, leaves6.gone().size(), rows6.size());

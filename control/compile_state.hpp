@@ -52,7 +52,7 @@ struct Compiler::State {
         Ground<Ipv6Address> ground6;
         ProfileCounts profile_counts;
         CellNumbers cell_numbers;
-        Sets attachment_sets;
+        SharedAttachments attachments;
         RoutesOfVrf<Ipv4Address> ways4;
         RoutesOfVrf<Ipv6Address> ways6;
         Numbers numbers;

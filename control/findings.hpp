@@ -14,6 +14,7 @@
 #include "control/address_space.hpp"
 #include "control/place.hpp"
 #include "control/policy.hpp"
+#include "control/tunnels.hpp"
 #include "control/validate.hpp"
 #include "net/expected.hpp"
 
@@ -82,6 +83,8 @@ void check_own_numbers(const Policy& policy, const Institution& institution, con
 void check_port_blocks(const Policy& policy, Findings& findings);  // whom they serve, and whether they can
 void check_operators(const Policy& policy, Findings& findings);
 void check_attachments(const Policy& policy, const HubSpace& hub, Findings& findings);
+void check_attachment(const Policy& policy, const Attachment& attachment, ObjectFindings& about);  // by itself
+void check_subnets(const Policy& policy, const HubSpace& hub, const Attachment& attachment, Findings& findings);
 // All but their prefixes.
 void check_institutions(const Policy& policy, Findings& findings);
 void check_institution(const Policy& policy, const Institution& institution, ObjectFindings& about);
@@ -97,6 +100,12 @@ Subnets subnets_of(const Policy& policy, std::string_view operator_id);  // "": 
 void check_route(const Policy& policy, const Route& route, const Subnets& subnets, ObjectFindings& about);
 void check_protection(const Policy& policy, const Attachment& attachment, ObjectFindings& about);  // of an attachment
 void check_tunnels(const Policy& policy, Findings& findings);
+// By tunnel, the attachments that have it as their path. `ways` has those to its peer.
+using TunnelUsers = std::map<std::string_view, std::vector<const Attachment*>>;
+void check_tunnel(const Policy& policy, const Tunnel& tunnel, const std::vector<const Attachment*>& users,
+                  const PeerWays& ways, ObjectFindings& about);
+// Attachments and tunnels that changed, and nothing else. False: everything must be looked at.
+bool lines_are_fine(const Policy& before, const Policy& policy, const HubSpace& hub, Findings& findings);
 void check_underlays(const Policy& policy, Findings& findings);  // that none carries an institution's packets
 
 }  // namespace sekisho::control

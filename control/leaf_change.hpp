@@ -55,7 +55,7 @@ class LeafChange {
   public:
     struct Fresh {
         Leaf<Address> leaf;
-        std::uint16_t set = 0;  // of attachments
+        dataplane::AttachmentSets::Name set = dataplane::AttachmentSets::kNone;
     };
 
     LeafChange(const Cut<Address>& before, const Cut<Address>& after, Profiles& profiles, const Renamed& renamed)
@@ -69,7 +69,7 @@ class LeafChange {
         return true;
     }
     // `was_set` and `set` are the sets of attachments that it might use and may use now.
-    bool come(const Changed& changed, std::uint16_t was_set, std::uint16_t set) {
+    bool come(const Changed& changed, dataplane::AttachmentSets::Name was_set, dataplane::AttachmentSets::Name set) {
         Leaves<Address> before, after;
         if (changed.was != nullptr && !before_.leaves_of(changed.was, profiles_, before)) return false;
         if (changed.is != nullptr) {

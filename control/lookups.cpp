@@ -28,10 +28,13 @@ void add_blocks(const BlockLeaves&, std::size_t, Lookups<Ipv6Address>::Plan&) {}
 }  // namespace
 
 template <class Address>
-dataplane::WhoRow<Address> Lookups<Address>::who_row(const Leaf<Address>& leaf, std::uint16_t attachments,
+dataplane::WhoRow<Address> Lookups<Address>::who_row(const Leaf<Address>& leaf,
+                                                     dataplane::AttachmentSets::Name attachments,
                                                      std::uint16_t matrix_row) {
-    return {leaf.institution, attachments, matrix_row,
-            nat::PrefixMap<Address>(leaf.translation_inside, leaf.translation_hub)};
+    return {.institution = leaf.institution,
+            .attachments = attachments,
+            .to_hub = nat::PrefixMap<Address>(leaf.translation_inside, leaf.translation_hub),
+            .matrix_row = matrix_row};
 }
 template <class Address>
 dataplane::HubRow<Address> Lookups<Address>::hub_row(const Leaf<Address>& leaf, std::uint16_t group,
@@ -41,11 +44,10 @@ dataplane::HubRow<Address> Lookups<Address>::hub_row(const Leaf<Address>& leaf, 
 }
 
 template <class Address>
-typename Lookups<Address>::Plan Lookups<Address>::plan(const Leaves<Address>& leaves,
-                                                       const std::vector<NexthopId>& nexthops,
-                                                       const std::vector<std::uint16_t>& attachment_sets,
-                                                       const Cells& cells, RoutesOfVrf<Address> ways,
-                                                       const BlockLeaves& blocks) const {
+typename Lookups<Address>::Plan Lookups<Address>::plan(
+    const Leaves<Address>& leaves, const std::vector<NexthopId>& nexthops,
+    const std::vector<dataplane::AttachmentSets::Name>& attachment_sets, const Cells& cells, RoutesOfVrf<Address> ways,
+    const BlockLeaves& blocks) const {
     Plan plan{routes_in(who_), routes_in(hub_), routes_in(where_), {}, {}, std::move(ways), {}, {}};
     // 1. The routes, holding the index of their leaf until they have a row; behind the leaves, what blocks add.
     plan.who.resize(cells.matrices.size());

@@ -40,8 +40,8 @@ class Lookups {
 
     // `nexthops` are those of the leaves, in their order; `attachment_sets` go by institution; `blocks` are IPv4's.
     Plan plan(const Leaves<Address>& leaves, const std::vector<NexthopId>& nexthops,
-              const std::vector<std::uint16_t>& attachment_sets, const Cells& cells, RoutesOfVrf<Address> ways,
-              const BlockLeaves& blocks = {}) const;
+              const std::vector<dataplane::AttachmentSets::Name>& attachment_sets, const Cells& cells,
+              RoutesOfVrf<Address> ways, const BlockLeaves& blocks = {}) const;
     // On an error the Fibs are somewhere between: only forget() makes them usable again.
     Expected<void> apply(const Plan& plan);
     // These leaves instead of those; their rows are appended to those of `tables`, where there must be room. Errors,
@@ -62,8 +62,8 @@ class Lookups {
     const lpm::Fib<Address>& where() const noexcept { return where_; }
     std::size_t memory() const noexcept { return who_.memory() + hub_.memory() + where_.memory(); }  // bytes
 
-    // A row of each table for one leaf. `attachments` is what may_use() takes.
-    static dataplane::WhoRow<Address> who_row(const Leaf<Address>& leaf, std::uint16_t attachments,
+    // A row of each table for one leaf.
+    static dataplane::WhoRow<Address> who_row(const Leaf<Address>& leaf, dataplane::AttachmentSets::Name attachments,
                                               std::uint16_t matrix_row);
     static dataplane::HubRow<Address> hub_row(const Leaf<Address>& leaf, std::uint16_t group, NexthopId nexthop);
 

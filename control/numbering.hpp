@@ -51,7 +51,7 @@ class Numbering {
       public:
         // Error not_found: no operator "kita".
         Expected<std::uint32_t> number_of(std::string_view name) const;
-        // The number of the i-th name, in the order that plan() was given. Of what plan() gave only.
+        // The number of the i-th name, in the order that plan() was given. Of what plan() gave only, until settle().
         std::uint32_t operator[](std::size_t i) const noexcept { return in_order_[i]; }
         // More than the highest number in use: how long a vector by number must be.
         std::size_t size() const noexcept { return size_; }
@@ -61,6 +61,12 @@ class Numbering {
         std::vector<std::string> names() const;
         // Makes the names of the generation before those of this one.
         void name(NumberedNames& names) const;
+        // It is the last generation now: what another one differs in begins from nothing, and the order is over.
+        void settle() {
+            in_order_ = {};
+            changed_ = false;
+            came_ = left_ = {};
+        }
 
       private:
         friend class Numbering;
@@ -111,6 +117,10 @@ struct Numbers {
     Numbering::Plan attachments;
     Numbering::Plan tunnels;  // a TunnelId is one more: 0 is none
     Numbering::Plan institutions;
+
+    void settle() {
+        for (Numbering::Plan* const plan : {&operators, &attachments, &tunnels, &institutions}) plan->settle();
+    }
 };
 
 }  // namespace sekisho::control

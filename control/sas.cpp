@@ -22,6 +22,7 @@ namespace {
 constexpr std::chrono::milliseconds kLook{100};
 constexpr std::size_t kTicks = 8192;  // SAs in one look
 constexpr unsigned kReserveLooks = 10;
+constexpr std::size_t kMostTunnels = 1024;  // that change; beyond, all are looked at
 
 }  // namespace
 
@@ -42,56 +43,85 @@ void Sas::settle(const Generation& generation, const dataplane::Tables& tables) 
     tables_ = &tables;
     const Policy& policy = *generation.policy;
     const auto last = std::exchange(settled_, generation.policy);
-    if (last != nullptr && last->attachments.same(policy.attachments) && last->tunnels.same(policy.tunnels)) {
-        for (const std::string& id : narrowed_) apply_mtu(tunnels_.find(id)->second);
-        return;
+    std::map<std::string, const Attachment*, std::less<>> users;  // of the tunnels that are looked at
+    if (last == nullptr || !changed_tunnels(*last, policy, users)) {
+        users.clear();
+        for (const auto& [id, known] : tunnels_) users.emplace(id, nullptr);
+        for (const auto& [id, attachment] : policy.attachments)
+            if (attachment.is_tunnel()) users[attachment.tunnel] = &attachment;
     }
-    std::map<std::string_view, const Attachment*> users;
-    for (const auto& [id, attachment] : policy.attachments)
-        if (attachment.is_tunnel()) users[attachment.tunnel] = &attachment;
-    std::map<std::string, Known, std::less<>> now;
-    std::vector<const Known*> begun;
-    for (const auto& [id, tunnel] : policy.tunnels) {
-        const auto number = generation.gates->numbers.tunnels.number_of(id);
-        const auto user = users.find(id);
-        const auto local = local_end_of(policy, tunnel);
-        if (!number || user == users.end() || !local) continue;
-        const TunnelId number_of_tunnel(*number + 1);
-        const std::string basis = basis_of_sas(policy, tunnel, *user->second);
-        Known& known = now[id];
-        const auto before = tunnels_.find(id);
-        if (before != tunnels_.end() && before->second.basis == basis && before->second.id == number_of_tunnel)
-            known = std::move(before->second);
-        else
-            known.serial = next_serial_++, begun.push_back(&known);
-        if (before != tunnels_.end() && known.serial == before->second.serial) tunnels_.erase(before);
-        known.id = number_of_tunnel;
-        known.basis = basis;
-        known.attachment = user->second->id;
-        known.local = *local;
-        known.told = tunnel;
-        known.mtu = mtu_of(policy, *user->second);
-    }
-    // What is left was agreed upon something that is no more.
-    for (auto& [id, gone] : tunnels_) {
-        std::vector<std::string> removed;
-        take_away(gone, id, {{}, id, {}, {}}, "policy", removed);
-        withdrawn_ += removed.size();
-        (void)parts_.associations.let_peer_move(gone.id, false);
-    }
-    tunnels_ = std::move(now);
-    for (const Known* known : begun) (void)parts_.associations.let_peer_move(known->id, known->told.udp.has_value());
-    names_.clear();
-    in_udp_.clear();
-    for (auto& each : tunnels_) {
-        names_[each.second.id] = each.first;
-        if (each.second.told.udp) in_udp_.push_back(&each);
-    }
-    std::erase_if(narrowed_, [&](const std::string& id) {
-        const auto found = tunnels_.find(id);
-        return found == tunnels_.end() || !found->second.path_mtu;
+    for (const auto& [id, user] : users) settle_tunnel(generation, id, user);
+    for (const std::string& id : narrowed_)
+        if (!users.contains(id)) apply_mtu(tunnels_.find(id)->second);
+}
+
+// The tunnels that changed, or whose attachment did, and the attachment of each; null, where there is none. False: what
+// many of them lean on did, or many.
+bool Sas::changed_tunnels(const Policy& before, const Policy& policy,
+                          std::map<std::string, const Attachment*, std::less<>>& users) const {
+    bool few = true;
+    decltype(policy.tunnels)::differences(before.tunnels, policy.tunnels, [&](const Tunnel* was, const Tunnel* is) {
+        users.emplace(is != nullptr ? is->id : was->id, nullptr);
     });
-    for (const auto& [id, known] : tunnels_) apply_mtu(known);
+    std::vector<const Attachment*> moved;
+    decltype(policy.attachments)::differences(before.attachments, policy.attachments,
+                                              [&](const Attachment* was, const Attachment* is) {
+                                                  for (const Attachment* each : {was, is}) {
+                                                      if (each == nullptr) continue;
+                                                      few = few && !each->underlay;
+                                                      if (each->is_tunnel()) users.emplace(each->tunnel, nullptr);
+                                                  }
+                                                  if (is != nullptr && is->is_tunnel()) moved.push_back(is);
+                                              });
+    if (!few || users.size() > kMostTunnels) return false;
+    for (auto& [id, user] : users) {
+        const auto known = tunnels_.find(id);
+        if (known == tunnels_.end()) continue;
+        const auto had = policy.attachments.find(known->second.attachment);
+        if (had != policy.attachments.end() && had->second.tunnel == id) user = &had->second;
+    }
+    for (const Attachment* attachment : moved) users[attachment->tunnel] = attachment;
+    return true;
+}
+
+// The tunnel as it is now. Its SAs stay while they rest on the same; otherwise it begins anew, or ends.
+void Sas::settle_tunnel(const Generation& generation, const std::string& id, const Attachment* user) {
+    const Policy& policy = *generation.policy;
+    const auto told = policy.tunnels.find(id);
+    const auto number = generation.gates->numbers.tunnels.number_of(id);
+    const auto local = told == policy.tunnels.end() ? std::optional<IpAddress>() : local_end_of(policy, told->second);
+    const bool is_whole = user != nullptr && number && local;
+    const TunnelId number_of_tunnel(is_whole ? *number + 1 : 0);
+    const std::string basis = is_whole ? basis_of_sas(policy, told->second, *user) : "";
+    if (const auto before = tunnels_.find(id); before != tunnels_.end()) {
+        Known& gone = before->second;
+        if (!is_whole || gone.basis != basis || gone.id != number_of_tunnel) {
+            std::vector<std::string> removed;
+            take_away(gone, id, {{}, id, {}, {}}, "policy", removed);
+            withdrawn_ += removed.size();
+            (void)parts_.associations.let_peer_move(gone.id, false);
+            names_.erase(gone.id);
+            narrowed_.erase(id);
+            std::erase(in_udp_, &*before);
+            tunnels_.erase(before);
+        }
+    }
+    if (!is_whole) return;
+    const auto [at, begins] = tunnels_.try_emplace(id);
+    Known& known = at->second;
+    known.id = number_of_tunnel;
+    known.basis = basis;
+    known.attachment = user->id;
+    known.local = *local;
+    known.told = told->second;
+    known.mtu = mtu_of(policy, *user);
+    if (begins) {
+        known.serial = next_serial_++;
+        names_[known.id] = id;
+        if (known.told.udp) in_udp_.push_back(&*at);
+        (void)parts_.associations.let_peer_move(known.id, known.told.udp.has_value());
+    }
+    apply_mtu(known);
 }
 
 void Sas::switch_over(const Peer& peer, std::vector<SaName> names, Answer<json> answer) {

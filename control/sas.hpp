@@ -98,6 +98,9 @@ class Sas {
     struct Batch;  // orders on their way
 
     explicit Sas(Parts parts);
+    bool changed_tunnels(const Policy& before, const Policy& policy,
+                         std::map<std::string, const Attachment*, std::less<>>& users) const;
+    void settle_tunnel(const Generation& generation, const std::string& id, const Attachment* user);
     std::optional<Error> check(const SaOrder& order, Use use, crypto::WallTime now, Batch& batch) const;
     Expected<void> make_outbound(Batch& batch);
     void admitted(const std::shared_ptr<Batch>& batch);

@@ -1,6 +1,8 @@
 // Tunnels among the other objects. Control plane only.
 #include "control/tunnels.hpp"
 
+#include <algorithm>
+
 #include "control/policy_reader.hpp"
 #include "crypto/esp_header.hpp"
 #include "net/headers.hpp"
@@ -41,12 +43,27 @@ std::uint16_t mtu_of(const Policy& policy, const Attachment& attachment) {
     return tunnel == policy.tunnels.end() ? std::uint16_t{0} : mtu_left(policy, tunnel->second);
 }
 
-PeerWays::PeerWays(const Policy& policy) {
+template <class Wanted>
+void PeerWays::fill(const Policy& policy, const Wanted& wanted) {
     for (const auto& [id, attachment] : policy.attachments) {
-        if (attachment.ipv4) ways_[{attachment.operator_id, attachment.subnet4}] = {nullptr, &attachment};
-        if (attachment.ipv6) ways_[{attachment.operator_id, attachment.subnet6}] = {nullptr, &attachment};
+        if (attachment.ipv4 && wanted(attachment.subnet4))
+            ways_[{attachment.operator_id, attachment.subnet4}] = {nullptr, &attachment};
+        if (attachment.ipv6 && wanted(attachment.subnet6))
+            ways_[{attachment.operator_id, attachment.subnet6}] = {nullptr, &attachment};
     }
-    for (const auto& [id, route] : policy.routes) ways_.try_emplace({route.operator_id, route.prefix}, Way{&route, {}});
+    for (const auto& [id, route] : policy.routes)
+        if (wanted(route.prefix)) ways_.try_emplace({route.operator_id, route.prefix}, Way{&route, {}});
+}
+
+PeerWays::PeerWays(const Policy& policy) {
+    fill(policy, [](const IpPrefix&) { return true; });
+}
+
+PeerWays::PeerWays(const Policy& policy, const std::vector<const Tunnel*>& tunnels) {
+    fill(policy, [&](const IpPrefix& prefix) {
+        return std::any_of(tunnels.begin(), tunnels.end(),
+                           [&](const Tunnel* tunnel) { return prefix.contains(tunnel->peer); });
+    });
 }
 
 std::optional<PeerWays::Way> PeerWays::find(std::string_view operator_id, const IpAddress& peer) const {

@@ -33,6 +33,7 @@ std::uint16_t mtu_left(const Policy& policy, const Tunnel& tunnel);
 class PeerWays {
   public:
     explicit PeerWays(const Policy& policy);
+    PeerWays(const Policy& policy, const std::vector<const Tunnel*>& tunnels);  // to the peers of these only
 
     struct Way {
         const Route* route = nullptr;  // one of the two
@@ -42,6 +43,9 @@ class PeerWays {
     std::optional<Way> find(std::string_view operator_id, const IpAddress& peer) const;
 
   private:
+    template <class Wanted>
+    void fill(const Policy& policy, const Wanted& wanted);
+
     std::map<std::pair<std::string_view, IpPrefix>, Way> ways_;
 };
 

@@ -77,7 +77,7 @@ class Change {
                                                   });
     }
 
-    // Routes that changed, where no line did and no tunnel leans on them. False: they must be looked at with all lines.
+    // Routes that changed, where no tunnel leans on them. False: they must be looked at with all lines.
     bool check_routes_alone() {
         std::vector<const Route*> moved, fresh;
         decltype(policy_.routes)::differences(before_.routes, policy_.routes, [&](const Route* was, const Route* is) {
@@ -85,18 +85,13 @@ class Change {
             if (is != nullptr) fresh.push_back(is);
         });
         if (moved.size() > kMostRoutes) return false;
-        const auto leads_to = [](const Route* route, const IpAddress& peer) {
-            if (route->prefix.family() != peer.family()) return false;
-            return peer.is_ipv4() ? route->prefix.ipv4().contains(peer.ipv4())
-                                  : route->prefix.ipv6().contains(peer.ipv6());
-        };
         const auto by_underlay = [&](const RouteNexthop& nexthop) {
             const auto attachment = policy_.attachments.find(nexthop.attachment);
             return attachment != policy_.attachments.end() && attachment->second.underlay;
         };
         for (const auto& [id, tunnel] : policy_.tunnels)
             for (const Route* route : moved)
-                if (leads_to(route, tunnel.peer)) return false;
+                if (route->prefix.contains(tunnel.peer)) return false;
         for (const Route* route : fresh) {
             if (std::any_of(route->nexthops.begin(), route->nexthops.end(), by_underlay)) return false;
             const std::string id = route->id();
@@ -108,8 +103,8 @@ class Change {
 
     // Whatever institutions and agreements have no part in.
     void check_lines(const HubSpace& hub) {
-        if (before_.operators.same(policy_.operators) && before_.attachments.same(policy_.attachments) &&
-            before_.tunnels.same(policy_.tunnels) && before_.translations.same(policy_.translations) &&
+        if (before_.operators.same(policy_.operators) && before_.translations.same(policy_.translations) &&
+            lines_are_fine(before_, policy_, hub, findings_) &&
             (before_.routes.same(policy_.routes) || check_routes_alone()))
             return;
         check_operators(policy_, findings_);

@@ -59,29 +59,6 @@ void check_mtu(const Policy& policy, const Attachment& attachment, ObjectFinding
                                place_of("tunnels", tunnel->first));
 }
 
-void check_attachment(const Policy& policy, const Attachment& attachment, ObjectFindings& about) {
-    if (!policy.operators.contains(attachment.operator_id))
-        about.dangling("operator", "operator", attachment.operator_id);
-    if ((attachment.method == AttachmentMethod::designated) == attachment.designation.empty())
-        about.wrong("designation", attachment.designation.empty()
-                                       ? "is missing: the document that designates the method (clause 2-1)"
-                                       : "only method designated has one (clause 2-1)");
-    check_protection(policy, attachment, about);
-    check_own_address(attachment, attachment.ipv4, attachment.subnet4, about);
-    check_own_address(attachment, attachment.ipv6, attachment.subnet6, about);
-    check_mtu(policy, attachment, about);
-    if (attachment.is_tunnel()) return;
-    if (attachment.mac.is_group())
-        about.wrong("mac", attachment.mac.text() + " is a group address");
-    else if (!attachment.mac.is_locally_administered())
-        about.wrong("mac", attachment.mac.text() + " is not locally administered: the first byte must be 02 or alike");
-    if (attachment.serves(Family::ipv6) && !attachment.link_local.is_link_local())
-        about.wrong("link_local", attachment.link_local.text() + " is not inside fe80::/10");
-    if (attachment.reachable_time < 1 || attachment.reachable_time > 3600)
-        about.wrong("reachable_time", std::to_string(attachment.reachable_time) + " is not 1 to 3600 seconds");
-    if (attachment.vlan > 4094) about.wrong("vlan", std::to_string(attachment.vlan) + " is not 0 to 4094");
-}
-
 // By operator and name: whose TAP it is.
 using Interfaces = std::map<std::pair<std::string_view, std::string_view>, std::string_view>;
 
@@ -98,6 +75,13 @@ void check_kernel_interface(const Policy& policy, const Attachment& attachment, 
     if (!free)
         about.wrong("kernel_interface",
                     in_quotes(name) + " is that of " + place_of("attachments", taken->second) + " already");
+}
+
+std::vector<Claim> claims_of(const Attachment& attachment) {
+    std::vector<Claim> claims;
+    if (attachment.ipv4) claims.push_back({attachment.subnet4, "attachments", attachment.id, "ipv4", std::nullopt, ""});
+    if (attachment.ipv6) claims.push_back({attachment.subnet6, "attachments", attachment.id, "ipv6", std::nullopt, ""});
+    return claims;
 }
 
 // Hub numbers on a line are hub numbers of its operator: anything else there would shadow somebody's, and routers that
@@ -176,6 +160,34 @@ void check_choice(const Route& route, ObjectFindings& about) {
 
 }  // namespace
 
+void check_attachment(const Policy& policy, const Attachment& attachment, ObjectFindings& about) {
+    if (!policy.operators.contains(attachment.operator_id))
+        about.dangling("operator", "operator", attachment.operator_id);
+    if ((attachment.method == AttachmentMethod::designated) == attachment.designation.empty())
+        about.wrong("designation", attachment.designation.empty()
+                                       ? "is missing: the document that designates the method (clause 2-1)"
+                                       : "only method designated has one (clause 2-1)");
+    check_protection(policy, attachment, about);
+    check_own_address(attachment, attachment.ipv4, attachment.subnet4, about);
+    check_own_address(attachment, attachment.ipv6, attachment.subnet6, about);
+    check_mtu(policy, attachment, about);
+    if (attachment.is_tunnel()) return;
+    if (attachment.mac.is_group())
+        about.wrong("mac", attachment.mac.text() + " is a group address");
+    else if (!attachment.mac.is_locally_administered())
+        about.wrong("mac", attachment.mac.text() + " is not locally administered: the first byte must be 02 or alike");
+    if (attachment.serves(Family::ipv6) && !attachment.link_local.is_link_local())
+        about.wrong("link_local", attachment.link_local.text() + " is not inside fe80::/10");
+    if (attachment.reachable_time < 1 || attachment.reachable_time > 3600)
+        about.wrong("reachable_time", std::to_string(attachment.reachable_time) + " is not 1 to 3600 seconds");
+    if (attachment.vlan > 4094) about.wrong("vlan", std::to_string(attachment.vlan) + " is not 0 to 4094");
+}
+
+void check_subnets(const Policy& policy, const HubSpace& hub, const Attachment& attachment, Findings& findings) {
+    for (const Claim& claim : claims_of(attachment))
+        check_subnet_in_hub_space(policy, hub, claim, attachment.operator_id, findings);
+}
+
 void check_attachments(const Policy& policy, const HubSpace& hub, Findings& findings) {
     std::map<std::pair<std::string_view, std::uint16_t>, std::string_view> places;
     std::map<std::string_view, std::vector<Claim>> subnets;  // by operator
@@ -190,12 +202,11 @@ void check_attachments(const Policy& policy, const HubSpace& hub, Findings& find
                                         " is that of " + place_of("attachments", place->second) + " already");
         }
         if (!attachment.kernel_interface.empty()) check_kernel_interface(policy, attachment, interfaces, about);
+        check_subnets(policy, hub, attachment, findings);
         auto& claims = subnets[attachment.operator_id];
-        if (attachment.ipv4) claims.push_back({attachment.subnet4, "attachments", id, "ipv4", std::nullopt, ""});
-        if (attachment.ipv6) claims.push_back({attachment.subnet6, "attachments", id, "ipv6", std::nullopt, ""});
+        for (Claim& claim : claims_of(attachment)) claims.push_back(std::move(claim));
     }
     for (auto& [operator_id, claims] : subnets) {
-        for (const Claim& claim : claims) check_subnet_in_hub_space(policy, hub, claim, operator_id, findings);
         AddressSpace(std::move(claims), [&](const Claim& cover, const Claim& claim) {
             findings.add(ErrorCode::invalid, claim.place(),
                          "the subnet " + claim.prefix.text() + " overlaps " + cover.prefix.text() + " of " +

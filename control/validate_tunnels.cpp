@@ -12,8 +12,6 @@ namespace sekisho::control {
 
 namespace {
 
-using Users = std::map<std::string_view, std::vector<const Attachment*>>;  // by tunnel
-
 bool has_ports(std::uint8_t protocol) {  // TCP, UDP, DCCP, SCTP, UDP-Lite
     return protocol == 6 || protocol == 17 || protocol == 33 || protocol == 132 || protocol == 136;
 }
@@ -96,6 +94,8 @@ void check_udp(const Tunnel& tunnel, std::map<std::string_view, const Tunnel*>& 
                                       in_quotes(tunnel.underlay));
 }
 
+}  // namespace
+
 void check_tunnel(const Policy& policy, const Tunnel& tunnel, const std::vector<const Attachment*>& users,
                   const PeerWays& ways, ObjectFindings& about) {
     check_ends(policy, tunnel, ways, about);
@@ -114,8 +114,6 @@ void check_tunnel(const Policy& policy, const Tunnel& tunnel, const std::vector<
     check_lifetime("seconds", tunnel.lifetimes.soft_time, tunnel.lifetimes.hard_time, about);
 }
 
-}  // namespace
-
 void check_protection(const Policy& policy, const Attachment& attachment, ObjectFindings& about) {
     const bool is_tunnel = attachment.is_tunnel();
     if (is_tunnel && attachment.protection != Protection::esp)
@@ -128,7 +126,7 @@ void check_protection(const Policy& policy, const Attachment& attachment, Object
 }
 
 void check_tunnels(const Policy& policy, Findings& findings) {
-    Users users;
+    TunnelUsers users;
     for (const auto& [id, attachment] : policy.attachments)
         if (attachment.is_tunnel()) users[attachment.tunnel].push_back(&attachment);
     const PeerWays ways(policy);

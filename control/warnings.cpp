@@ -152,8 +152,20 @@ std::vector<std::string> warnings(const Policy& policy, system_clock::time_point
 std::vector<std::string> warnings_of_change(const Policy& before, const Policy& policy, system_clock::time_point now) {
     Warnings warnings;
     warn_of_operators(policy, now, warnings);
-    if (!before.attachments.same(policy.attachments) || !before.tunnels.same(policy.tunnels))
-        warn_of_attachments(policy, warnings);
+    std::set<std::string_view> tunnels;
+    decltype(policy.tunnels)::differences(before.tunnels, policy.tunnels, [&](const Tunnel*, const Tunnel* is) {
+        if (is != nullptr) tunnels.insert(is->id);
+    });
+    std::set<std::string_view> told;
+    decltype(policy.attachments)::differences(before.attachments, policy.attachments,
+                                              [&](const Attachment*, const Attachment* is) {
+                                                  if (is == nullptr) return;
+                                                  warn_of_tunnel(policy, *is, warnings);
+                                                  told.insert(is->id);
+                                              });
+    if (!tunnels.empty())
+        for (const auto& [id, attachment] : policy.attachments)
+            if (tunnels.contains(attachment.tunnel) && !told.contains(id)) warn_of_tunnel(policy, attachment, warnings);
     decltype(policy.institutions)::differences(before.institutions, policy.institutions,
                                                [&](const Institution*, const Institution* is) {
                                                    if (is != nullptr) warn_of_institution(policy, *is, warnings);

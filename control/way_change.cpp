@@ -75,21 +75,39 @@ std::optional<std::uint32_t> WayChange::group_of(const std::vector<WayMember>& m
     return groups_.size() > kMostGroupsOfRoutes ? std::nullopt : std::optional(number);
 }
 
-std::optional<WayChange> WayChange::of(const Compiler::State::Basis& basis, const Policy& policy) {
+// False: the prefix has a way already, or none that could go.
+bool WayChange::move(const Compiler::State::Basis& basis, const Moved& moved) {
+    const bool known = moved.prefix.is_ipv4() ? has(basis.ways4, moved.vrf, moved.prefix.ipv4())
+                                              : has(basis.ways6, moved.vrf, moved.prefix.ipv6());
+    const bool twice = std::any_of(moved_.begin(), moved_.end(), [&](const Moved& other) {
+        return other.vrf == moved.vrf && other.prefix == moved.prefix;
+    });
+    if (known != moved.was || twice || moved_.size() == kMostRoutes) return false;
+    moved_.push_back(moved);
+    return true;
+}
+
+std::optional<WayChange> WayChange::of(const Compiler::State::Basis& basis, const Policy& policy,
+                                       const Numbers& numbers, const std::vector<ConnectedMove>& connected) {
     WayChange change;
     change.nexthops_ = basis.tables.nexthops;
     change.groups_ = basis.tables.groups;
     bool can = true;
+    for (const ConnectedMove& each : connected) {
+        Moved moved{each.prefix, each.vrf, !each.now, {}};
+        if (each.now) moved.now = change.number_of(*each.now);
+        can = can && change.move(basis, moved);
+    }
     const auto take = [&](const Route* was, const Route* is) {
         const Route& route = is != nullptr ? *is : *was;
-        const auto vrf = basis.numbers.operators.number_of(route.operator_id);
-        if (!can || !vrf || change.moved_.size() == kMostRoutes) {
+        const auto vrf = numbers.operators.number_of(route.operator_id);
+        if (!can || !vrf) {
             can = false;
             return;
         }
         Moved moved{route.prefix, VrfId(static_cast<VrfId::Value>(*vrf)), was != nullptr, {}};
         if (is != nullptr) {
-            auto way = way_of(policy, basis.numbers, *is);
+            auto way = way_of(policy, numbers, *is);
             const auto group =
                 way && way->members.size() > 1 ? change.group_of(way->members) : std::optional<std::uint32_t>(0);
             if (!way || !group) {
@@ -99,14 +117,11 @@ std::optional<WayChange> WayChange::of(const Compiler::State::Basis& basis, cons
             way->nexthop.group = *group;
             moved.now = change.number_of(way->nexthop);
         }
-        // A connected route, and any mistake.
-        const bool known = route.prefix.is_ipv4() ? has(basis.ways4, moved.vrf, route.prefix.ipv4())
-                                                  : has(basis.ways6, moved.vrf, route.prefix.ipv6());
-        can = can && known == moved.was;
-        change.moved_.push_back(moved);
+        can = change.move(basis, moved);
     };
     decltype(policy.routes)::differences(basis.policy.routes, policy.routes, take);
-    if (!can) return std::nullopt;
+    // Nexthops that nothing names any more keep their numbers, until everything is numbered anew.
+    if (!can || change.nexthops_.size() > 2 * basis.report.where_rows + kMostRoutes) return std::nullopt;
     return change;
 }
 
@@ -145,11 +160,7 @@ bool WayChange::apply(Compiler::State::Basis& basis, Lookups<Ipv4Address>& ipv4,
     }
     for (dataplane::Tunnel& tunnel : tables.tunnels) {
         const auto lies_in = [&](const Moved& moved) {
-            if (moved.vrf != tables.attachments[tunnel.underlay.index()].vrf ||
-                moved.prefix.family() != tunnel.peer.family())
-                return false;
-            return tunnel.peer.is_ipv4() ? moved.prefix.ipv4().contains(tunnel.peer.ipv4())
-                                         : moved.prefix.ipv6().contains(tunnel.peer.ipv6());
+            return moved.prefix.contains(tunnel.peer) && moved.vrf == tables.attachments[tunnel.underlay.index()].vrf;
         };
         if (!tunnel.exists || std::none_of(moved_.begin(), moved_.end(), lies_in)) continue;
         const auto way = way_of_tunnel(tunnel, basis.ways4, basis.ways6, tables);

@@ -54,7 +54,7 @@ Expected<Nexthop> nexthop_of(const Policy& policy, const Numbers& numbers, const
     if (attachment.operator_id != route.operator_id)
         return Error{ErrorCode::invalid, fmt::format("attachment {} is not of operator {}", in_quotes(told.attachment),
                                                      in_quotes(route.operator_id))};
-    nexthop.attachment = AttachmentId(static_cast<AttachmentId::Value>(*id));
+    nexthop.attachment = AttachmentId(*id);
     nexthop.kind = attachment.is_tunnel() ? Nexthop::Kind::tunnel
                    : told.gateway         ? Nexthop::Kind::gateway
                                           : Nexthop::Kind::connected;
@@ -90,16 +90,14 @@ class Collector {
     Expected<void> add_connected() {
         std::size_t i = 0;
         for (const auto& [name, attachment] : policy_.attachments) {
-            const AttachmentId id(static_cast<AttachmentId::Value>(numbers_.attachments[i++]));
-            const auto kind = attachment.is_tunnel() ? Nexthop::Kind::tunnel : Nexthop::Kind::connected;
-            Way way{{kind, Family::ipv4, id, {}, {}}, "attachments", name};
+            Way way{{}, "attachments", name};
             const auto vrf = numbers_.operators.number_of(attachment.operator_id);
             if (!vrf) return vrf.error().at(way.origin());
-            if (attachment.serves(Family::ipv4) && attachment.ipv4)
-                if (auto added = add(ipv4_[*vrf], attachment.subnet4, way); !added) return added;
-            way.nexthop.family = Family::ipv6;
-            if (attachment.serves(Family::ipv6) && attachment.ipv6 && !kLinkLocal.contains(attachment.subnet6))
-                if (auto added = add(ipv6_[*vrf], attachment.subnet6, way); !added) return added;
+            for (const auto& [prefix, nexthop] : connected_of(attachment, AttachmentId(numbers_.attachments[i]))) {
+                way.nexthop = nexthop;
+                if (auto added = add(*vrf, prefix, way); !added) return added;
+            }
+            ++i;
         }
         return {};
     }
@@ -112,9 +110,7 @@ class Collector {
             const auto nexthop = nexthop_of(route);
             if (!nexthop) return nexthop.error().at(way.origin());
             way.nexthop = *nexthop;
-            auto added = route.prefix.is_ipv4() ? add(ipv4_[*vrf], route.prefix.ipv4(), way)
-                                                : add(ipv6_[*vrf], route.prefix.ipv6(), way);
-            if (!added) return added;
+            if (auto added = add(*vrf, route.prefix, way); !added) return added;
         }
         return {};
     }
@@ -161,6 +157,9 @@ class Collector {
     }
 
   private:
+    Expected<void> add(std::uint32_t vrf, const IpPrefix& prefix, const Way& way) {
+        return prefix.is_ipv4() ? add(ipv4_[vrf], prefix.ipv4(), way) : add(ipv6_[vrf], prefix.ipv6(), way);
+    }
     template <class Address>
     static Expected<void> add(std::map<Prefix<Address>, Way>& ways, const Prefix<Address>& prefix, const Way& way) {
         const auto [known, fresh] = ways.try_emplace(prefix, way);
@@ -200,6 +199,16 @@ class Collector {
 };
 
 }  // namespace
+
+std::vector<ConnectedWay> connected_of(const Attachment& attachment, AttachmentId id) {
+    const auto kind = attachment.is_tunnel() ? Nexthop::Kind::tunnel : Nexthop::Kind::connected;
+    std::vector<ConnectedWay> ways;
+    if (attachment.serves(Family::ipv4) && attachment.ipv4)
+        ways.push_back({attachment.subnet4, {kind, Family::ipv4, id, {}, {}}});
+    if (attachment.serves(Family::ipv6) && attachment.ipv6 && !kLinkLocal.contains(attachment.subnet6))
+        ways.push_back({attachment.subnet6, {kind, Family::ipv6, id, {}, {}}});
+    return ways;
+}
 
 bool same_way(const Nexthop& a, const Nexthop& b) noexcept {
     return key_of(a) == key_of(b);

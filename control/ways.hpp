@@ -29,6 +29,13 @@ struct Ways {
     std::vector<dataplane::NexthopGroup> groups;
 };
 
+// The routes that an attachment brings by itself.
+struct ConnectedWay {
+    IpPrefix prefix;
+    dataplane::Nexthop nexthop;
+};
+std::vector<ConnectedWay> connected_of(const Attachment& attachment, AttachmentId id);
+
 // What one route says. Several members are a group, whose number is still to be given.
 struct WayMember {
     dataplane::Nexthop nexthop;

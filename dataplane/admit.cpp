@@ -186,7 +186,7 @@ void admit(Walk& walk, const Lane& in, AdmitOut out) noexcept {
             continue;
         }
         const WhoRow<Address>& source = who_rows[who[n]];
-        if (!tables.may_use(source.attachments, packet.attachment)) {
+        if (!tables.attachment_sets.has(source.attachments, packet.attachment)) {
             walk.drop(i, DropReason::source_elsewhere);
             continue;
         }

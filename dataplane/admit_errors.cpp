@@ -70,14 +70,15 @@ void admit_error(Walk& walk, std::size_t i, Lane& admitted) noexcept {
         const DropReason reason = reason_of_unknown_source(family, outer_source);
         if (reason != DropReason::source_unknown) return walk.drop(i, reason);
         packet.mark(Packet::kRouterError);
-    } else if (!tables.may_use(family.who_rows[reporter].attachments, packet.attachment)) {
+    } else if (!tables.attachment_sets.has(family.who_rows[reporter].attachments, packet.attachment)) {
         return walk.drop(i, DropReason::source_elsewhere);
     }
 
     // 3. The cell and the gates, as for any packet.
     const WhoRow<Address>& source = family.who_rows[who];
     const HubRow<Address>& destination = family.hub_rows[hub];
-    if (!tables.may_use(source.attachments, packet.attachment)) return walk.drop(i, DropReason::source_elsewhere);
+    if (!tables.attachment_sets.has(source.attachments, packet.attachment))
+        return walk.drop(i, DropReason::source_elsewhere);
     const bool reporter_closed = reporter != lpm::kNoRow && tables.is_closed(family.who_rows[reporter].institution);
     const bool destination_closed = !destination.is_pool() && tables.is_closed(destination.institution);
     if (reporter_closed || tables.is_closed(source.institution) || destination_closed)

@@ -348,7 +348,7 @@ std::optional<DropReason> take_rewrite(Walk& walk, std::size_t i, const nat::Rew
     }
     walk.worker.rewrites[i] = rewrite;
     packet.mark(Packet::kBySession);
-    packet.decided_in = walk.tables.epoch();
+    packet.decided_in = Packet::low_bits(walk.tables.generation);
     return std::nullopt;
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 
+#include "dataplane/by_number.hpp"
 #include "net/address.hpp"
 #include "net/ids.hpp"
 
@@ -24,7 +25,7 @@ class Conflicts {
         MacAddress mac;
     };
 
-    explicit Conflicts(std::uint64_t tsc_hz) : tsc_hz_(tsc_hz), cells_(std::make_unique<Cell[]>(kAttachments)) {}
+    explicit Conflicts(std::uint64_t tsc_hz) : tsc_hz_(tsc_hz), cells_(std::make_unique<Cell[]>(kMostAttachments)) {}
 
     // Keeper: a station claims the address. True when the address may be defended now, and counts as defended.
     bool note(AttachmentId attachment, Which which, const MacAddress& mac, std::uint64_t now) noexcept {
@@ -47,7 +48,6 @@ class Conflicts {
     }
 
   private:
-    static constexpr std::size_t kAttachments = 65536;
     struct Cell {
         std::atomic<std::uint64_t> claim{0};  // which address in the highest byte, the MAC in the lowest six
         std::atomic<std::uint64_t> last{0};   // TSC

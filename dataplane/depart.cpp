@@ -45,13 +45,18 @@ void to_outbox(Walk& walk, const Packet& packet, PortId port) noexcept {
     outbox.frames[outbox.count++] = packet.mbuf;
 }
 
+// A sealed packet outlives no generation, so whose its egress is cannot change.
+void note_egress(const Walk& walk, Packet& packet) noexcept {
+    if (!packet.is(Packet::kSealed)) packet.egress_was = walk.tables.attachments[packet.egress.index()].vrf.value();
+}
+
 // A neighbour that is not known, or not by its MAC address, is the keeper's to ask; so are the packets that wait for
 // it.
 void to_keeper(Walk& walk, std::size_t i) noexcept {
     Packet& packet = walk.packets[i];
     packet.mark(Packet::kWaited);
-    packet.egress_vrf = walk.tables.attachments[packet.egress.index()].vrf;
-    if (!packet.is(Packet::kResolved)) packet.generation = static_cast<std::uint32_t>(walk.tables.generation);
+    note_egress(walk, packet);
+    if (!packet.is(Packet::kResolved)) packet.generation = Packet::low_bits(walk.tables.generation);
     walk.hand_over(i, Team::kKeeper, Entry::depart);
 }
 
@@ -63,10 +68,10 @@ void no_neighbour(Walk& walk, std::size_t i) noexcept {
 void hold(Walk& walk, std::size_t i) noexcept {
     Packet& packet = walk.packets[i];
     packet.mark(Packet::kResolved);
-    packet.generation = walk.worker.neighbours.version(packet.neighbour);
+    packet.generation = Packet::low_bits(walk.worker.neighbours.version(packet.neighbour));
     if (!walk.worker.is_keeper()) return to_keeper(walk, i);
     packet.mark(Packet::kWaited);
-    packet.egress_vrf = walk.tables.attachments[packet.egress.index()].vrf;
+    note_egress(walk, packet);
     switch (walk.worker.neighbours.hold(packet.neighbour, packet, walk.origin, walk.now)) {
         case Neighbours::HoldOutcome::held_and_ask:
             ++walk.account.held;
@@ -89,9 +94,9 @@ std::optional<DropReason> reason_not_to_leave(const Walk& walk, const Packet& pa
     if (tables.attachments[packet.egress.index()].tunnel != TunnelId()) return DropReason::sa_missing;
     if (!packet.is(Packet::kWaited)) return std::nullopt;
     // It names a nexthop of tables that may not be these, or a neighbour that may have been forgotten.
-    const std::uint32_t names_of = packet.is(Packet::kResolved) ? walk.worker.neighbours.version(packet.neighbour)
-                                                                : static_cast<std::uint32_t>(tables.generation);
-    if (packet.generation != names_of) return DropReason::handover_stale;
+    const std::uint64_t names_of =
+        packet.is(Packet::kResolved) ? walk.worker.neighbours.version(packet.neighbour) : tables.generation;
+    if (packet.generation != Packet::low_bits(names_of)) return DropReason::handover_stale;
     return reason_to_stay(tables, packet);
 }
 
@@ -142,7 +147,7 @@ void route_back(Walk& walk, const Lane& in, Lane& routed, Lane& tunnelled) noexc
                     continue;
                 }
                 packet.mark(Packet::kResolved);
-                packet.generation = walk.worker.neighbours.version(packet.neighbour);
+                packet.generation = Packet::low_bits(walk.worker.neighbours.version(packet.neighbour));
                 routed.add(i);
                 continue;
             }
@@ -219,9 +224,8 @@ void retry_neighbours(Walk& walk) noexcept {
         return attachment.index() < attachments.size() && attachments[attachment.index()].open &&
                attachments[attachment.index()].tunnel == TunnelId();
     };
-    for (std::size_t a = 0; a < walk.tables.attachments.size(); ++a)
-        neighbours.set_reachable_time(AttachmentId(static_cast<AttachmentId::Value>(a)),
-                                      walk.tables.attachments[a].reachable_time);
+    for (const AttachmentId line : walk.tables.lines)
+        neighbours.set_reachable_time(line, walk.tables.attachments[line.index()].reachable_time);
     neighbours.tick(
         walk.now, walk.worker.resume[walk.origin.index()].room(),
         [&](const Neighbours::Question& question) noexcept {

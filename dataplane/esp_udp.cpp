@@ -145,19 +145,16 @@ void put_in_udp(crypto::SealPacket& sealed, const UdpAround& around) noexcept {
 
 void send_keepalives(Walk& walk) noexcept {
     if (walk.worker.associations == nullptr) return;
-    const auto& tunnels = walk.tables.tunnels;
-    auto& next = walk.worker.next_keepalive;
-    for (std::size_t t = 0; t < std::min(tunnels.size(), next.size()); ++t) {
-        const Tunnel& tunnel = tunnels[t];
-        if (tunnel.keepalive == 0 || !tunnel.exists) continue;
-        const auto id = TunnelId(static_cast<TunnelId::Value>(t));
+    for (const TunnelId id : walk.tables.kept_alive) {
+        const Tunnel& tunnel = walk.tables.tunnels[id.index()];
+        std::uint64_t& next = walk.worker.next_keepalive[id];
         // Without SAs there is nothing to be kept alive.
         if (walk.worker.associations->outbound(id) == nullptr) continue;
-        if (walk.now < next[t]) continue;
+        if (walk.now < next) continue;
         if (walk.worker.resume[walk.origin.index()].room() == 0) return;
         Packet packet;
         if (!write_keepalive(walk, tunnel, peer_of(tunnel, walk.worker.associations->peer_word(id)), packet)) return;
-        next[t] = walk.now + tunnel.keepalive * walk.worker.tsc_hz;
+        next = walk.now + tunnel.keepalive * walk.worker.tsc_hz;
         walk.resume(packet);
     }
 }

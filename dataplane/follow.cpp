@@ -33,7 +33,8 @@ std::optional<DropReason> reason_of_source(const Tables& tables, const Packet& p
     const Address source = address_of(header_of<Address>(packet).source);
     const lpm::Row who = family.who.find(packet.vrf.value(), source);
     if (who == lpm::kNoRow) return reason_of_unknown_source(family, source);
-    if (!tables.may_use(family.who_rows[who].attachments, packet.attachment)) return DropReason::source_elsewhere;
+    if (!tables.attachment_sets.has(family.who_rows[who].attachments, packet.attachment))
+        return DropReason::source_elsewhere;
     return std::nullopt;
 }
 

@@ -8,7 +8,6 @@
 namespace sekisho::dataplane {
 
 namespace {
-constexpr std::size_t kIds = 65536;  // of attachments
 constexpr std::size_t kBuckets = std::bit_ceil(2 * Fragments::kDatagrams);
 }  // namespace
 
@@ -17,9 +16,7 @@ Fragments::Fragments(std::uint64_t tsc_hz)
       seed_(KeyedHash::random_key()),
       datagrams_(std::make_unique<Datagram[]>(kDatagrams)),
       held_(std::make_unique<Held[]>(kHeld)),
-      buckets_(kBuckets, kNone),
-      datagram_count_(kIds, 0),
-      held_count_(kIds, 0) {
+      buckets_(kBuckets, kNone) {
     for (std::uint32_t i = kDatagrams; i-- > 0;) {
         datagrams_[i].next_in_bucket = free_datagram_;
         free_datagram_ = i;
@@ -42,7 +39,7 @@ Fragments::Datagram* Fragments::find(const Key& key) noexcept {
 }
 
 Fragments::Datagram* Fragments::add(const Key& key, std::uint64_t now) noexcept {
-    std::uint16_t& count = datagram_count_[key.attachment.index()];
+    std::uint16_t& count = datagram_count_[key.attachment];
     if (free_datagram_ == kNone || count == kDatagramsPerAttachment) return nullptr;
     ++count;
     const std::uint32_t number = free_datagram_;
@@ -69,7 +66,7 @@ void Fragments::forget(Datagram& datagram) noexcept {
     std::uint32_t* link = &buckets_[bucket_of(datagram.key)];
     while (*link != number) link = &datagrams_[*link].next_in_bucket;
     *link = datagram.next_in_bucket;
-    --datagram_count_[datagram.key.attachment.index()];
+    --datagram_count_[datagram.key.attachment];
     datagram.next_in_bucket = free_datagram_;
     free_datagram_ = number;
 }
@@ -78,7 +75,7 @@ void Fragments::hold(Datagram& datagram, const Packet& packet, PortId origin) no
     const std::uint32_t number = free_held_;
     Held& held = held_[number];
     free_held_ = held.next;
-    ++held_count_[datagram.key.attachment.index()];
+    ++held_count_[datagram.key.attachment];
     held.packet = packet;
     held.origin = origin;
     held.next = kNone;

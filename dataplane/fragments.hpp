@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "dataplane/by_number.hpp"
 #include "dataplane/coverage.hpp"
 #include "dataplane/packet.hpp"
 #include "net/address.hpp"
@@ -88,7 +89,7 @@ class Fragments {
     void forget(Datagram& datagram) noexcept;
 
     bool may_hold(AttachmentId attachment) const noexcept {
-        return free_held_ != kNone && held_count_[attachment.index()] < kHeldPerAttachment;
+        return free_held_ != kNone && held_count_[attachment] < kHeldPerAttachment;
     }
     // Takes the packet over; may_hold() has said that there is room.
     void hold(Datagram& datagram, const Packet& packet, PortId origin) noexcept;
@@ -100,7 +101,7 @@ class Fragments {
             take(held);
             const std::uint32_t number = datagram.held_first;
             datagram.held_first = held.next;
-            --held_count_[datagram.key.attachment.index()];
+            --held_count_[datagram.key.attachment];
             held.next = free_held_;
             free_held_ = number;
         }
@@ -147,11 +148,11 @@ class Fragments {
     std::uint64_t seed_;  // so that nobody can choose identifications that meet in one bucket
     std::unique_ptr<Datagram[]> datagrams_;
     std::unique_ptr<Held[]> held_;
-    std::vector<std::uint32_t> buckets_;         // the first datagram, or kNone; a power of two
-    std::uint32_t free_datagram_ = kNone;        // linked by next_in_bucket
-    std::uint32_t free_held_ = kNone;            // linked by next
-    std::vector<std::uint16_t> datagram_count_;  // by AttachmentId
-    std::vector<std::uint16_t> held_count_;
+    std::vector<std::uint32_t> buckets_;   // the first datagram, or kNone; a power of two
+    std::uint32_t free_datagram_ = kNone;  // linked by next_in_bucket
+    std::uint32_t free_held_ = kNone;      // linked by next
+    ByAttachment<std::uint16_t> datagram_count_;
+    ByAttachment<std::uint16_t> held_count_;
     Queue waiting_, settled_;
 };
 

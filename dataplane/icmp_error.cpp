@@ -104,7 +104,7 @@ void write_ipv6(Packet& error, const Packet& about, const Attachment& from, Type
 
 void send_error(Walk& walk, const Packet& about, IcmpError kind, std::uint16_t mtu) noexcept {
     if (!may_cause(about, kind)) return;
-    if (!walk.worker.error_tokens[about.vrf.index()].take(walk.worker.budgets.errors, walk.now)) {
+    if (!walk.worker.error_tokens[about.vrf].take(walk.worker.budgets.errors, walk.now)) {
         ++walk.account.not_made_rate;
         return;
     }

@@ -23,8 +23,7 @@ class KeyedHash {
     template <class Key>
     KeyedHash& add_datagram(const Key& key) noexcept {
         add(key.source.high()).add(key.source.low()).add(key.destination.high()).add(key.destination.low());
-        return add(std::uint64_t{key.identification} << 32 | std::uint64_t{key.attachment.value()} << 16 |
-                   key.protocol);
+        return add(std::uint64_t{key.identification} << 32 | key.attachment.value()).add(key.protocol);
     }
     std::uint64_t value() const noexcept { return hash_; }
 

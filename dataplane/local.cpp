@@ -24,7 +24,7 @@ void take_ipv4(Walk& walk, std::size_t i) noexcept {
     const bool echo =
         packet.is(Packet::kL4Known) && packet.protocol == kProtocolIcmp && packet.l4_type == kIcmpEchoRequest;
     if (!echo) return punt(walk, i, DropReason::no_kernel_port);
-    if (!walk.worker.echo_tokens[packet.attachment.index()].take(walk.worker.budgets.echo, walk.now))
+    if (!walk.worker.echo_tokens[packet.attachment].take(walk.worker.budgets.echo, walk.now))
         return walk.drop(i, DropReason::local_rate);
     take_echo_request<Ipv4Address>(walk, i);
 }
@@ -36,7 +36,7 @@ void take_ipv6(Walk& walk, std::size_t i) noexcept {
         return punt(walk, i, DropReason::no_kernel_port);
     if (is_error_to_underlay(walk, packet) && take_path_mtu<Ipv6Address>(walk, i)) return;
     if (packet.l4_type == kIcmpv6EchoRequest) {
-        if (!walk.worker.echo_tokens[packet.attachment.index()].take(walk.worker.budgets.echo, walk.now))
+        if (!walk.worker.echo_tokens[packet.attachment].take(walk.worker.budgets.echo, walk.now))
             return walk.drop(i, DropReason::local_rate);
         return take_echo_request<Ipv6Address>(walk, i);
     }
@@ -45,7 +45,7 @@ void take_ipv6(Walk& walk, std::size_t i) noexcept {
     // A tunnel has no neighbours.
     if (walk.tables.attachments[packet.attachment.index()].tunnel != TunnelId())
         return walk.drop(i, DropReason::nd_not_ours);
-    if (!walk.worker.neighbour_tokens[packet.attachment.index()].take(walk.worker.budgets.neighbours, walk.now))
+    if (!walk.worker.neighbour_tokens[packet.attachment].take(walk.worker.budgets.neighbours, walk.now))
         return walk.drop(i, DropReason::local_rate);
     if (reinterpret_cast<const Ipv6Header*>(packet.l3)->hop_limit != kNdHopLimit)
         return walk.drop(i, DropReason::nd_malformed);
@@ -90,7 +90,7 @@ void local(Walk& walk, const Lane& in) noexcept {
     for (const std::size_t i : in) {
         Packet& packet = walk.packets[i];
         if (packet.is(Packet::kArp)) {
-            if (!walk.worker.neighbour_tokens[packet.attachment.index()].take(walk.worker.budgets.neighbours, walk.now))
+            if (!walk.worker.neighbour_tokens[packet.attachment].take(walk.worker.budgets.neighbours, walk.now))
                 walk.drop(i, DropReason::local_rate);
             else if (walk.worker.is_keeper())
                 take_arp(walk, i);

@@ -5,20 +5,13 @@
 
 namespace sekisho::dataplane {
 
-namespace {
-constexpr std::size_t kAttachments = 65536;
-}
-
 Neighbours::Neighbours(std::size_t capacity, std::size_t per_attachment, std::uint64_t tsc_hz)
     : tsc_hz_(tsc_hz),
       capacity_(capacity),
       per_attachment_(per_attachment),
       entries_(std::make_unique<Slot[]>(capacity)),
       buckets_(std::bit_ceil(2 * capacity)),
-      index_(std::make_unique<std::atomic<std::uint32_t>[]>(buckets_)),
-      per_attachment_count_(kAttachments, 0),
-      pending_on_(kAttachments, 0),
-      reachable_time_(kAttachments, kReachableTime) {
+      index_(std::make_unique<std::atomic<std::uint32_t>[]>(buckets_)) {
     pending_.reserve(kPending);
     for (auto* const numbers : {&removed_, &scrubbed_, &free_}) numbers->reserve(capacity);
 }
@@ -54,9 +47,8 @@ std::uint32_t Neighbours::find_or_add(AttachmentId attachment, const Ipv6Address
         if (number == 0) break;
     }
     const std::size_t count = count_.load(std::memory_order_relaxed);
-    if ((free_.empty() && count == capacity_) || per_attachment_count_[attachment.index()] == per_attachment_)
-        return kNone;
-    ++per_attachment_count_[attachment.index()];
+    if ((free_.empty() && count == capacity_) || per_attachment_count_[attachment] == per_attachment_) return kNone;
+    ++per_attachment_count_[attachment];
     auto neighbour = static_cast<std::uint32_t>(count);
     if (!free_.empty()) {
         neighbour = free_.back();
@@ -91,7 +83,7 @@ void Neighbours::remove(std::uint32_t neighbour) noexcept {
         index_[bucket].store(0, std::memory_order_release);
         bucket = (bucket - 1) & (buckets_ - 1);
     }
-    --per_attachment_count_[attachment.index()];
+    --per_attachment_count_[attachment];
     slot.version.store(slot.version.load(std::memory_order_relaxed) + 1, std::memory_order_release);
     removed_.push_back(neighbour);
 }
@@ -140,7 +132,8 @@ void Neighbours::fail(std::uint32_t neighbour, std::uint64_t now) noexcept {
 }
 
 std::uint64_t Neighbours::reachable_ticks(std::uint32_t neighbour, bool watched) const noexcept {
-    const std::uint64_t seconds = reachable_time_[attachment_of(entries_[neighbour]).index()];
+    const std::uint16_t told = reachable_time_[attachment_of(entries_[neighbour])];
+    const std::uint64_t seconds = told != 0 ? told : kReachableTime;
     if (watched) return std::min<std::uint64_t>(seconds, kWatchTime) * tsc_hz_;
     // RFC 4861 §6.3.2: half of it to one and a half, so that not all are asked at once.
     const std::uint64_t part = (neighbour + std::uint64_t{1}) * 0x9e37'79b9'7f4a'7c15ULL >> 54;
@@ -207,7 +200,7 @@ Neighbours::HoldOutcome Neighbours::hold(std::uint32_t neighbour, const Packet& 
         // One that was given up is nobody's: the next packet finds the neighbour anew.
         if (!is_alive(neighbour)) return HoldOutcome::unresolved;
         if (link(neighbour).state() == State::failed && now < slot.since + tsc_hz_) return HoldOutcome::unresolved;
-        std::uint16_t& on_attachment = pending_on_[attachment_of(slot).index()];
+        std::uint16_t& on_attachment = pending_on_[attachment_of(slot)];
         if (pending_.size() == kPending || on_attachment == kPendingPerAttachment) return HoldOutcome::full;
         ++on_attachment;
         slot.pending = static_cast<std::uint16_t>(pending_.size());

@@ -18,6 +18,7 @@
 #include <span>
 #include <vector>
 
+#include "dataplane/by_number.hpp"
 #include "dataplane/packet.hpp"
 #include "net/address.hpp"
 #include "net/ids.hpp"
@@ -167,7 +168,7 @@ class Neighbours {
 
     // Seconds for which an answer counts on this attachment (RFC 4861's BaseReachableTime). Keeper.
     void set_reachable_time(AttachmentId attachment, std::uint16_t seconds) noexcept {
-        reachable_time_[attachment.index()] = seconds;
+        reachable_time_[attachment] = seconds;
     }
     // Keeper: whether numbers wait for quiescent points of all workers; and that one has passed since the last call.
     // `hints` are those of the tables that workers read now: what they know of numbers that were given up is erased.
@@ -240,7 +241,7 @@ class Neighbours {
         for (std::size_t i = 0; i < pending.count; ++i) take(pending.held[i]);
         Slot& slot = entries_[pending.neighbour];
         slot.pending = kNotPending;
-        --pending_on_[attachment_of(slot).index()];
+        --pending_on_[attachment_of(slot)];
         if (index + 1 != pending_.size()) {
             pending = pending_.back();
             entries_[pending.neighbour].pending = static_cast<std::uint16_t>(index);
@@ -256,10 +257,10 @@ class Neighbours {
     std::size_t buckets_;  // a power of two, twice the capacity at least
     // Open addressing; 0 is empty, otherwise the entry's number + 1, written when the entry is whole, or kTombstone.
     std::unique_ptr<std::atomic<std::uint32_t>[]> index_;
-    std::vector<std::uint32_t> per_attachment_count_;
-    std::vector<std::uint16_t> pending_on_;      // by AttachmentId
-    std::vector<std::uint16_t> reachable_time_;  // by AttachmentId
-    std::vector<Pending> pending_;               // capacity kPending, never more
+    ByAttachment<std::uint32_t> per_attachment_count_;
+    ByAttachment<std::uint16_t> pending_on_;
+    ByAttachment<std::uint16_t> reachable_time_;  // 0: not told
+    std::vector<Pending> pending_;                // capacity kPending, never more
     // Numbers on their way to be given again; each has room for all.
     std::vector<std::uint32_t> removed_, scrubbed_, free_;
     std::size_t turn_ = 0;

@@ -29,6 +29,9 @@ struct alignas(64) Packet {
     Packet() noexcept = default;
     explicit Packet(rte_mbuf* buffer) noexcept : mbuf(buffer) {}
 
+    using LowBits = std::uint16_t;
+    static constexpr LowBits low_bits(std::uint64_t number) noexcept { return static_cast<LowBits>(number); }
+
     rte_mbuf* mbuf = nullptr;
     std::uint8_t* l3 = nullptr;  // the IP header, inside the buffer
 
@@ -40,18 +43,20 @@ struct alignas(64) Packet {
     std::uint8_t protocol = 0;  // of L4, after IPv6's extension headers
     std::uint8_t l4_type = 0;   // TCP: the flags; ICMP: the type
 
+    VrfId vrf;                // the operator space of its attachment
     AttachmentId attachment;  // came by; of a packet of our own: belongs to
-    VrfId vrf;                // the operator space of that attachment
 
     AttachmentId egress;        // fit; seal: by which the sealed packet leaves
     std::uint32_t who_row = 0;  // admit
     std::uint32_t hub_row = 0;
-    NexthopId nexthop;             // fit; seal
-    std::uint32_t neighbour = 0;   // depart, of a packet that was held
-    VrfId egress_vrf;              // depart, of a packet that was held: whose the egress was then
-    AttachmentId tunnelled;        // seal: the egress before, whose path is a tunnel
-    std::uint32_t generation = 0;  // depart, of a packet that goes to the keeper: whose nexthop it names, low bits
-    std::uint32_t decided_in = 0;  // seal, and recall of what has kBySession: whose rows it names, low bits
+    NexthopId nexthop;            // fit; seal
+    std::uint32_t neighbour = 0;  // depart, of a packet that was held
+    // seal, which marks it kSealed: AttachmentId of the egress before, whose path is a tunnel. depart, of a packet that
+    // was held and is not sealed: VrfId, whose the egress was then.
+    std::uint32_t egress_was = 0;
+    // Of generations the low bits: a packet waits for seconds at most.
+    LowBits generation = 0;  // depart, of a packet that goes to the keeper: whose nexthop it names
+    LowBits decided_in = 0;  // seal, and recall of what has kBySession: whose rows it names
 
     // Marks.
     static constexpr std::uint32_t kIpv6 = 1;       // the family; otherwise IPv4
@@ -74,6 +79,9 @@ struct alignas(64) Packet {
     static constexpr std::uint32_t kSealedIpv6 = 131072;     // and what is in it is IPv6
     static constexpr std::uint32_t kBySession = 262144;      // leaves by the rewrite of its session, not by its rows'
     static constexpr std::uint32_t kInUdp = 524288;          // came as ESP in UDP: `l4_offset` is the ESP header's
+
+    AttachmentId tunnelled() const noexcept { return AttachmentId(egress_was); }
+    VrfId egress_vrf() const noexcept { return VrfId(static_cast<VrfId::Value>(egress_was)); }
 
     bool is(std::uint32_t mark) const noexcept { return (marks & mark) != 0; }
     void mark(std::uint32_t which) noexcept { marks |= which; }

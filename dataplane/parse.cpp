@@ -76,11 +76,11 @@ class UsualParser {
             ether_type = tag.ether_type;
             l3_offset += sizeof(VlanTag);
         }
-        const std::uint16_t attachment = walk_.tables.attachment_on(walk_.origin, vlan);
+        const AttachmentId attachment = walk_.tables.attachment_on(walk_.origin, vlan);
         if (attachment == Tables::kNoAttachment) return Way::unusual;
-        attachment_ = &walk_.tables.attachments[attachment];
+        attachment_ = &walk_.tables.attachments[attachment.index()];
         if (!attachment_->open || ethernet.destination != attachment_->mac) return Way::unusual;
-        packet_.attachment = AttachmentId(attachment);
+        packet_.attachment = attachment;
         packet_.vrf = attachment_->vrf;
         packet_.l3 = bytes.data() + l3_offset;
         const std::size_t room = bytes.size() - l3_offset;

@@ -39,10 +39,10 @@ class Parser {
             ether_type = tag->ether_type.to_host();
             l3_offset += sizeof(VlanTag);
         }
-        const std::uint16_t attachment = walk_.tables.attachment_on(walk_.origin, vlan);
+        const AttachmentId attachment = walk_.tables.attachment_on(walk_.origin, vlan);
         if (attachment == Tables::kNoAttachment) return drop(DropReason::attachment_unknown);
-        packet_.attachment = AttachmentId(attachment);
-        attachment_ = &walk_.tables.attachments[attachment];
+        packet_.attachment = attachment;
+        attachment_ = &walk_.tables.attachments[attachment.index()];
         if (!attachment_->open) return drop(DropReason::attachment_closed);
         packet_.vrf = attachment_->vrf;
         if (ethernet->destination != attachment_->mac) {

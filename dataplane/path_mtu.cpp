@@ -89,7 +89,7 @@ bool take_path_mtu(Walk& walk, std::size_t i) noexcept {
         return true;
     };
     if (!is_own(attachment, address_of(quote->header->source))) return end(DropReason::icmp_error_unmatched);
-    if (!walk.worker.path_mtu_tokens[packet.attachment.index()].take(walk.worker.budgets.path_mtu, walk.now))
+    if (!walk.worker.path_mtu_tokens[packet.attachment].take(walk.worker.budgets.path_mtu, walk.now))
         return end(DropReason::local_rate);
     if (!checksum_is_good(pseudo_sum(header_of<Address>(packet), icmp.size()) + sum_of(icmp)))
         return end(DropReason::local_checksum);

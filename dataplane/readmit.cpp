@@ -14,7 +14,7 @@ template <class Address>
 std::optional<DropReason> reason_to_stay(const Tables& tables, const Packet& packet) noexcept {
     const FamilyTables<Address>& family = tables.family<Address>();
     const auto& header = header_of<Address>(packet);
-    const lpm::Row who = family.who.find(packet.egress_vrf.value(), address_of(header.destination));
+    const lpm::Row who = family.who.find(packet.egress_vrf().value(), address_of(header.destination));
     const lpm::Row hub = family.hub.find(lpm::TableId{0}, address_of(header.source));
     if (who == lpm::kNoRow || hub == lpm::kNoRow) return DropReason::no_agreement;
     const WhoRow<Address>& receiver = family.who_rows[who];
@@ -24,7 +24,7 @@ std::optional<DropReason> reason_to_stay(const Tables& tables, const Packet& pac
         return DropReason::institution_closed;
     if (packet.is(Packet::kIcmpError)) return std::nullopt;  // it was admitted by its quote, not by a cell of its own
     const Permissions::Index permission =
-        tables.matrices[packet.egress_vrf.index()].cell(receiver.matrix_row, sender.group);
+        tables.matrices[packet.egress_vrf().index()].cell(receiver.matrix_row, sender.group);
     if (may_have_been_sent(tables, permission, turned_round(packet))) return std::nullopt;
     // It was of a session a moment ago, which another worker may have: what can have changed is the agreement.
     const Address to = receiver.to_hub.apply(address_of(header.destination));
@@ -43,8 +43,8 @@ bool is_closed(const Tables& tables, const Packet& packet) noexcept {
            tables.is_closed(family.who_rows[packet.who_row].institution);
 }
 std::optional<DropReason> reason_for_sealed_to_stay(const Tables& tables, const Packet& packet) noexcept {
-    if (packet.decided_in != tables.epoch()) return DropReason::handover_stale;
-    if (!tables.attachments[packet.tunnelled.index()].open) return DropReason::egress_closed;
+    if (packet.decided_in != Packet::low_bits(tables.generation)) return DropReason::handover_stale;
+    if (!tables.attachments[packet.tunnelled().index()].open) return DropReason::egress_closed;
     if (packet.is(Packet::kOwn)) return std::nullopt;
     if (packet.is(Packet::kSealedIpv6) ? is_closed<Ipv6Address>(tables, packet)
                                        : is_closed<Ipv4Address>(tables, packet))
@@ -54,7 +54,7 @@ std::optional<DropReason> reason_for_sealed_to_stay(const Tables& tables, const 
 
 // Nor can one that a session has rewritten: the worker that has the session may be another.
 std::optional<DropReason> reason_for_rewritten_to_stay(const Tables& tables, const Packet& packet) noexcept {
-    if (packet.decided_in != tables.epoch()) return DropReason::handover_stale;
+    if (packet.decided_in != Packet::low_bits(tables.generation)) return DropReason::handover_stale;
     if (is_closed<Ipv4Address>(tables, packet)) return DropReason::institution_closed;
     return std::nullopt;
 }
@@ -63,8 +63,8 @@ std::optional<DropReason> reason_for_rewritten_to_stay(const Tables& tables, con
 
 std::optional<DropReason> reason_to_stay(const Tables& tables, const Packet& packet) noexcept {
     const Attachment& egress = tables.attachments[packet.egress.index()];
-    if (egress.vrf != packet.egress_vrf) return DropReason::egress_closed;
     if (packet.is(Packet::kSealed)) return reason_for_sealed_to_stay(tables, packet);
+    if (egress.vrf != packet.egress_vrf()) return DropReason::egress_closed;
     if (packet.is(Packet::kOwn)) return std::nullopt;
     if (egress.underlay) return DropReason::underlay_plain;
     if (packet.is(Packet::kBySession)) return reason_for_rewritten_to_stay(tables, packet);

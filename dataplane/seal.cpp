@@ -115,7 +115,7 @@ void seal_burst(Walk& walk, Sealing& sealing, Lane& sealed) noexcept {
     if (sealing.runs_in_udp != 0) [[unlikely]]
         put_runs_in_udp(walk, sealing);
     const Tables& tables = walk.tables;
-    const auto generation = static_cast<std::uint32_t>(tables.generation);
+    const auto generation = Packet::low_bits(tables.generation);
     AttachmentId before;
     std::uint16_t mtu = 0;
     for (std::size_t n = 0; n < packets.size(); ++n) {
@@ -223,7 +223,7 @@ void seal(Walk& walk, const Lane& in, Lane& sealed) noexcept {
     Found found;
     for (const std::size_t i : fitting) {
         Packet& packet = walk.packets[i];
-        packet.tunnelled = packet.egress;
+        packet.egress_was = packet.egress.value();
         if (found.sa == nullptr || packet.egress != before) {
             before = packet.egress;
             end_run(sealing, walk.worker, found);

@@ -100,7 +100,7 @@ bool matches(const Tables& tables, const SessionFilter& filter, const SessionInf
     const auto either = [&](auto&& test) { return test(info.client) || test(info.service); };
     if (filter.vrf && !either([&](const SessionEnd& end) { return end.known && end.vrf == *filter.vrf; })) return false;
     if (filter.attachment && !either([&](const SessionEnd& end) {
-            return end.known && tables.may_use(end.attachments, *filter.attachment);
+            return end.known && tables.attachment_sets.has(end.attachments, *filter.attachment);
         }))
         return false;
     if (filter.address && !either([&](const SessionEnd& end) {

@@ -35,7 +35,7 @@ struct SessionEnd {
     bool known = false;  // what follows, and `inside`; false: these tables know nobody there
     VrfId vrf;
     InstitutionId institution;
-    std::uint16_t attachments = 0;  // the set that it may use
+    AttachmentSets::Name attachments = AttachmentSets::kNone;  // that it may use
 };
 
 struct SessionInfo {

@@ -18,6 +18,13 @@ void Tables::seal() {
     usable_members = std::make_unique<std::atomic<NexthopGroup::Usable>[]>(groups.size());
     for (std::size_t i = 0; i < groups.size(); ++i)
         usable_members[i].store(NexthopGroup::kAll, std::memory_order_relaxed);
+    lines.clear();
+    for (const auto& by_vlan : attachment_of)
+        for (const AttachmentId attachment : by_vlan)
+            if (attachment != kNoAttachment) lines.push_back(attachment);
+    kept_alive.clear();
+    for (std::size_t t = 0; t < tunnels.size(); ++t)
+        if (tunnels[t].exists && tunnels[t].keepalive != 0) kept_alive.emplace_back(static_cast<TunnelId::Value>(t));
 }
 
 }  // namespace sekisho::dataplane

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/attachment_sets.hpp"
 #include "dataplane/gate_word.hpp"
 #include "dataplane/matrix.hpp"
 #include "dataplane/nexthop_group.hpp"
@@ -70,18 +71,17 @@ struct Attachment {
 // A tunnel: the path of one attachment, by another one, its underlay. MTU, families and the hub's own addresses inside
 // are the first one's: its MTU is what fits when sealed, the worst padding included.
 struct Tunnel {
-    bool exists = false;              // false: a hole in the numbering
-    bool in_udp = false;              // its ESP is in UDP (RFC 3948), and its peer may move (peer_word.hpp)
-    AttachmentId attachment;          // whose path it is
-    AttachmentId underlay;            // by which sealed packets come
-    std::uint16_t keepalive = 0;      // in UDP: seconds between keepalives; 0: none are sent
-    IpAddress local = Ipv4Address();  // outer addresses, of one family: ours on the underlay, and the peer's
-    IpAddress peer = Ipv4Address();
+    bool exists = false;          // false: a hole in the numbering
+    bool in_udp = false;          // its ESP is in UDP (RFC 3948), and its peer may move (peer_word.hpp)
+    std::uint16_t keepalive = 0;  // in UDP: seconds between keepalives; 0: none are sent
+    AttachmentId attachment;      // whose path it is
+    AttachmentId underlay;        // by which sealed packets come
     // `where` of the underlay's VRF for the peer; kNoNexthop: there is no route. By underlays only.
     NexthopId way = kNoNexthop;
+    IpAddress local = Ipv4Address();  // outer addresses, of one family: ours on the underlay, and the peer's
+    IpAddress peer = Ipv4Address();
     L4Port local_port, peer_port;  // in UDP
 };
-static_assert(sizeof(Tunnel) == 64);
 
 // A TAP that an attachment asks for: an Ethernet interface of the kernel's, with the attachment's MAC address and MTU.
 struct TapSpec {
@@ -98,12 +98,12 @@ struct TapSpec {
 template <class Address>
 struct WhoRow {
     InstitutionId institution;
-    std::uint16_t attachments = 0;  // index of the set of attachments that it may use
-    std::uint16_t matrix_row = 0;   // its row in the matrix of its VRF
+    AttachmentSets::Name attachments = AttachmentSets::kNone;  // that it may use
     nat::PrefixMap<Address> to_hub;
     // Behind a port block, so that no prefix map is: its row in hub_rows, to which no lookup leads.
     static constexpr std::uint32_t kNotBehind = 0xffff'ffffU;
     std::uint32_t behind = kNotBehind;
+    std::uint16_t matrix_row = 0;  // its row in the matrix of its VRF
     bool is_behind() const noexcept { return behind != kNotBehind; }
 };
 
@@ -158,19 +158,15 @@ struct TableParts {
     std::vector<Tunnel> tunnels;          // by TunnelId, the first of which is none
     std::vector<TapSpec> taps;
     // By PortId, then VLAN id (kUntagged for frames without a tag): the attachment, or kNoAttachment.
-    static constexpr std::uint16_t kNoAttachment = 0xffff;
-    std::vector<std::array<std::uint16_t, 4096>> attachment_of;
+    static constexpr AttachmentId kNoAttachment{std::numeric_limits<AttachmentId::Value>::max()};
+    std::vector<std::array<AttachmentId, 4096>> attachment_of;
 
     FamilyTables<Ipv4Address> ipv4;
     FamilyTables<Ipv6Address> ipv6;
     std::vector<Nexthop> nexthops;  // by NexthopId, both families
     std::vector<NexthopGroup> groups;
 
-    // Sets of attachments, `attachment_set_words` words each: bit a of set s is attachment a. A set of one, which most
-    // are, is named by its attachment and this bit; so attachments and sets are numbered below it.
-    static constexpr std::uint16_t kOneAttachment = 0x8000;
-    std::vector<std::uint64_t> attachment_sets;
-    std::size_t attachment_set_words = 1;
+    AttachmentSets attachment_sets;
 
     PortClassMap tcp_classes;
     PortClassMap udp_classes;
@@ -198,6 +194,9 @@ struct Tables : TableParts {
     // By group: which of its members may be used. The keeper writes, workers and control read, relaxed.
     mutable std::unique_ptr<std::atomic<NexthopGroup::Usable>[]> usable_members;
 
+    std::vector<AttachmentId> lines;   // that have a port and a VLAN
+    std::vector<TunnelId> kept_alive;  // by keepalives in UDP
+
     template <class Address>
     const FamilyTables<Address>& family() const noexcept {
         if constexpr (Address::kFamily == Family::ipv4)
@@ -206,13 +205,8 @@ struct Tables : TableParts {
             return ipv6;
     }
     // The attachment on this port and VLAN (kUntagged: none), or kNoAttachment.
-    std::uint16_t attachment_on(PortId port, std::size_t vlan) const noexcept {
+    AttachmentId attachment_on(PortId port, std::size_t vlan) const noexcept {
         return port.index() < attachment_of.size() ? attachment_of[port.index()][vlan] : kNoAttachment;
-    }
-    bool may_use(std::uint16_t set, AttachmentId attachment) const noexcept {
-        if ((set & kOneAttachment) != 0) return set == (kOneAttachment | attachment.value());
-        return (attachment_sets[set * attachment_set_words + attachment.index() / 64] >> (attachment.index() % 64) &
-                1) != 0;
     }
     // What a session was decided under: with another one it is decided again, at its next packet.
     std::uint32_t epoch() const noexcept { return static_cast<std::uint32_t>(generation); }
@@ -221,7 +215,8 @@ struct Tables : TableParts {
     }
     // Control, of a published snapshot too: as many words as there are in closed_institutions.
     void close_institutions(const std::vector<std::uint64_t>& closed) const noexcept;
-    // Makes the hints for the nexthops that are there, and every one usable; the last step of filling the tables.
+    // Makes the hints for the nexthops that are there, every one usable, and the lists; the last step of filling the
+    // tables.
     void seal();
 };
 

@@ -15,9 +15,9 @@ constexpr std::uint64_t kAnnounceInterval = 2;              // seconds
 constexpr std::size_t kAnnouncedAtOnce = 8;                 // attachments, each with three messages at most
 constexpr std::uint64_t kPrime = 0x0000'0100'0000'01b3ULL;  // of FNV
 
-// What an attachment's neighbours must be told of, in a word; 0 when there is nobody to tell.
+// What a line's neighbours must be told of, in a word; 0 when there is nobody to tell.
 std::uint64_t fingerprint(const Walk& walk, const Attachment& attachment) noexcept {
-    if (!attachment.open || attachment.tunnel != TunnelId() || walk.worker.team.is_down(attachment.port)) return 0;
+    if (!attachment.open || walk.worker.team.is_down(attachment.port)) return 0;
     std::uint64_t hash = 0xcbf2'9ce4'8422'2325ULL;
     for (const std::uint64_t word :
          {attachment.mac.bits(), std::uint64_t{attachment.ipv4.value()}, attachment.ipv6.high(), attachment.ipv6.low(),
@@ -80,18 +80,19 @@ void announce(Walk& walk, AttachmentId id) noexcept {
 }
 
 void announce_attachments(Walk& walk) noexcept {
-    std::vector<Announced>& announced = walk.worker.announced;
-    const auto& attachments = walk.tables.attachments;
+    const std::uint64_t look = ++walk.worker.looks_at_lines;
     std::size_t told = 0;
-    for (std::size_t a = 0; a < attachments.size() && a < announced.size(); ++a) {
-        Announced& each = announced[a];
-        const std::uint64_t now_is = fingerprint(walk, attachments[a]);
-        if (now_is != each.fingerprint) each = {now_is, walk.now, now_is == 0 ? std::uint8_t{0} : kAnnouncements};
+    for (const AttachmentId line : walk.tables.lines) {
+        Announced& each = walk.worker.announced[line];
+        if (each.seen + 1 != look) each = {};  // it was away
+        each.seen = look;
+        const std::uint64_t now_is = fingerprint(walk, walk.tables.attachments[line.index()]);
+        if (now_is != each.fingerprint) each = {now_is, walk.now, look, now_is == 0 ? std::uint8_t{0} : kAnnouncements};
         if (each.left == 0 || walk.now < each.next || told == kAnnouncedAtOnce) continue;
         ++told;
         --each.left;
         each.next = walk.now + kAnnounceInterval * walk.worker.tsc_hz;
-        announce(walk, AttachmentId(static_cast<AttachmentId::Value>(a)));
+        announce(walk, line);
     }
 }
 

@@ -4,7 +4,7 @@
 namespace sekisho::dataplane {
 
 namespace {
-constexpr std::size_t kIds = 65536;  // of VRFs and of attachments
+constexpr std::size_t kVrfs = 65536;
 constexpr unsigned kWeightAlone = 1;
 }  // namespace
 
@@ -23,15 +23,10 @@ WorkerState::WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t 
       outbox(ports),
       pool(buffers),
       budgets(Budgets::standard(tsc_hz_now, team_of.size())),
-      error_tokens(kIds),
-      echo_tokens(kIds),
-      neighbour_tokens(kIds),
-      punt_tokens(kIds),
-      path_mtu_tokens(kIds),
+      error_tokens(kVrfs),
       identification(static_cast<std::uint16_t>(65536 * number.index() / team_of.size())),
       tsc_hz(tsc_hz_now),
-      announced(is_keeper() ? kIds : 0),
-      next_keepalive(is_keeper() ? kIds : 0) {}
+      next_keepalive(kMostAttachments + 1) {}
 
 WorkerState::WorkerState(std::size_t ports, rte_mempool* buffers, std::uint64_t tsc_hz_now)
     : WorkerState(ports, buffers, tsc_hz_now, std::make_unique<Team>(std::span(&kWeightAlone, 1), tsc_hz_now)) {}

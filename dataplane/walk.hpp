@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "dataplane/associations.hpp"
+#include "dataplane/by_number.hpp"
 #include "dataplane/fragments.hpp"
 #include "dataplane/handover.hpp"
 #include "dataplane/packet.hpp"
@@ -88,10 +89,11 @@ struct Budgets {
     }
 };
 
-// What an attachment's neighbours were told of its addresses.
+// What a line's neighbours were told of its addresses.
 struct Announced {
     std::uint64_t fingerprint = 0;
     std::uint64_t next = 0;  // TSC
+    std::uint64_t seen = 0;  // the last look at it
     std::uint8_t left = 0;   // times
 };
 
@@ -139,17 +141,18 @@ struct WorkerState {
     std::vector<Outbox> outbox;       // by PortId
     rte_mempool* pool;
     Budgets budgets;
-    std::vector<TokenBucket> error_tokens;                           // by VrfId
-    std::vector<TokenBucket> echo_tokens;                            // by AttachmentId
-    std::vector<TokenBucket> neighbour_tokens;                       // by AttachmentId
-    std::vector<std::array<TokenBucket, kPuntClasses>> punt_tokens;  // by AttachmentId
-    std::vector<TokenBucket> path_mtu_tokens;                        // by AttachmentId
-    std::uint16_t identification = 0;                                // of the IPv4 packets that we make
+    ByNumber<VrfId, TokenBucket> error_tokens;
+    ByAttachment<TokenBucket> echo_tokens;
+    ByAttachment<TokenBucket> neighbour_tokens;
+    ByAttachment<std::array<TokenBucket, kPuntClasses>> punt_tokens;
+    ByAttachment<TokenBucket> path_mtu_tokens;
+    std::uint16_t identification = 0;  // of the IPv4 packets that we make
     std::uint32_t walk_number = 0;
     std::uint64_t tsc_hz;
-    std::vector<Announced> announced;                    // by AttachmentId; the keeper's
+    ByAttachment<Announced> announced;                   // the keeper's
+    std::uint64_t looks_at_lines = 0;                    // the keeper's, who announces what is new
     std::array<UdpAround, crypto::Esp::kBurst> arounds;  // of the burst that is sealed, for its runs in UDP
-    std::vector<std::uint64_t> next_keepalive;           // TSC, by TunnelId; the keeper's
+    ByNumber<TunnelId, std::uint64_t> next_keepalive;    // TSC; the keeper's
 };
 
 class Walk {

@@ -30,7 +30,7 @@ class StrongId {
 
 using OperatorId = StrongId<struct OperatorTag, std::uint16_t>;
 using VrfId = StrongId<struct VrfTag, std::uint16_t>;
-using AttachmentId = StrongId<struct AttachmentTag, std::uint16_t>;
+using AttachmentId = StrongId<struct AttachmentTag, std::uint32_t>;
 using InstitutionId = StrongId<struct InstitutionTag, std::uint32_t>;
 using PortId = StrongId<struct PortTag, std::uint16_t>;
 using QueueId = StrongId<struct QueueTag, std::uint16_t>;

@@ -104,6 +104,10 @@ class IpPrefix {
         if (family() != other.family()) return false;
         return is_ipv4() ? ipv4().contains(other.ipv4()) : ipv6().contains(other.ipv6());
     }
+    bool contains(const IpAddress& address) const noexcept {
+        if (family() != address.family()) return false;
+        return is_ipv4() ? ipv4().contains(address.ipv4()) : ipv6().contains(address.ipv6());
+    }
     bool overlaps(const IpPrefix& other) const noexcept { return contains(other) || other.contains(*this); }
 
     friend auto operator<=>(const IpPrefix&, const IpPrefix&) noexcept = default;

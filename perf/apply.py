@@ -40,11 +40,11 @@ class Size:
 
 USUAL = Size("256 operators, 1,024 attachments, 100,000 prefixes, 10,000 agreements", 49000, 1, 20, 172 << 24 | 16 << 16,
              "172.16.0.0/12", 5, "apply", "x")
-# All that a node may have: with the small policy's, 524,288 institutions; its attachments leave room for so many tunnels.
-MILLION = Size("256 operators, 32,768 attachments, 31,496 tunnels, 524,288 institutions, 1,047,576 + 1,046,576 prefixes, 10,000 agreements",
-               523288, 2, 16, 44 << 24, "44.0.0.0/8", 30, "apply", "as the institution's record has it, 2026", 124)
-# What the replay itself causes: it asks for the hub's address over and over, and begins before the next hop is known.
-OF_THE_REPLAY = {"local_rate", "neighbour_hold_full", "attachment_unknown"}
+# The hub's size: with the small policy's, 524,288 institutions.
+MILLION = Size("256 operators, 132,336 attachments, 131,064 tunnels, 524,288 institutions, 1,047,576 + 1,046,576 prefixes, 10,000 agreements",
+               523288, 2, 16, 44 << 24, "44.0.0.0/8", 30, "apply", "as the institution's record has it, 2026", 516)
+# What the replay itself causes: it begins before the next hop is known, and answers before it is asked.
+OF_THE_REPLAY = {"arp_not_ours", "neighbour_hold_full", "attachment_unknown"}
 
 
 def text_of(address):
@@ -61,11 +61,11 @@ def add_tunnels(document, name, number, size):
         "session_management": "none", "mac": f"02:00:00:00:02:{number:02x}", "ipv4": "198.18.0.1/16", "ipv6": "2001:db8:1::1/64"})
     for i in range(size.tunnels_each):
         document["tunnels"].append({
-            "id": f"{name}-tunnel-{i}", "underlay": f"{name}-underlay", "peer": f"198.18.1.{i + 1}", "suite": "aes_gcm_128", "keys": "manual",
-            "selectors": [{"local": "0.0.0.0/0", "remote": f"198.19.1.{i}/32"}, {"local": "::/0", "remote": f"2001:db8:2:{i:x}::/64"}]})
+            "id": f"{name}-tunnel-{i}", "underlay": f"{name}-underlay", "peer": f"198.18.{1 + i // 256}.{i % 256}", "suite": "aes_gcm_128", "keys": "manual",
+            "selectors": [{"local": "0.0.0.0/0", "remote": f"198.19.{128 + i // 256}.{i % 256}/32"}, {"local": "::/0", "remote": f"2001:db8:2:{i:x}::/64"}]})
         document["attachments"].append({
             **common, "id": f"{name}-tunnel-{i}", "tunnel": f"{name}-tunnel-{i}", "method": "ip_vpn", "protection": "esp",
-            "session_management": "hub", "ipv4": f"198.19.0.{i}/32", "ipv6": f"2001:db8:2:{i:x}::1/128"})
+            "session_management": "hub", "ipv4": f"198.19.{i // 256}.{i % 256}/32", "ipv6": f"2001:db8:2:{i:x}::1/128"})
 
 
 def large_policy(case, size):

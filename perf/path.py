@@ -104,10 +104,10 @@ def packets_of(case):
     flows = [build(HUB_MAC, host(chooser.choice(sources)[0]), host(chooser.choice(destinations)[1]), (chooser.randrange(1024, 65536), 5000), case.size)
              for _ in range(case.flows)]
     if case.family == 4:
-        question = port.arp_request(GATEWAY_MAC, "192.0.2.2", "192.0.2.1", EXIT_VLAN)
+        answer = port.arp_reply(GATEWAY_MAC, "192.0.2.2", EXIT_MAC, "192.0.2.1", EXIT_VLAN)
     else:
-        question = port.neighbour_solicitation(GATEWAY_MAC, "2001:db8:0:1::2", "2001:db8:0:1::1", EXIT_VLAN)
-    return [question] + port.draw(flows, max(16384, case.flows))
+        answer = port.neighbour_advertisement(GATEWAY_MAC, "2001:db8:0:1::2", EXIT_MAC, "2001:db8:0:1::1", EXIT_VLAN)
+    return [answer] + port.draw(flows, max(16384, case.flows))
 
 
 class Workers:

@@ -1,7 +1,7 @@
 """Prepared packets for a port that replays them for ever: net_pcap with infinite_rx.
 
-Frames are built here, byte by byte, so that a hundred thousand take a second. The first frame is the next hop's own question
-for the hub's address, by which the hub learns its MAC address.
+Frames are built here, byte by byte, so that a hundred thousand take a second. The first frame is the next hop's answer to
+the hub's question for its MAC address: it comes over and over, so that it counts once the hub has asked.
 """
 import ipaddress
 import random
@@ -30,20 +30,19 @@ def padded(frame, size):
     return frame + bytes(max(0, size - len(frame)))
 
 
-def arp_request(sender_mac, sender, target, vlan):
-    body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + mac(sender_mac) + ipaddress.ip_address(sender).packed + bytes(6)
-    return padded(ethernet("ff:ff:ff:ff:ff:ff", sender_mac, 0x0806, vlan) + body + ipaddress.ip_address(target).packed, 64)
+def arp_reply(sender_mac, sender, target_mac, target, vlan):
+    body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 2) + mac(sender_mac) + ipaddress.ip_address(sender).packed
+    return padded(ethernet(target_mac, sender_mac, 0x0806, vlan) + body + mac(target_mac) + ipaddress.ip_address(target).packed, 64)
 
 
-def neighbour_solicitation(sender_mac, sender, target, vlan):
-    source, about = ipaddress.ip_address(sender).packed, ipaddress.ip_address(target).packed
-    group = bytes.fromhex("ff0200000000000000000001ff") + about[13:]
-    message = struct.pack("!BBHI", 135, 0, 0, 0) + about + bytes([1, 1]) + mac(sender_mac)
-    pseudo = source + group + struct.pack("!II", len(message), 58)
+def neighbour_advertisement(sender_mac, sender, target_mac, target, vlan):
+    """The answer to a solicitation of `target`'s (RFC 4861 §4.4): solicited, overriding, with its link-layer address."""
+    source, destination = ipaddress.ip_address(sender).packed, ipaddress.ip_address(target).packed
+    message = struct.pack("!BBHI", 136, 0, 0, 0x60000000) + source + bytes([2, 1]) + mac(sender_mac)
+    pseudo = source + destination + struct.pack("!II", len(message), 58)
     message = message[:2] + struct.pack("!H", internet_checksum(pseudo + message)) + message[4:]
-    header = struct.pack("!IHBB", 6 << 28, len(message), 58, 255) + source + group
-    group_mac = "33:33:" + ":".join(f"{byte:02x}" for byte in group[12:])
-    return ethernet(group_mac, sender_mac, 0x86DD, vlan) + header + message
+    header = struct.pack("!IHBB", 6 << 28, len(message), 58, 255) + source + destination
+    return ethernet(target_mac, sender_mac, 0x86DD, vlan) + header + message
 
 
 def udp4(to_mac, source, destination, ports, size, vlan=0):

@@ -2,9 +2,9 @@
 """A policy store at the hub's size: how long a node takes to load all of it, and one changed object to reach the fast path.
 
 A real etcd on loopback gets the policy of perf/apply.py (sekisho-agent import), under a hold, so that writing it and loading it are
-timed apart. The agent then loads it into a sekishod that begins with nothing. Then one institution is changed, again and again: from
-the moment of the put to the moment at which `show.generation` tells a new generation, which is published by then. Beside it, in the
-same run, the same change by the control socket alone: the difference is what store and agent take, the rest is sekishod's commit.
+timed apart. The agent then loads it into a sekishod that begins with nothing. Then one object is changed, of each kind in turn and again
+and again: from the moment of the put to the moment at which `version` tells a new generation, which is published by then. Beside it, in
+the same run, the same change by the control socket alone: the difference is what store and agent take, the rest is sekishod's commit.
 """
 import argparse
 import base64
@@ -99,8 +99,34 @@ def until_generation(control, beyond, longest=1800):
         time.sleep(0.001)
 
 
-def changed(institution, number):
-    return json.dumps({**institution, "application": f"bench {number}"})
+def changes_of(control):
+    """By kind: one object of it that is there, or for gates one that is not, and what makes it differ from run to run."""
+    def first(kind, wanted=lambda each: True):
+        return next(each for each in control.ask("show.policy", kind=kind, limit=1000)["objects"] if wanted(each))
+
+    institution = first("institutions", lambda each: each["id"].startswith("operator-"))
+    attachment = first("attachments", lambda each: "tunnel" in each)
+    line = first("attachments", lambda each: "tunnel" not in each and not each.get("underlay") and each["id"].startswith("operator-"))
+    route = first("routes", lambda each: each["operator"].startswith("operator-"))
+    return {
+        "institutions": (institution["id"], lambda run: {**institution, "application": f"bench {run}"}),
+        "agreements": (first("agreements")["id"], lambda run: {**first("agreements"), "ports": [9000 + run % 7]}),
+        "gates": ("bench", lambda run: {"id": "bench", "target": "institution", "target_id": institution["id"], "reason": "emergency",
+                                        "notice": f"bench {run}"}),
+        "routes": (f"{route['operator']}/{route['prefix']}", lambda run: {**route, "nexthops": [{**route["nexthops"][0], "weight": 1 + run % 7}]}),
+        "tunnels": (attachment["tunnel"], lambda run: {**first("tunnels", lambda each: each["id"] == attachment["tunnel"]),
+                                                       "replay_window": 64 << run % 7}),
+        "attachments, a tunnel's": (attachment["id"], lambda run: {**attachment, "mtu": 1300 + run % 50}),
+        "attachments, a line": (line["id"], lambda run: {**line, "mtu": 1400 + run % 50})}
+
+
+def by_socket(control, kind, value):
+    """Milliseconds of a commit of one object."""
+    begin = time.monotonic()
+    transaction = control.ask("begin")["transaction"]
+    control.ask("batch", transaction=transaction, put={kind.split(",")[0]: [value]})
+    control.ask("commit", transaction=transaction)
+    return 1000 * (time.monotonic() - begin)
 
 
 def report(case, values, unit, goal=None, peer=None, more=None):
@@ -152,29 +178,28 @@ def main():
                                   more=f"compiled in {tables['microseconds'] / 1e6:.2f} s; memory in MB: agent {memory[0]:.0f}, sekishod {memory[1]:.0f}"))
             time.sleep(2)
 
-            institution = control.ask("show.policy", kind="institutions", limit=1)["objects"][0]
-            key = PREFIX + "institutions/" + institution["id"]
-            by_store, alone, compiling = [], [], []
+            changes = changes_of(control)
+            by_store, compiling = {kind: [] for kind in changes}, {kind: [] for kind in changes}
             for run in range(options.runs):
-                before = control.generation()
-                begin = time.monotonic()
-                etcd.put(key, changed(institution, run))
-                until_generation(control, before)
-                by_store.append(1000 * (time.monotonic() - begin))
-                compiling.append(control.ask("show.generation")["tables"]["microseconds"] / 1000)
-                time.sleep(0.5)
+                for kind, (name, value) in changes.items():
+                    before = control.generation()
+                    text = json.dumps(value(run))
+                    begin = time.monotonic()
+                    etcd.put(f"{PREFIX}{kind.split(',')[0]}/{name}", text)
+                    until_generation(control, before)
+                    by_store[kind].append(1000 * (time.monotonic() - begin))
+                    compiling[kind].append(control.ask("show.generation")["tables"]["microseconds"] / 1000)
+                    time.sleep(0.5)
             agent.terminate()
             agent.wait()
-            for run in range(options.runs):
-                begin = time.monotonic()
-                transaction = control.ask("begin")["transaction"]
-                control.ask("batch", transaction=transaction, put={"institutions": [{**institution, "application": f"alone {run}"}]})
-                control.ask("commit", transaction=transaction)
-                alone.append(1000 * (time.monotonic() - begin))
-                time.sleep(0.5)
-            peer = statistics.median(alone)
-            results.append(report(f"one changed object: {words}", by_store, "ms", 100, peer,
-                                  f"by the control socket alone {peer:.1f} ms, of which compiling {statistics.median(compiling):.1f} ms"))
+            for kind, (_, value) in changes.items():
+                alone = []
+                for run in range(options.runs):
+                    alone.append(by_socket(control, kind, value(options.runs + run)))
+                    time.sleep(0.5)
+                peer = statistics.median(alone)
+                results.append(report(f"one changed object of {kind}: {words}", by_store[kind], "ms", 100, peer,
+                                      f"by the control socket alone {peer:.1f} ms, of which compiling {statistics.median(compiling[kind]):.1f} ms"))
             log.close()
         finally:
             for process in (agent, sekishod):

@@ -80,15 +80,17 @@ class FrameRing {
     }
 
   private:
-    struct Head {
+    struct alignas(16) Head {
         TapId tap;
         AttachmentId attachment;
         std::uint16_t length = 0;
     };
-    static_assert(sizeof(Head) == 8);
     static constexpr std::uint16_t kSkip = 0xffff;  // nothing more before the end of the ring
 
-    static std::size_t size_of(std::size_t length) noexcept { return sizeof(Head) + (length + 7) / 8 * 8; }
+    // In whole heads, so that there is always room for one more before the end.
+    static std::size_t size_of(std::size_t length) noexcept {
+        return sizeof(Head) + (length + sizeof(Head) - 1) / sizeof(Head) * sizeof(Head);
+    }
     std::uint8_t* at(std::size_t place) noexcept { return bytes_.get() + (place & mask_); }
     void write(std::size_t place, const Head& head) noexcept { std::memcpy(at(place), &head, sizeof head); }
     Head read(std::size_t place) noexcept {

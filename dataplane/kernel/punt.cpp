@@ -78,7 +78,7 @@ void punt(Walk& walk, std::size_t i, DropReason otherwise) noexcept {
     // What came by a tunnel has no Ethernet header to be shown with.
     if (attachment.tap == TapId() || attachment.tunnel != TunnelId()) return walk.drop(i, otherwise);
     const auto kind = static_cast<std::size_t>(class_of(packet));
-    if (!walk.worker.punt_tokens[packet.attachment.index()][kind].take(walk.worker.budgets.punts[kind], walk.now))
+    if (!walk.worker.punt_tokens[packet.attachment][kind].take(walk.worker.budgets.punts[kind], walk.now))
         return walk.drop(i, DropReason::local_rate);
     if (!to_ring(walk, packet, attachment)) return walk.drop(i, DropReason::kernel_port_full);
     walk.punted(i);

@@ -49,7 +49,7 @@ Answer look_up(const Compiler& compiler, const Tables& tables, const Question& q
     const AttachmentId id = compiler.attachment_id(question.attachment).value();
     const dataplane::Attachment& attachment = tables.attachments.at(id.index());
     if (attachment.tunnel == TunnelId()) {
-        if (tables.attachment_of.at(attachment.port.index()).at(attachment.vlan.index()) != id.value()) return answer;
+        if (tables.attachment_of.at(attachment.port.index()).at(attachment.vlan.index()) != id) return answer;
     } else if (tables.tunnels.at(attachment.tunnel.index()).attachment != id) {
         return answer;
     }
@@ -61,7 +61,7 @@ Answer look_up(const Compiler& compiler, const Tables& tables, const Question& q
     if (who != lpm::kNoRow) {
         from = &family.who_rows.at(who);
         answer.source_institution = compiler.institution_name(from->institution);
-        answer.may_use = tables.may_use(from->attachments, id);
+        answer.may_use = tables.attachment_sets.has(from->attachments, id);
         answer.source_closed = tables.is_closed(from->institution);
         answer.source_in_hub = from->to_hub.apply(source).text();
     }

@@ -27,7 +27,7 @@ Leaves<Ipv4Address> three_leaves() {
     return leaves;
 }
 const std::vector<NexthopId> kNexthops(3, dataplane::kResolve);
-const std::vector<std::uint16_t> kSets(3, 0);
+const std::vector<dataplane::AttachmentSets::Name> kSets(3, 0);
 
 Cells no_cells() {
     Cells cells;

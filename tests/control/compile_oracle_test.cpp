@@ -42,7 +42,7 @@ TEST_CASE("compile: editing a policy step by step comes to the same as compiling
     for (int round = 0; round < 10; ++round) {
         Policy policy = random.policy();
         Compiler compiler(ports());
-        std::map<std::string, std::uint16_t> attachment_ids;
+        std::map<std::string, AttachmentId::Value> attachment_ids;
         std::map<std::string, std::uint32_t> tunnel_ids;
         for (int step = 0; step < 40; ++step) {
             if (step > 0) random.edit(policy);
@@ -60,7 +60,7 @@ TEST_CASE("compile: editing a policy step by step comes to the same as compiling
             const Compiled afresh = compile(other, policy);
             INFO("round " << round << ", step " << step);
             for (const auto& [name, attachment] : policy.attachments) {
-                const std::uint16_t id = compiler.attachment_id(name).value().value();
+                const AttachmentId::Value id = compiler.attachment_id(name).value().value();
                 REQUIRE(attachment_ids.try_emplace(name, id).first->second == id);
                 REQUIRE(tunnel_of(compiler, *stepped.tables, name) == tunnel_of(policy, name));
                 if (!attachment.is_tunnel()) continue;

@@ -242,6 +242,65 @@ Policy RandomPolicies::policy() {
     return policy;
 }
 
+// An attachment that carries no tunnels: gone with all that names it, moved, or another one for the same tunnel.
+void RandomPolicies::edit_attachment(Policy& policy) {
+    std::vector<std::string> names;
+    std::uint16_t vlan = 1;
+    for (const auto& [name, attachment] : policy.attachments) {
+        vlan = std::max<std::uint16_t>(vlan, attachment.vlan + 1U);
+        if (!attachment.underlay) names.push_back(name);
+    }
+    if (names.empty()) return;
+    const std::string name = names[below(static_cast<std::uint32_t>(names.size()))];
+    if (one_in(2)) {
+        Attachment& changed = policy.attachments[name];
+        changed.mtu = static_cast<std::uint16_t>(1280 + below(200));
+        if (changed.is_tunnel()) return;
+        changed.vlan = one_in(2) ? vlan : changed.vlan;
+        changed.reachable_time = static_cast<std::uint16_t>(1 + below(100));
+        changed.family = one_in(4) ? FamilyChoice::ipv4 : FamilyChoice::dual;
+        return;
+    }
+    const Attachment gone = policy.attachments.at(name);
+    policy.attachments.erase(name);
+    const std::string other = gone.is_tunnel() && one_in(2) ? name + "-too" : "";
+    if (!other.empty()) (policy.attachments[other] = gone).id = other;
+    if (gone.is_tunnel() && other.empty()) policy.tunnels.erase(gone.tunnel);
+    const auto routes = policy.routes;
+    for (const auto& [id, route] : routes)
+        for (std::size_t i = 0; i < route.nexthops.size() && policy.routes.contains(id); ++i) {
+            if (route.nexthops[i].attachment != name) continue;
+            if (other.empty())
+                policy.routes.erase(id);
+            else
+                policy.routes[id].nexthops[i].attachment = other;
+        }
+    const auto institutions = policy.institutions;
+    for (const auto& [id, institution] : institutions)
+        for (std::size_t i = 0; i < institution.links.size(); ++i) {
+            const auto& by = institution.links[i].attachments;
+            if (std::find(by.begin(), by.end(), name) == by.end()) continue;
+            auto& now = policy.institutions[id].links[i].attachments;
+            std::erase(now, name);
+            if (!other.empty()) now.push_back(other);
+        }
+    const auto gates = policy.gates;
+    for (const auto& [id, gate] : gates)
+        if (gate.target == GateTarget::attachment && gate.target_id == name) policy.gates.erase(id);
+}
+
+void RandomPolicies::edit_tunnel(Policy& policy) {
+    if (policy.tunnels.empty()) return;
+    Tunnel& tunnel = policy.tunnels[any_of(policy.tunnels)];
+    const Attachment& line = policy.attachments.at(tunnel.underlay);
+    if (one_in(2))
+        tunnel.peer = one_in(2) ? IpAddress(Ipv4Address(line.subnet4.address().value() + 2 + below(20)))
+                                : IpAddress(Ipv6Address(line.subnet6.address().high(), 2 + below(5)));
+    else
+        tunnel.replay_window *= 2;
+    if (one_in(4)) tunnel.udp.reset();
+}
+
 void RandomPolicies::edit(Policy& policy) {
     const auto drop = [&](auto& objects) {
         if (!objects.empty()) objects.erase(any_of(objects));
@@ -251,7 +310,7 @@ void RandomPolicies::edit(Policy& policy) {
         for (const auto& [name, gate] : all)
             if (is_gone(gate)) policy.gates.erase(name);
     };
-    switch (below(16)) {
+    switch (below(20)) {
         case 0: add_random_operator(policy); break;
         case 1:
             if (one_in(2))
@@ -295,6 +354,12 @@ void RandomPolicies::edit(Policy& policy) {
             }
             break;
         }
+        case 15:
+        case 16: edit_attachment(policy); break;
+        case 17: edit_tunnel(policy); break;
+        case 18:  // several kinds at once
+            for (int i = 0; i < 4; ++i) edit(policy);
+            break;
         default: {  // the prefixes of an institution
             if (policy.institutions.empty()) break;
             Institution& changed = policy.institutions.at(any_of(policy.institutions));

@@ -122,6 +122,62 @@ TEST_CASE("compile: 256 operators, 1,024 attachments, 100,000 rows and 10,000 ag
     }
 }
 
+TEST_CASE("compile: 131,072 tunnels beside 1,024 lines", "[compile][sizes]") {
+    constexpr std::uint32_t kTunnels = 131'072;
+    Policy policy = large();
+    const auto name_of = [](std::uint32_t n) { return fmt::format("tunnel-{:06}", n); };
+    for (std::uint32_t n = 0; n < kTunnels; ++n) {
+        const std::string name = name_of(n);
+        if (n < kOperators) {
+            Attachment& underlay = policy.attachments[fmt::format("underlay-{:03}", n)];
+            underlay = policy.attachments.at(fmt::format("line-{:03}-0", n));
+            underlay.id = fmt::format("underlay-{:03}", n);
+            underlay.vlan = static_cast<std::uint16_t>(1000 + n);
+            underlay.underlay = true;
+            underlay.subnet4 = Prefix4(Ipv4Address(198U << 24 | 18U << 16), 16);
+            underlay.ipv4 = Ipv4Address(underlay.subnet4.address().value() + 1);
+        }
+        Tunnel& tunnel = policy.tunnels[name];
+        tunnel.id = name;
+        tunnel.underlay = fmt::format("underlay-{:03}", n % kOperators);
+        tunnel.peer = Ipv4Address(198U << 24 | 18U << 16 | (n / kOperators + 2));
+        tunnel.selectors = {{Prefix4(), Prefix4()}};
+        Attachment& path = policy.attachments[name];
+        path.id = name;
+        path.operator_id = op(n);
+        path.tunnel = name;
+        path.protection = Protection::esp;
+        path.mtu = 0;
+        path.subnet4 = Prefix4(Ipv4Address(198U << 24 | 19U << 16 | n / kOperators), 32);
+        path.ipv4 = path.subnet4.address();
+    }
+    // Every second institution comes by two tunnels: as many different sets.
+    for (std::uint32_t n = 0; n < kInstitutions; n += 2)
+        policy.institutions.at(institution(n)).links[0].attachments = {
+            name_of(n), name_of((n + kOperators * (n / kOperators % 7 + 1)) % kTunnels)};
+
+    Compiler compiler(ports());
+    const Compiled compiled = compile(compiler, policy);
+    print("131,072 tunnels", compiled.report);
+    REQUIRE(compiled.tables->attachments.size() == 1024 + kOperators + kTunnels);
+    CHECK(compiled.tables->lines.size() == 1024 + kOperators);
+    for (std::uint32_t n = 0; n < kTunnels; n += 997) {
+        const AttachmentId id = compiler.attachment_id(name_of(n)).value();
+        const TunnelId tunnel = compiled.tables->attachments[id.index()].tunnel;
+        INFO(name_of(n));
+        CHECK(compiler.tunnel_name(tunnel) == name_of(n));
+        CHECK(compiled.tables->tunnels[tunnel.index()].attachment == id);
+        CHECK(compiled.tables->tunnels[tunnel.index()].peer == policy.tunnels.at(name_of(n)).peer);
+    }
+    for (std::uint32_t n = 0; n < kInstitutions; n += 1000)
+        for (const std::uint32_t by : {n, n + kOperators}) {
+            const Question question{name_of(by), Ipv4Address(10U << 24 | (hub_prefix(n).address().value() & 0xfffff)),
+                                    hub_prefix(n + 1).address()};
+            INFO(question);
+            CHECK(look_up(compiler, *compiled.tables, question) == decide(policy, kNow, question));
+        }
+}
+
 TEST_CASE("compile: ten thousand agreements of one kind cost as much as one", "[compile][sizes]") {
     Policy policy = large();
     for (std::uint32_t n = 0; n < kAgreements; ++n) {

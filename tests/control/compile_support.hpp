@@ -91,7 +91,7 @@ class RandomPolicies {
   public:
     explicit RandomPolicies(const std::string& who) : random_(who) {}
     Policy policy();
-    void edit(Policy& policy);                // one object added, changed or removed
+    void edit(Policy& policy);                // one object, or a few, added, changed or removed
     Question question(const Policy& policy);  // mostly about what the policy names, and its edges
     std::uint32_t below(std::uint32_t limit) { return static_cast<std::uint32_t>(random_.below(limit)); }
 
@@ -103,6 +103,8 @@ class RandomPolicies {
     void add_random_agreement(Policy& policy);
     void add_random_route(Policy& policy);
     void add_random_gate(Policy& policy);
+    void edit_attachment(Policy& policy);
+    void edit_tunnel(Policy& policy);
     IpPrefix near(const Policy& policy, bool finer);
     IpAddress inside(const IpPrefix& prefix);
     void date(std::string& from, std::string& until);

@@ -133,7 +133,7 @@ TEST_CASE("compile: an attachment is found by port and VLAN, with the hub's own 
     Compiler compiler(ports());
     const Compiled compiled = compile(compiler, policy);
     const AttachmentId kita = compiler.attachment_id("kita-line").value();
-    CHECK(compiled.tables->attachment_on(PortId(0), 1) == kita.value());
+    CHECK(compiled.tables->attachment_on(PortId(0), 1) == kita);
     CHECK(compiled.tables->attachment_on(PortId(0), 0) == dataplane::Tables::kNoAttachment);
     CHECK(compiled.tables->attachment_on(PortId(1), 1) == dataplane::Tables::kNoAttachment);
     const dataplane::Attachment& attachment = compiled.tables->attachments.at(kita.index());

@@ -12,7 +12,7 @@ constexpr std::size_t kIcv = 16;
 constexpr std::size_t kHeader = 16;  // SPI, sequence, IV
 constexpr std::size_t kSalt = 4;
 
-void must(int good) {
+void must_do(int good) {
     if (good != 1) throw std::runtime_error("OpenSSL refuses");
 }
 
@@ -33,18 +33,18 @@ std::optional<Bytes> gcm(bool seal, const EspKey& key, const Bytes& aad, std::sp
     EVP_CIPHER_CTX* const context = EVP_CIPHER_CTX_new();
     const EVP_CIPHER* const cipher = key.suite == crypto::Suite::aes_gcm_128 ? EVP_aes_128_gcm() : EVP_aes_256_gcm();
     int written = 0;
-    must(EVP_CipherInit_ex(context, cipher, nullptr, key.keying.data(), nonce.data(), seal ? 1 : 0));
-    must(EVP_CipherUpdate(context, nullptr, &written, aad.data(), static_cast<int>(aad.size())));
-    must(EVP_CipherUpdate(context, result.data(), &written, text.data(), static_cast<int>(text.size())));
+    must_do(EVP_CipherInit_ex(context, cipher, nullptr, key.keying.data(), nonce.data(), seal ? 1 : 0));
+    must_do(EVP_CipherUpdate(context, nullptr, &written, aad.data(), static_cast<int>(aad.size())));
+    must_do(EVP_CipherUpdate(context, result.data(), &written, text.data(), static_cast<int>(text.size())));
     if (!seal) {
         Bytes tag(icv.begin(), icv.end());
-        must(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, kIcv, tag.data()));
+        must_do(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, kIcv, tag.data()));
     }
     std::uint8_t rest[16];
     const bool good = EVP_CipherFinal_ex(context, rest, &written) == 1;
     if (seal) {
         result.resize(text.size() + kIcv);
-        must(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, kIcv, result.data() + text.size()));
+        must_do(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, kIcv, result.data() + text.size()));
     }
     EVP_CIPHER_CTX_free(context);
     if (!good) return std::nullopt;
