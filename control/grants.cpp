@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
-#include <tuple>
+#include <unordered_map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -51,19 +51,38 @@ Expected<void> add(Parties& parties, Party::Kind kind, const std::vector<std::st
     return {};
 }
 
+// Which grant has these terms and parties; the parties are looked at where they are.
+using Key = std::pair<std::uint32_t, const Parties*>;
+struct HashOfKey {
+    std::size_t operator()(const Key& key) const noexcept {
+        std::uint64_t hash = key.first;
+        for (const Party& party : *key.second) {
+            hash = (hash ^ (std::uint64_t{party.number} << 8 | static_cast<std::uint8_t>(party.kind))) *
+                   0x9e37'79b9'7f4a'7c15ULL;
+            hash ^= hash >> 32;
+        }
+        return hash;
+    }
+};
+struct SameKey {
+    bool operator()(const Key& a, const Key& b) const noexcept { return a.first == b.first && *a.second == *b.second; }
+};
+using Places = std::unordered_map<Key, std::size_t, HashOfKey, SameKey>;
+
 // Grants with the same terms and the same `shared` parties become one, with all their `others`.
 std::vector<Grant> unite(std::vector<Grant> grants, Parties Grant::*shared, Parties Grant::*others) {
-    std::map<std::pair<std::uint32_t, Parties>, std::size_t> first;
+    Places first(grants.size());
     std::vector<Grant> result;
+    result.reserve(grants.size());
     for (Grant& grant : grants) {
-        const auto [known, fresh] = first.try_emplace({grant.terms, grant.*shared}, result.size());
-        if (fresh) {
-            result.push_back(std::move(grant));
+        if (const auto known = first.find({grant.terms, &(grant.*shared)}); known != first.end()) {
+            Grant& whole = result[known->second];
+            (whole.*others).insert((whole.*others).end(), (grant.*others).begin(), (grant.*others).end());
+            whole.agreements.insert(whole.agreements.end(), grant.agreements.begin(), grant.agreements.end());
             continue;
         }
-        Grant& whole = result[known->second];
-        (whole.*others).insert((whole.*others).end(), (grant.*others).begin(), (grant.*others).end());
-        whole.agreements.insert(whole.agreements.end(), grant.agreements.begin(), grant.agreements.end());
+        result.push_back(std::move(grant));
+        first.emplace(Key{result.back().terms, &(result.back().*shared)}, result.size() - 1);
     }
     for (Grant& grant : result) sort_out(grant.*others);
     return result;
@@ -71,11 +90,7 @@ std::vector<Grant> unite(std::vector<Grant> grants, Parties Grant::*shared, Part
 
 // `now` in the places of those `before` that they continue; the others in places that are free, or behind.
 std::vector<Grant> keep_places(const std::vector<Grant>& before, std::vector<Grant> now) {
-    using Key = std::pair<std::uint32_t, const Parties*>;
-    const auto less = [](const Key& a, const Key& b) {
-        return std::tie(a.first, *a.second) < std::tie(b.first, *b.second);
-    };
-    std::map<Key, std::size_t, decltype(less)> of_clients(less), of_services(less);
+    Places of_clients(before.size()), of_services(before.size());
     for (std::size_t place = 0; place < before.size(); ++place) {
         if (before[place].agreements.empty()) continue;
         of_clients.emplace(Key{before[place].terms, &before[place].clients}, place);
@@ -83,7 +98,7 @@ std::vector<Grant> keep_places(const std::vector<Grant>& before, std::vector<Gra
     }
     std::vector<Grant> result(before.size());
     std::vector<bool> taken(before.size());
-    const auto settle = [&](Grant& grant, const auto& places, const Parties& parties) {
+    const auto settle = [&](Grant& grant, const Places& places, const Parties& parties) {
         const auto found = places.find(Key{grant.terms, &parties});
         if (grant.agreements.empty() || found == places.end() || taken[found->second]) return;
         taken[found->second] = true;
@@ -127,8 +142,16 @@ std::string heaviest(const Grants& grants, const std::vector<std::uint64_t>& wei
 Expected<Grants> grants_of(const InForce& in_force, const Numbers& numbers, const Grants* before) {
     Catalogue<Terms> terms(before != nullptr ? before->terms : std::vector<Terms>());
     Catalogue<IpPrefix> prefixes(before != nullptr ? before->prefixes : std::vector<IpPrefix>());
+    std::vector<Grants::Told> told;
     std::vector<Grant> grants;
+    std::size_t at = 0;
     for (const auto& [name, agreement] : in_force.agreements) {
+        while (before != nullptr && at < before->told.size() && before->told[at].grant.agreements.front() < name) ++at;
+        if (before != nullptr && at < before->told.size() && before->told[at].agreement == agreement) {
+            told.push_back(before->told[at]);
+            grants.push_back(told.back().grant);
+            continue;
+        }
         const std::string place = place_of("agreements", name);
         const auto its_terms = terms_of(*agreement);
         if (!its_terms) return its_terms.error().at(place);
@@ -148,12 +171,13 @@ Expected<Grants> grants_of(const InForce& in_force, const Numbers& numbers, cons
             grant.services.push_back({Kind::prefix, prefixes.number_of(prefix)});
         sort_out(grant.clients);
         sort_out(grant.services);
+        told.push_back({agreement, grant});
         grants.push_back(std::move(grant));
     }
     grants = unite(std::move(grants), &Grant::clients, &Grant::services);
     grants = unite(std::move(grants), &Grant::services, &Grant::clients);
     if (before != nullptr) grants = keep_places(before->grants, std::move(grants));
-    return Grants{std::move(grants), terms.take(), prefixes.take()};
+    return Grants{std::move(grants), terms.take(), prefixes.take(), std::move(told)};
 }
 
 }  // namespace sekisho::control

@@ -39,6 +39,12 @@ struct Grants {
     std::vector<Grant> grants;
     std::vector<Terms> terms;
     std::vector<IpPrefix> prefixes;  // in hub space
+    // What each agreement says by itself, ascending by name: the same object says the same in the next generation.
+    struct Told {
+        const Agreement* agreement = nullptr;
+        Grant grant;
+    };
+    std::vector<Told> told;
 };
 
 // For errors of size: the agreements of the grants with the greatest weight (by grant), the heaviest first.
