@@ -146,10 +146,10 @@ Expected<Grants> grants_of(const InForce& in_force, const Numbers& numbers, cons
     std::vector<Grant> grants;
     std::size_t at = 0;
     for (const auto& [name, agreement] : in_force.agreements) {
-        while (before != nullptr && at < before->told.size() && before->told[at].grant.agreements.front() < name) ++at;
+        while (before != nullptr && at < before->told.size() && before->told[at].grant->agreements.front() < name) ++at;
         if (before != nullptr && at < before->told.size() && before->told[at].agreement == agreement) {
             told.push_back(before->told[at]);
-            grants.push_back(told.back().grant);
+            grants.push_back(*told.back().grant);
             continue;
         }
         const std::string place = place_of("agreements", name);
@@ -171,7 +171,7 @@ Expected<Grants> grants_of(const InForce& in_force, const Numbers& numbers, cons
             grant.services.push_back({Kind::prefix, prefixes.number_of(prefix)});
         sort_out(grant.clients);
         sort_out(grant.services);
-        told.push_back({agreement, grant});
+        told.push_back({agreement, std::make_shared<const Grant>(grant)});
         grants.push_back(std::move(grant));
     }
     grants = unite(std::move(grants), &Grant::clients, &Grant::services);

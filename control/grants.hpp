@@ -8,6 +8,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,7 +43,7 @@ struct Grants {
     // What each agreement says by itself, ascending by name: the same object says the same in the next generation.
     struct Told {
         const Agreement* agreement = nullptr;
-        Grant grant;
+        std::shared_ptr<const Grant> grant;
     };
     std::vector<Told> told;
 };

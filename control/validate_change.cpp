@@ -22,8 +22,8 @@ bool same_ground(const Policy& before, const Policy& policy) {
                                             [&](const Operator*, const Operator* is) { same = same && is; });
     decltype(policy.attachments)::differences(
         before.attachments, policy.attachments, [&](const Attachment* was, const Attachment* is) {
-            if (was != nullptr)
-                same = same && is != nullptr && is->operator_id == was->operator_id && is->underlay == was->underlay;
+            if (was != nullptr && is != nullptr)
+                same = same && is->operator_id == was->operator_id && is->underlay == was->underlay;
         });
     decltype(policy.translations)::differences(
         before.translations, policy.translations, [&](const Translation* was, const Translation* is) {
@@ -107,6 +107,11 @@ class Change {
             lines_are_fine(before_, policy_, hub, findings_) &&
             (before_.routes.same(policy_.routes) || check_routes_alone()))
             return;
+        // Institutions that did not change may name a line that is gone.
+        decltype(policy_.attachments)::differences(
+            before_.attachments, policy_.attachments,
+            [&](const Attachment*, const Attachment* is) { fits_ = fits_ && is != nullptr; });
+        if (!fits_) return;
         check_operators(policy_, findings_);
         check_attachments(policy_, hub, findings_);
         check_tunnels(policy_, findings_);

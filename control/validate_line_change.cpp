@@ -45,10 +45,10 @@ class LineChange {
     bool is_fine() {
         gather();
         if (!can_) return false;
-        if (changed_.empty() && tunnels_.empty()) return true;
+        if (changed_.empty() && gone_.empty() && tunnels_.empty()) return true;
         look_at_attachments();
         look_at_tunnels();
-        if (!can_) return false;
+        if (!can_ || is_named()) return false;
         for (const Attachment* attachment : changed_) {
             ObjectFindings about(findings_, "attachments", attachment->id);
             check_attachment(policy_, *attachment, about);
@@ -60,15 +60,22 @@ class LineChange {
 
   private:
     void gather() {
-        decltype(policy_.attachments)::differences(
-            before_.attachments, policy_.attachments, [&](const Attachment* was, const Attachment* is) {
-                can_ = can_ && is != nullptr && !leans(*is) && changed_.size() < kMostLines;
-                can_ = can_ && (was == nullptr || (!leans(*was) && same_to_others(*was, *is)));
-                if (!can_) return;
-                changed_.push_back(is);
-                if (was == nullptr) fresh_.push_back(is);
-                if (is->is_tunnel()) tunnels_.insert(is->tunnel);
-            });
+        decltype(policy_.attachments)::differences(before_.attachments, policy_.attachments,
+                                                   [&](const Attachment* was, const Attachment* is) {
+                                                       can_ = can_ && changed_.size() + gone_.size() < kMostLines;
+                                                       for (const Attachment* each : {was, is}) {
+                                                           can_ = can_ && (each == nullptr || !leans(*each));
+                                                           if (each != nullptr && each->is_tunnel())
+                                                               tunnels_.insert(each->tunnel);
+                                                       }
+                                                       if (is == nullptr) {
+                                                           gone_.insert(was->id);
+                                                           return;
+                                                       }
+                                                       can_ = can_ && (was == nullptr || same_to_others(*was, *is));
+                                                       changed_.push_back(is);
+                                                       if (was == nullptr) fresh_.push_back(is);
+                                                   });
         decltype(policy_.tunnels)::differences(before_.tunnels, policy_.tunnels,
                                                [&](const Tunnel* was, const Tunnel* is) {
                                                    tunnels_.insert(is != nullptr ? is->id : was->id);
@@ -86,6 +93,19 @@ class LineChange {
         for (const Attachment* attachment : fresh_)
             for (const IpPrefix& subnet : {IpPrefix(attachment->subnet4), IpPrefix(attachment->subnet6)})
                 can_ = can_ && !policy_.routes.contains(Route{attachment->operator_id, subnet, false, {}}.id());
+    }
+
+    // Whether a route or an institution names a line that is gone; gates are looked at in any case.
+    bool is_named() const {
+        if (gone_.empty()) return false;
+        for (const auto& [id, route] : policy_.routes)
+            for (const RouteNexthop& nexthop : route.nexthops)
+                if (gone_.contains(nexthop.attachment)) return true;
+        for (const auto& [id, institution] : policy_.institutions)
+            for (const Link& link : institution.links)
+                for (const std::string& attachment : link.attachments)
+                    if (gone_.contains(attachment)) return true;
+        return false;
     }
 
     // No other tunnel's peer is reached by a subnet that is new, and none has another UDP port on an underlay of
@@ -126,7 +146,8 @@ class LineChange {
     const HubSpace& hub_;
     Findings& findings_;
     std::vector<const Attachment*> changed_, fresh_;
-    std::set<std::string, std::less<>> tunnels_;  // by name, those that are gone too
+    std::set<std::string, std::less<>> gone_;
+    std::set<std::string, std::less<>> tunnels_;  // those that are gone too
     TunnelUsers users_;
     bool can_ = true;
 };
