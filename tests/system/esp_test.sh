@@ -11,10 +11,12 @@ set -euo pipefail
 tools="tcpdump"
 # shellcheck source=tests/system/support.sh
 source "$(dirname "$0")/support.sh"
+# shellcheck source=tests/system/esp_support.sh
+source tests/system/esp_support.sh
 /usr/bin/python3 -c 'import scapy.layers.ipsec' 2>/dev/null || skip "there is no scapy"
 
 kita=sk-e$$-kita minami=sk-e$$-minami
-daemon='' peer='' dump=''
+daemon='' dump=''
 
 end() { [ -z "$1" ] || { kill "$1" 2>/dev/null || true; wait "$1" 2>/dev/null || true; }; }
 clean_up() {
@@ -50,30 +52,6 @@ start() {
     connect
 }
 
-# keys NAME INBOUND-SPI: an install file, the peer's half of it, and the keys, hexadecimal, a line each.
-created=
-keys() {
-    python3 - "$work" "$1" "$2" "$created" <<'PYTHON'
-import json, os, sys
-work, name, spi, created = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
-inbound, outbound = ({"spi": spi + side, "key": os.urandom(36).hex()} for side in (0, 1))
-json.dump({"sas": [{"tunnel": "kita-esp", "created": created, "inbound": inbound, "outbound": outbound}]},
-          open(f"{work}/{name}.json", "w"))
-with open(f"{work}/all-keys", "a") as all_keys:
-    print(inbound["key"], outbound["key"], sep="\n", file=all_keys)
-PYTHON
-}
-# peer_has SEALS OPENS…: the peer seals with one install file's SA and opens those of others.
-peer_has() {
-    python3 - "$work" "$@" <<'PYTHON'
-import json, sys
-work, seals, *opens = sys.argv[1:]
-sa = lambda name: json.load(open(f"{work}/{name}.json"))["sas"][0]
-json.dump({"interface": "esp0", "local": "192.0.2.2", "hub": "192.0.2.1", "esn": True,
-           "open": [sa(name)["outbound"] for name in opens], "seal": sa(seals)["inbound"]}, open(f"{work}/peer.json", "w"))
-PYTHON
-    [ -z "$peer" ] || kill -HUP "$peer"
-}
 lossless() { grep -q ' 0% packet loss' "$1"; }
 next_number() { ctl --json show sa | jq '.items[] | select(.state == "current") | .next_sequence'; }
 state_of() { ctl --json show ledger | jq -r '.refused'; }

@@ -1,0 +1,30 @@
+# shellcheck shell=bash
+# SAs for the tests with scapy's ESP as a peer; sourced after support.sh. `peer` is its process, once it runs, and peer_address its end
+# of the tunnel.
+# shellcheck disable=SC2034  # the tests'
+peer='' peer_address=192.0.2.2
+
+# keys NAME INBOUND-SPI: an install file, the peer's half of it, and the keys, hexadecimal, a line each.
+created=
+keys() {
+    python3 - "$work" "$1" "$2" "$created" <<'PYTHON'
+import json, os, sys
+work, name, spi, created = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+inbound, outbound = ({"spi": spi + side, "key": os.urandom(36).hex()} for side in (0, 1))
+json.dump({"sas": [{"tunnel": "kita-esp", "created": created, "inbound": inbound, "outbound": outbound}]},
+          open(f"{work}/{name}.json", "w"))
+with open(f"{work}/all-keys", "a") as all_keys:
+    print(inbound["key"], outbound["key"], sep="\n", file=all_keys)
+PYTHON
+}
+# peer_has SEALS OPENS…: the peer seals with one install file's SA and opens those of others.
+peer_has() {
+    python3 - "$work" "$peer_address" "$@" <<'PYTHON'
+import json, sys
+work, local, seals, *opens = sys.argv[1:]
+sa = lambda name: json.load(open(f"{work}/{name}.json"))["sas"][0]
+json.dump({"interface": "esp0", "local": local, "hub": "192.0.2.1", "esn": True,
+           "open": [sa(name)["outbound"] for name in opens], "seal": sa(seals)["inbound"]}, open(f"{work}/peer.json", "w"))
+PYTHON
+    [ -z "$peer" ] || kill -HUP "$peer"
+}
