@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory_resource>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -34,24 +36,33 @@ bool is_reverse(Way way) {
     return (way & 1) != 0;
 }
 
+// What is made on the way to the cells comes from one piece of memory after the other, and all goes at the end: there
+// are a hundred thousand short lists.
+using Memory = std::pmr::monotonic_buffer_resource;
+template <class Value>
+using ListOf = std::pmr::vector<Value>;
+using Lists = ListOf<ListOf<std::uint32_t>>;
+template <class Value>
+using InternerOf = Interner<Value, std::pmr::polymorphic_allocator<Value>>;
+
 // Lists made in a walk and emptied after it, without freeing: a walk costs what it touches.
 class Buckets {
   public:
-    explicit Buckets(std::size_t count) : lists_(count) {}
+    Buckets(std::size_t count, Memory& memory) : lists_(count, &memory), touched_(&memory) {}
     void add(std::uint32_t bucket, std::uint32_t value) {
         if (lists_[bucket].empty()) touched_.push_back(bucket);
         lists_[bucket].push_back(value);
     }
-    std::vector<std::uint32_t>& operator[](std::uint32_t bucket) { return lists_[bucket]; }
-    std::vector<std::uint32_t>& touched() { return touched_; }
+    ListOf<std::uint32_t>& operator[](std::uint32_t bucket) { return lists_[bucket]; }
+    ListOf<std::uint32_t>& touched() { return touched_; }
     void clear() {
         for (const std::uint32_t bucket : touched_) lists_[bucket].clear();
         touched_.clear();
     }
 
   private:
-    std::vector<std::vector<std::uint32_t>> lists_;
-    std::vector<std::uint32_t> touched_;
+    Lists lists_;
+    ListOf<std::uint32_t> touched_;
 };
 
 class Builder {
@@ -63,11 +74,11 @@ class Builder {
           profiles_(profiles),
           limit_bytes_(limit_bytes),
           kept_(kept),
-          clients_(grants.grants.size()),
-          services_(grants.grants.size()),
-          sources_of_(2 * grants.grants.size()),
-          ways_to_(profiles.size()),
-          rights_of_(profiles.size()) {
+          clients_(grants.grants.size(), &memory_),
+          services_(grants.grants.size(), &memory_),
+          sources_of_(2 * grants.grants.size(), memory_),
+          ways_to_(profiles.size(), memory_),
+          rights_of_(profiles.size(), memory_) {
         cells_.permissions = Permissions(classes.count);
         bits_.intern(std::vector<std::uint64_t>(Permissions::kSets * cells_.permissions.words()));
         cells_.bytes = Permissions::kSets * cells_.permissions.words() * sizeof(std::uint64_t);
@@ -115,16 +126,16 @@ class Builder {
                 ways_to_.add(destination, way);
                 if (++pairs_ > kMaxPairs) return too_many_pairs();
             }
-        Interner<std::uint32_t> alike;
-        std::vector<std::vector<std::uint32_t>> destinations;
+        InternerOf<std::uint32_t> alike(&memory_);
+        Lists destinations(&memory_);
         for (const std::uint32_t destination : ways_to_.touched()) {
-            const std::uint32_t first = alike.intern(ways_to_[destination]);
+            const std::uint32_t first = alike.intern(ListOf<std::uint32_t>(ways_to_[destination], &memory_));
             destinations.resize(alike.size());
             destinations[first].push_back(destination);
         }
         // 3. The cells of each such column: destinations with equal cells share it, whatever the ways.
-        Interner<std::uint64_t> columns;
-        columns.intern({});
+        InternerOf<std::uint64_t> columns(&memory_);
+        columns.intern(ListOf<std::uint64_t>(&memory_));
         for (std::uint32_t i = 0; i < alike.size(); ++i) {
             auto column = column_from(alike[i]);
             if (!column) return column.error();
@@ -136,14 +147,14 @@ class Builder {
         return fill(sources, columns);
     }
 
-    const std::vector<std::uint32_t>& destinations_of(Way way) const {
+    const ListOf<std::uint32_t>& destinations_of(Way way) const {
         return is_reverse(way) ? clients_[way / 2] : services_[way / 2];
     }
 
     const Terms& terms_of(std::uint32_t grant) const { return grants_.terms[grants_.grants[grant].terms]; }
 
     // The cells (source << 16 | permission, by source) of a destination to which these ways lead.
-    Expected<std::vector<std::uint64_t>> column_from(const std::vector<Way>& ways) {
+    Expected<ListOf<std::uint64_t>> column_from(const ListOf<Way>& ways) {
         rights_of_.clear();
         for (const Way way : ways) {
             const std::uint32_t right = 2 * grants_.grants[way / 2].terms + (is_reverse(way) ? 1 : 0);
@@ -153,9 +164,11 @@ class Builder {
             }
         }
         std::sort(rights_of_.touched().begin(), rights_of_.touched().end());
-        std::vector<std::uint64_t> column;
+        ListOf<std::uint64_t> column(&memory_);
+        column.reserve(rights_of_.touched().size());
         for (const std::uint32_t source : rights_of_.touched()) {
-            const auto permission = permission_of(rights_.intern(rights_of_[source]));
+            const auto& rights = rights_of_[source];
+            const auto permission = permission_of(rights_.intern(std::vector(rights.begin(), rights.end())));
             if (!permission) return permission.error();
             column.push_back(std::uint64_t{source} << 16 | *permission);
         }
@@ -184,15 +197,16 @@ class Builder {
     }
 
     // 4. Sources with equal cells share a row; then the rows are written out.
-    Expected<void> fill(const std::vector<std::uint32_t>& sources, const Interner<std::uint64_t>& columns) {
-        std::unordered_map<std::uint32_t, std::vector<std::uint64_t>> cells_of_source;
+    Expected<void> fill(const std::vector<std::uint32_t>& sources, const InternerOf<std::uint64_t>& columns) {
+        std::pmr::unordered_map<std::uint32_t, ListOf<std::uint64_t>> cells_of_source(&memory_);
         for (std::uint64_t column = 1; column < columns.size(); ++column)
             for (const std::uint64_t cell : columns[static_cast<std::uint32_t>(column)])
                 cells_of_source[static_cast<std::uint32_t>(cell >> 16)].push_back(column << 16 | (cell & 0xffff));
-        Interner<std::uint64_t> contents;
-        contents.intern({});
+        InternerOf<std::uint64_t> contents(&memory_);
+        contents.intern(ListOf<std::uint64_t>(&memory_));
         std::vector<std::uint32_t> content_of(sources.size());
-        for (std::size_t i = 0; i < sources.size(); ++i) content_of[i] = contents.intern(cells_of_source[sources[i]]);
+        for (std::size_t i = 0; i < sources.size(); ++i)
+            content_of[i] = contents.intern(ListOf<std::uint64_t>(std::move(cells_of_source[sources[i]])));
         const auto rows = number_rows(sources, content_of);
         if (!rows) return rows.error();
         if (rows->size() > kMaxNumbers) return too_large("more rows than 16 bits number");
@@ -314,12 +328,13 @@ class Builder {
     const Profiles& profiles_;
     const std::size_t limit_bytes_;
     const CellNumbers* const kept_;
-    std::vector<std::uint32_t> live_;                   // the profiles that VRFs have, ascending
-    std::vector<std::vector<std::uint32_t>> clients_;   // by grant: profiles
-    std::vector<std::vector<std::uint32_t>> services_;  // likewise
-    Buckets sources_of_;                                // by way: this VRF's profiles
-    Buckets ways_to_;                                   // by profile, as destination
-    Buckets rights_of_;                                 // by profile, as source
+    std::vector<std::uint32_t> live_;  // the profiles that VRFs have, ascending
+    Memory memory_;
+    Lists clients_;       // by grant: profiles
+    Lists services_;      // likewise
+    Buckets sources_of_;  // by way: this VRF's profiles
+    Buckets ways_to_;     // by profile, as destination
+    Buckets rights_of_;   // by profile, as source
     Sets rights_;
     std::vector<Permissions::Index> permission_of_rights_{Permissions::kNothing};  // by set of rights
     Interner<std::uint64_t> bits_;                                                 // the permissions, by number

@@ -7,17 +7,22 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <iterator>
+#include <memory>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 namespace sekisho::control {
 
-template <class Value>
+template <class Value, class Allocator = std::allocator<Value>>
 class Interner {
   public:
-    using List = std::vector<Value>;
+    using List = std::vector<Value, Allocator>;
+
+    Interner() = default;
+    explicit Interner(const Allocator& allocator) : numbers_(allocator), lists_(allocator) {}
 
     std::uint32_t intern(List list) {
         const auto [known, fresh] = numbers_.try_emplace(std::move(list), static_cast<std::uint32_t>(lists_.size()));
@@ -38,8 +43,12 @@ class Interner {
             return hash;
         }
     };
-    std::unordered_map<List, std::uint32_t, Hash> numbers_;
-    std::vector<const List*> lists_;  // keys of numbers_, whose nodes do not move
+    template <class Other>
+    using For = typename std::allocator_traits<Allocator>::template rebind_alloc<Other>;
+
+    std::unordered_map<List, std::uint32_t, Hash, std::equal_to<List>, For<std::pair<const List, std::uint32_t>>>
+        numbers_;
+    std::vector<const List*, For<const List*>> lists_;  // keys of numbers_, whose nodes do not move
 };
 
 class Sets {
