@@ -1,10 +1,10 @@
 // Compiling a small change: a few lines, the ways of a few routes, the leaves of the institutions that it touches, the
 // matrices, and the gates; all else stays as it is.
 //
-// It is taken where operators and translations are the same objects as before. What follows from a change is then
-// its own rows: they are appended, and the lookup structures led to them, while workers read the generation before.
-// Where anything is out of the ordinary, from a mistake in the policy to rows that would have to be numbered anew, it
-// steps back, and compile_whole() says what is to be said. Compiler thread only.
+// It is taken where the operators are the same ones as before, and so are the translations of all institutions. What
+// follows from a change is then its own rows: they are appended, and the lookup structures led to them, while workers
+// read the generation before. Where anything is out of the ordinary, from a mistake in the policy to rows that would
+// have to be numbered anew, it steps back, and compile_whole() says what is to be said. Compiler thread only.
 #include <algorithm>
 #include <set>
 #include <unordered_map>
@@ -21,11 +21,25 @@ namespace {
 
 constexpr std::size_t kMostChanges = 4096;  // institutions; beyond, the whole way takes no longer
 
-// Whether what everything rests on is the same.
+// Whether what everything rests on is the same: operators but for what people read, translations where somebody is.
 bool same_ground(const Compiler::State::Basis& basis, const Policy& policy) {
     const Policy& before = basis.policy;
-    return before.hub_pools == policy.hub_pools && before.operators.same(policy.operators) &&
-           before.translations.same(policy.translations);
+    bool same = before.hub_pools == policy.hub_pools;
+    decltype(policy.operators)::differences(
+        before.operators, policy.operators, [&](const Operator* was, const Operator* is) {
+            same = same && was != nullptr && is != nullptr && was->network_namespace == is->network_namespace;
+        });
+    decltype(policy.translations)::differences(
+        before.translations, policy.translations, [&](const Translation* was, const Translation* is) {
+            for (const Translation* const each : {was, is}) {
+                if (each == nullptr) continue;
+                const IpPrefix& hub = each->hub_prefix;
+                same = same && each->kind == TranslationKind::prefix_map;
+                same = same &&
+                       !(hub.is_ipv4() ? basis.ground4.taken.meets(hub.ipv4()) : basis.ground6.taken.meets(hub.ipv6()));
+            }
+        });
+    return same;
 }
 
 // The numbers of a kind's names, where a few of them come or go.
@@ -166,6 +180,13 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
     const Sides& sides = rights ? rights->sides : basis->sides;
     Ground<Ipv4Address> ground4 = basis->ground4;
     Ground<Ipv6Address> ground6 = basis->ground6;
+    if (!basis->policy.translations.same(policy.translations)) {
+        auto translations4 = translations_of<Ipv4Address>(policy, numbers);
+        auto translations6 = translations_of<Ipv6Address>(policy, numbers);
+        if (!translations4 || !translations6) return std::nullopt;
+        ground4.translations = std::move(*translations4);
+        ground6.translations = std::move(*translations6);
+    }
     if (rights) {
         ground4.marks = rights->marks4;
         ground6.marks = rights->marks6;

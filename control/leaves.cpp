@@ -270,12 +270,22 @@ Sides sides_of(const Grants& grants, const Numbers& numbers, Sets& sets) {
 }
 
 template <class Address>
+Expected<std::vector<typename Ground<Address>::Translation>> translations_of(const Policy& policy,
+                                                                             const Numbers& numbers) {
+    const auto maps = maps_of<Address>(policy, numbers);
+    if (!maps) return maps.error();
+    std::vector<typename Ground<Address>::Translation> translations;
+    for (const Map<Address>& map : *maps) translations.push_back({map.hub, map.inside, map.owner});
+    return translations;
+}
+
+template <class Address>
 Expected<Ground<Address>> ground_of(const Policy& policy, const Numbers& numbers, const Grants& grants,
                                     const Sides& sides) {
-    auto maps = maps_of<Address>(policy, numbers);
-    if (!maps) return maps.error();
+    auto translations = translations_of<Address>(policy, numbers);
+    if (!translations) return translations.error();
     Ground<Address> ground;
-    for (const Map<Address>& map : *maps) ground.translations.push_back({map.hub, map.inside, map.owner});
+    ground.translations = std::move(*translations);
     ground.marks = marks_of<Address>(grants, sides);
     return ground;
 }
@@ -343,6 +353,8 @@ Expected<Leaves<Ipv4Address>> behind_blocks(const Policy& policy, const Numbers&
 }
 
 #define SEKISHO_LEAVES_OF(Address)                                                                                     \
+    template Expected<std::vector<typename Ground<Address>::Translation>> translations_of<Address>(const Policy&,      \
+                                                                                                   const Numbers&);    \
     template Expected<Ground<Address>> ground_of<Address>(const Policy&, const Numbers&, const Grants&, const Sides&); \
     template Marks<Address> marks_of<Address>(const Grants&, const Sides&);                                            \
     template Expected<Leaves<Address>> cut<Address>(const Policy&, const Numbers&, const Grants&, const Sides&,        \

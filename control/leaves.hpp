@@ -112,6 +112,9 @@ Marks<Address> marks_of(const Grants& grants, const Sides& sides);
 Profile profile_of(const Sides& sides, std::uint32_t vrf, std::size_t institution, Sets& sets);
 // Errors name the translations: ones that overlap, that are no prefix map, or have sides of different lengths.
 template <class Address>
+Expected<std::vector<typename Ground<Address>::Translation>> translations_of(const Policy& policy,
+                                                                             const Numbers& numbers);
+template <class Address>
 Expected<Ground<Address>> ground_of(const Policy& policy, const Numbers& numbers, const Grants& grants,
                                     const Sides& sides);
 

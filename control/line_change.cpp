@@ -112,7 +112,8 @@ class LineChange::Taking {
         for (const Placed& each : change_.placed_) {
             if (each.id.index() >= basis_.tables.attachments.size()) continue;
             const dataplane::Attachment& was = basis_.tables.attachments[each.id.index()];
-            left.emplace(was.port, was.vlan);
+            if (was.tunnel == TunnelId() && basis_.tables.attachment_of[was.port.index()][was.vlan.index()] == each.id)
+                left.emplace(was.port, was.vlan);
         }
         for (const auto& [id, is] : change_.placed_) {
             if (!is || is->tunnel != TunnelId()) continue;

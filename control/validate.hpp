@@ -34,6 +34,10 @@ struct HubNumbers {
     bool cover(const IpPrefix& prefix) const {
         return prefix.is_ipv4() ? ipv4.covers(prefix.ipv4()) : ipv6.covers(prefix.ipv6());
     }
+    // Whether some institution's prefix has an address of it.
+    bool meet(const IpPrefix& prefix) const {
+        return prefix.is_ipv4() ? ipv4.meets(prefix.ipv4()) : ipv6.meets(prefix.ipv6());
+    }
     bool insert(const IpPrefix& prefix) {
         return prefix.is_ipv4() ? ipv4.insert(prefix.ipv4()) : ipv6.insert(prefix.ipv6());
     }

@@ -16,7 +16,7 @@ constexpr std::size_t kMostChanges = 4096;  // institutions and agreements; beyo
 constexpr std::size_t kMostRoutes = 16;
 
 // Whether what institutions lean on is there as it was: they need not be looked at again.
-bool same_ground(const Policy& before, const Policy& policy) {
+bool same_ground(const Policy& before, const Policy& policy, const HubNumbers& numbers) {
     bool same = before.hub_pools == policy.hub_pools;
     decltype(policy.operators)::differences(before.operators, policy.operators,
                                             [&](const Operator*, const Operator* is) { same = same && is; });
@@ -27,7 +27,11 @@ bool same_ground(const Policy& before, const Policy& policy) {
         });
     decltype(policy.translations)::differences(
         before.translations, policy.translations, [&](const Translation* was, const Translation* is) {
-            same = same && was == nullptr && is->kind == TranslationKind::prefix_map;
+            // With equal sides a line may lean on it.
+            if (was != nullptr)
+                same = same && was->kind == TranslationKind::prefix_map && was->operator_prefix != was->hub_prefix &&
+                       !numbers.meet(was->hub_prefix);
+            same = same && (is == nullptr || is->kind == TranslationKind::prefix_map);
         });
     return same;
 }
@@ -103,8 +107,8 @@ class Change {
 
     // Whatever institutions and agreements have no part in.
     void check_lines(const HubSpace& hub) {
-        if (before_.operators.same(policy_.operators) && before_.translations.same(policy_.translations) &&
-            lines_are_fine(before_, policy_, hub, findings_) &&
+        check_operators(policy_, findings_);
+        if (same_namespaces() && lines_are_fine(before_, policy_, hub, findings_) &&
             (before_.routes.same(policy_.routes) || check_routes_alone()))
             return;
         // Institutions that did not change may name a line that is gone.
@@ -112,11 +116,19 @@ class Change {
             before_.attachments, policy_.attachments,
             [&](const Attachment*, const Attachment* is) { fits_ = fits_ && is != nullptr; });
         if (!fits_) return;
-        check_operators(policy_, findings_);
         check_attachments(policy_, hub, findings_);
         check_tunnels(policy_, findings_);
         check_routes(policy_, findings_);
         check_underlays(policy_, findings_);
+    }
+
+    bool same_namespaces() const {  // which TAPs lean on
+        bool same = true;
+        decltype(policy_.operators)::differences(
+            before_.operators, policy_.operators, [&](const Operator* was, const Operator* is) {
+                same = same && (was == nullptr || is == nullptr || was->network_namespace == is->network_namespace);
+            });
+        return same;
     }
 
     // First what leaves, then what comes: two institutions may change places.
@@ -162,7 +174,7 @@ class Change {
 
 std::vector<Error> validate_change(const Policy& before, const Policy& policy, HubNumbers& numbers) {
     // What no validation has seen, such as the empty policy, has no rules_version.
-    if (!before.rules_version.empty() && !policy.rules_version.empty() && same_ground(before, policy)) {
+    if (!before.rules_version.empty() && !policy.rules_version.empty() && same_ground(before, policy, numbers)) {
         HubNumbers moved = numbers;
         if (Change(before, policy, moved).is_fine()) {
             numbers = std::move(moved);

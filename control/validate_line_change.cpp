@@ -1,4 +1,5 @@
-// Validation of a few attachments and tunnels that changed: they themselves, and what leans on them. Compiler thread.
+// Validation of a few attachments, tunnels and translations that changed: they themselves, and what leans on them.
+// Compiler thread.
 //
 // One look at all the others, none of which is checked again: that nothing of what changed gets in their way. Whatever
 // could (an underlay, an address that moves) is for the whole validation, which tells all that is wrong.
@@ -45,10 +46,10 @@ class LineChange {
     bool is_fine() {
         gather();
         if (!can_) return false;
-        if (changed_.empty() && gone_.empty() && tunnels_.empty()) return true;
+        if (changed_.empty() && gone_.empty() && tunnels_.empty() && translations_.empty()) return true;
         look_at_attachments();
         look_at_tunnels();
-        if (!can_ || is_named()) return false;
+        if (!can_ || is_named() || translates_behind_underlays()) return false;
         for (const Attachment* attachment : changed_) {
             ObjectFindings about(findings_, "attachments", attachment->id);
             check_attachment(policy_, *attachment, about);
@@ -76,6 +77,10 @@ class LineChange {
                                                        changed_.push_back(is);
                                                        if (was == nullptr) fresh_.push_back(is);
                                                    });
+        decltype(policy_.translations)::differences(before_.translations, policy_.translations,
+                                                    [&](const Translation*, const Translation* is) {
+                                                        if (is != nullptr) translations_.push_back(is);
+                                                    });
         decltype(policy_.tunnels)::differences(before_.tunnels, policy_.tunnels,
                                                [&](const Tunnel* was, const Tunnel* is) {
                                                    tunnels_.insert(is != nullptr ? is->id : was->id);
@@ -88,11 +93,32 @@ class LineChange {
         for (const auto& [id, other] : policy_.attachments) {
             for (const Attachment* attachment : changed_)
                 can_ = can_ && (attachment->id == id || !in_the_way(*attachment, other));
+            if (other.underlay)
+                can_ = can_ && !is_translated(other.operator_id, other.subnet4, other.ipv4.has_value()) &&
+                       !is_translated(other.operator_id, other.subnet6, other.ipv6.has_value());
             if (other.is_tunnel() && tunnels_.contains(other.tunnel)) users_[other.tunnel].push_back(&other);
         }
         for (const Attachment* attachment : fresh_)
             for (const IpPrefix& subnet : {IpPrefix(attachment->subnet4), IpPrefix(attachment->subnet6)})
                 can_ = can_ && !policy_.routes.contains(Route{attachment->operator_id, subnet, false, {}}.id());
+    }
+
+    // What institutions are reached by never lies behind an underlay.
+    bool is_translated(const std::string& operator_id, const IpPrefix& prefix, bool is_there = true) const {
+        return is_there && std::any_of(translations_.begin(), translations_.end(), [&](const Translation* each) {
+                   return each->operator_id == operator_id && each->operator_prefix.overlaps(prefix);
+               });
+    }
+    bool translates_behind_underlays() const {
+        if (translations_.empty()) return false;
+        for (const auto& [id, route] : policy_.routes)
+            for (const RouteNexthop& nexthop : route.nexthops) {
+                const auto by = policy_.attachments.find(nexthop.attachment);
+                if (by != policy_.attachments.end() && by->second.underlay &&
+                    is_translated(route.operator_id, route.prefix))
+                    return true;
+            }
+        return false;
     }
 
     // Whether a route or an institution names a line that is gone; gates are looked at in any case.
@@ -146,6 +172,7 @@ class LineChange {
     const HubSpace& hub_;
     Findings& findings_;
     std::vector<const Attachment*> changed_, fresh_;
+    std::vector<const Translation*> translations_;  // that changed or came
     std::set<std::string, std::less<>> gone_;
     std::set<std::string, std::less<>> tunnels_;  // those that are gone too
     TunnelUsers users_;

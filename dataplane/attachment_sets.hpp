@@ -32,11 +32,22 @@ class AttachmentSets {
     bool has(Name set, AttachmentId attachment) const noexcept {
         if ((set & kOne) != 0) return set == (kOne | attachment.value());
         const std::uint32_t* const members = &lists_[set] + 1;
-        return std::binary_search(members, members + lists_[set], attachment.value());
+        const std::uint32_t count = lists_[set];
+        if (count > kFew) [[unlikely]]
+            return is_among(members, count, attachment.value());
+        for (std::uint32_t i = 0; i < count; ++i)
+            if (members[i] == attachment.value()) return true;
+        return false;
     }
 
   private:
     static constexpr Name kOne = std::uint32_t{1} << 31;
+    static constexpr std::uint32_t kFew = 8;
+
+    [[gnu::noinline]] static bool is_among(const std::uint32_t* members, std::uint32_t count,
+                                           std::uint32_t wanted) noexcept {
+        return std::binary_search(members, members + count, wanted);
+    }
     std::vector<std::uint32_t> lists_{0};  // of each its length, then its members
 };
 

@@ -301,6 +301,28 @@ void RandomPolicies::edit_tunnel(Policy& policy) {
     if (one_in(4)) tunnel.udp.reset();
 }
 
+// Of nobody's prefixes, and what people call an operator.
+void RandomPolicies::edit_ground(Policy& policy) {
+    const std::string id = fmt::format("x{}", below(4));
+    switch (below(4)) {
+        case 0: policy.translations.erase(id); break;
+        case 1: policy.operators[any_of(policy.operators)].name = fmt::format("called {}", below(100)); break;
+        default: {
+            const std::string of = any_of(policy.operators);
+            const std::string net = std::to_string(below(100));
+            const bool ipv4 = one_in(2);
+            policy.translations[id] = {id, of, TranslationKind::prefix_map,
+                                       prefix(ipv4 ? "10.255." + net + ".0/24" : "fd00:ffff:ff" + net + "::/48"),
+                                       prefix(ipv4 ? "198.51." + net + ".0/24" : "3fff:ff" + net + "::/48")};
+            for (const auto& [other, translation] : policy.translations)
+                if (other != id && translation.hub_prefix == policy.translations.at(id).hub_prefix) {
+                    policy.translations.erase(id);
+                    break;
+                }
+        }
+    }
+}
+
 void RandomPolicies::edit(Policy& policy) {
     const auto drop = [&](auto& objects) {
         if (!objects.empty()) objects.erase(any_of(objects));
@@ -310,7 +332,7 @@ void RandomPolicies::edit(Policy& policy) {
         for (const auto& [name, gate] : all)
             if (is_gone(gate)) policy.gates.erase(name);
     };
-    switch (below(20)) {
+    switch (below(21)) {
         case 0: add_random_operator(policy); break;
         case 1:
             if (one_in(2))
@@ -357,6 +379,7 @@ void RandomPolicies::edit(Policy& policy) {
         case 15:
         case 16: edit_attachment(policy); break;
         case 17: edit_tunnel(policy); break;
+        case 19: edit_ground(policy); break;
         case 18:  // several kinds at once
             for (int i = 0; i < 4; ++i) edit(policy);
             break;

@@ -105,6 +105,7 @@ class RandomPolicies {
     void add_random_gate(Policy& policy);
     void edit_attachment(Policy& policy);
     void edit_tunnel(Policy& policy);
+    void edit_ground(Policy& policy);
     IpPrefix near(const Policy& policy, bool finer);
     IpAddress inside(const IpPrefix& prefix);
     void date(std::string& from, std::string& until);

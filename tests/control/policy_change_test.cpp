@@ -33,7 +33,7 @@ class Editor {
     explicit Editor(Random& random) : random_(random) {}
 
     void edit(Policy& policy) {
-        switch (below(16)) {
+        switch (below(18)) {
             case 0:
             case 1:
             case 2: return add_institution(policy);
@@ -49,6 +49,8 @@ class Editor {
             case 12: return add_line(policy);
             case 13: return add_tunnel(policy);
             case 14: return change_line(policy);
+            case 15:
+            case 16: return change_ground(policy);
             default: return disturb(policy);
         }
     }
@@ -179,6 +181,28 @@ class Editor {
             case 4: line.underlay = !line.underlay; return;
             default: place(line, (198U << 24) | (18U << 16) | below(12) << 8, 28);
         }
+    }
+    // Translations that may be in somebody's way, and operators.
+    void change_ground(Policy& policy) {
+        Operator& changed = policy.operators[any_of(policy.operators)];
+        if (below(4) == 0) {
+            changed.name = "called " + std::to_string(below(100));
+            if (below(6) == 0) changed.certification.valid_until = "2020-01-01";
+            if (below(6) == 0) changed.network_namespace = "space-" + std::to_string(below(3));
+            return;
+        }
+        Translation added;
+        added.id = "translation-" + std::to_string(below(4));
+        if (below(4) == 0) {
+            policy.translations.erase(added.id);
+            return;
+        }
+        added.operator_id = changed.id;
+        const std::string net = std::to_string(below(8));
+        added.hub_prefix = prefix((below(6) == 0 ? "100.64." : "100.99.") + net + ".0/24");
+        added.operator_prefix = below(3) == 0 ? prefix("198.18." + net + ".0/24") : prefix("10.99." + net + ".0/24");
+        if (below(8) == 0) added.operator_prefix = added.hub_prefix;
+        policy.translations[added.id] = added;
     }
     // What others lean on.
     void disturb(Policy& policy) {

@@ -17,15 +17,15 @@ TEST_CASE("attachment sets: each has its members and no others, whatever their n
     std::vector<std::pair<AttachmentSets::Name, std::set<std::uint32_t>>> added;
     for (int i = 0; i < 300; ++i) {
         std::set<std::uint32_t> members;
-        const std::size_t wanted = i % 50 == 0 ? 1000 : random.below(5);
-        const std::size_t range = random.one_in(2) ? 8 : kMostAttachments;
+        const std::size_t wanted = i % 50 == 0 ? 1000 : random.below(12);
+        const std::size_t range = random.one_in(2) ? 16 : kMostAttachments;
         for (std::size_t n = 0; n < wanted; ++n) members.insert(static_cast<std::uint32_t>(random.below(range)));
         added.emplace_back(sets.add(std::vector(members.begin(), members.end())), members);
     }
     for (const auto& [name, members] : added) {
         for (const std::uint32_t member : members) REQUIRE(sets.has(name, AttachmentId(member)));
         for (int i = 0; i < 50; ++i) {
-            const auto other = static_cast<std::uint32_t>(random.below(random.one_in(2) ? 8 : kMostAttachments));
+            const auto other = static_cast<std::uint32_t>(random.below(random.one_in(2) ? 16 : kMostAttachments));
             REQUIRE(sets.has(name, AttachmentId(other)) == members.contains(other));
         }
     }
