@@ -18,7 +18,6 @@
 #include "control/gate_fold.hpp"
 #include "control/policy.hpp"
 #include "control/table_rows.hpp"
-#include "dataplane/by_number.hpp"
 #include "dataplane/tables.hpp"
 #include "net/expected.hpp"
 

@@ -14,6 +14,9 @@
 
 namespace sekisho::dataplane {
 
+// Of lines, underlays and tunnels' attachments together; and of tunnels.
+inline constexpr std::size_t kMostAttachments = 262'144;
+
 class AttachmentSets {
   public:
     using Name = std::uint32_t;

@@ -10,12 +10,10 @@
 #include <new>
 #include <type_traits>
 
+#include "dataplane/attachment_sets.hpp"
 #include "net/ids.hpp"
 
 namespace sekisho::dataplane {
-
-// Of lines, underlays and tunnels' attachments together; and of tunnels.
-inline constexpr std::size_t kMostAttachments = 262'144;
 
 template <class Id, class T>
 class ByNumber {
