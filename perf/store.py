@@ -204,7 +204,7 @@ def main():
         finally:
             for process in (agent, sekishod):
                 if process is not None:
-                    process.kill()
+                    process.terminate()
                     process.wait()
             etcd.stop()
     if options.json:
