@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# SAs for the tests with scapy's ESP as a peer; sourced after support.sh. `peer` is its process, once it runs, and peer_address its end
-# of the tunnel.
+# scapy's ESP as the peer of kita's tunnel, and SAs for it; sourced after support.sh. `peer` is its process, once it runs, peer_address
+# its end of the tunnel; the test sets kita, its namespace.
 # shellcheck disable=SC2034  # the tests'
 peer='' peer_address=192.0.2.2
 
@@ -27,4 +27,15 @@ json.dump({"interface": "esp0", "local": local, "hub": "192.0.2.1", "esn": True,
            "open": [sa(name)["outbound"] for name in opens], "seal": sa(seals)["inbound"]}, open(f"{work}/peer.json", "w"))
 PYTHON
     [ -z "$peer" ] || kill -HUP "$peer"
+}
+# start_peer MTU: the peer in the namespace $kita, with kita's host and the ways to hub space behind its TUN device.
+start_peer() {
+    ip netns exec "$kita" scripts/quickstart.d/esp-peer "$work/peer.json" "$work/record" 2>"$work/peer.log" &
+    peer=$!
+    for _ in $(seq 100); do ip -n "$kita" link show esp0 >/dev/null 2>&1 && break; sleep 0.1; done
+    ip -n "$kita" address add 10.1.1.10/24 dev esp0
+    ip -n "$kita" address add fd00:0:0:1::10/64 dev esp0 nodad
+    ip -n "$kita" link set esp0 mtu "$1" up
+    ip -n "$kita" route add 100.64.0.0/10 dev esp0
+    ip -n "$kita" route add 2001:db8:8000::/33 dev esp0
 }

@@ -90,14 +90,7 @@ keys second 5000
 ctl sa install "$work/early.json" 2>"$work/refused" || true
 check "a manual key from before the ledger is refused" grep -q "older than the ledger" "$work/refused"
 peer_has first first
-ip netns exec "$kita" scripts/quickstart.d/esp-peer "$work/peer.json" "$work/record" 2>"$work/peer.log" &
-peer=$!
-for _ in $(seq 100); do in_kita ip link show esp0 >/dev/null 2>&1 && break; sleep 0.1; done
-in_kita ip address add 10.1.1.10/24 dev esp0
-in_kita ip address add fd00:0:0:1::10/64 dev esp0 nodad
-in_kita ip link set esp0 mtu 1446 up
-in_kita ip route add 100.64.0.0/10 dev esp0
-in_kita ip route add 2001:db8:8000::/33 dev esp0
+start_peer 1446
 # watch_line FILE: until the daemon takes its TAP device with it.
 watch_line() {
     end "$dump"

@@ -70,14 +70,7 @@ sleep 1.1
 created=$(TZ=Asia/Tokyo date +%Y-%m-%dT%H:%M:%S+09:00)
 keys first 4096
 peer_has first first
-ip netns exec "$kita" scripts/quickstart.d/esp-peer "$work/peer.json" "$work/record" 2>"$work/peer.log" &
-peer=$!
-for _ in $(seq 100); do in_kita ip link show esp0 >/dev/null 2>&1 && break; sleep 0.1; done
-in_kita ip address add 10.1.1.10/24 dev esp0
-in_kita ip address add fd00:0:0:1::10/64 dev esp0 nodad
-in_kita ip link set esp0 mtu 1300 up
-in_kita ip route add 100.64.0.0/10 dev esp0
-in_kita ip route add 2001:db8:8000::/33 dev esp0
+start_peer 1300
 ctl sa install "$work/first.json" >/dev/null
 
 # What is inside may have 1,400 bytes less outer header, SPI and sequence number, IV and ICV, in words of four, less two of the trailer.
