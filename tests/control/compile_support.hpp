@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <initializer_list>
+#include <iterator>
 #include <ostream>
 #include <string>
 #include <string_view>
@@ -110,7 +111,11 @@ class RandomPolicies {
     IpAddress inside(const IpPrefix& prefix);
     void date(std::string& from, std::string& until);
     template <class Map>
-    const std::string& any_of(const Map& objects);
+    const std::string& any_of(const Map& objects) {
+        return std::next(objects.begin(),
+                         static_cast<std::ptrdiff_t>(below(static_cast<std::uint32_t>(objects.size()))))
+            ->first;
+    }
     bool one_in(std::uint32_t n) { return below(n) == 0; }
 
     sekisho::test::Random random_;

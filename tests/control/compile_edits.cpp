@@ -1,0 +1,163 @@
+// Random edits of random policies: objects that come, change and go, with what names them, so that the policy stays one
+// that compiles.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "tests/control/compile_support.hpp"
+
+namespace sekisho::control::test {
+
+// An attachment that carries no tunnels: gone with all that names it, moved, or another one for the same tunnel.
+void RandomPolicies::edit_attachment(Policy& policy) {
+    std::vector<std::string> names;
+    std::uint16_t vlan = 1;
+    for (const auto& [name, attachment] : policy.attachments) {
+        vlan = std::max<std::uint16_t>(vlan, attachment.vlan + 1U);
+        if (!attachment.underlay) names.push_back(name);
+    }
+    if (names.empty()) return;
+    const std::string name = names[below(static_cast<std::uint32_t>(names.size()))];
+    if (one_in(2)) {
+        Attachment& changed = policy.attachments[name];
+        changed.mtu = static_cast<std::uint16_t>(1280 + below(200));
+        if (changed.is_tunnel()) return;
+        changed.vlan = one_in(2) ? vlan : changed.vlan;
+        changed.reachable_time = static_cast<std::uint16_t>(1 + below(100));
+        changed.family = one_in(4) ? FamilyChoice::ipv4 : FamilyChoice::dual;
+        return;
+    }
+    const Attachment gone = policy.attachments.at(name);
+    policy.attachments.erase(name);
+    const std::string other = gone.is_tunnel() && one_in(2) ? name + "-too" : "";
+    if (!other.empty()) (policy.attachments[other] = gone).id = other;
+    if (gone.is_tunnel() && other.empty()) policy.tunnels.erase(gone.tunnel);
+    const auto routes = policy.routes;
+    for (const auto& [id, route] : routes)
+        for (std::size_t i = 0; i < route.nexthops.size() && policy.routes.contains(id); ++i) {
+            if (route.nexthops[i].attachment != name) continue;
+            if (other.empty())
+                policy.routes.erase(id);
+            else
+                policy.routes[id].nexthops[i].attachment = other;
+        }
+    const auto institutions = policy.institutions;
+    for (const auto& [id, institution] : institutions)
+        for (std::size_t i = 0; i < institution.links.size(); ++i) {
+            const auto& by = institution.links[i].attachments;
+            if (std::find(by.begin(), by.end(), name) == by.end()) continue;
+            auto& now = policy.institutions[id].links[i].attachments;
+            std::erase(now, name);
+            if (!other.empty()) now.push_back(other);
+        }
+    const auto gates = policy.gates;
+    for (const auto& [id, gate] : gates)
+        if (gate.target == GateTarget::attachment && gate.target_id == name) policy.gates.erase(id);
+}
+
+void RandomPolicies::edit_tunnel(Policy& policy) {
+    if (policy.tunnels.empty()) return;
+    Tunnel& tunnel = policy.tunnels[any_of(policy.tunnels)];
+    const Attachment& line = policy.attachments.at(tunnel.underlay);
+    if (one_in(2))
+        tunnel.peer = one_in(2) ? IpAddress(Ipv4Address(line.subnet4.address().value() + 2 + below(20)))
+                                : IpAddress(Ipv6Address(line.subnet6.address().high(), 2 + below(5)));
+    else
+        tunnel.replay_window *= 2;
+    if (one_in(4)) tunnel.udp.reset();
+}
+
+// Of nobody's prefixes, and what people call an operator.
+void RandomPolicies::edit_ground(Policy& policy) {
+    const std::string id = fmt::format("x{}", below(4));
+    switch (below(4)) {
+        case 0: policy.translations.erase(id); break;
+        case 1: policy.operators[any_of(policy.operators)].name = fmt::format("called {}", below(100)); break;
+        default: {
+            const std::string of = any_of(policy.operators);
+            const std::string net = std::to_string(below(100));
+            const bool ipv4 = one_in(2);
+            policy.translations[id] = {id, of, TranslationKind::prefix_map,
+                                       prefix(ipv4 ? "10.255." + net + ".0/24" : "fd00:ffff:ff" + net + "::/48"),
+                                       prefix(ipv4 ? "198.51." + net + ".0/24" : "3fff:ff" + net + "::/48")};
+            for (const auto& [other, translation] : policy.translations)
+                if (other != id && translation.hub_prefix == policy.translations.at(id).hub_prefix) {
+                    policy.translations.erase(id);
+                    break;
+                }
+        }
+    }
+}
+
+void RandomPolicies::edit(Policy& policy) {
+    const auto drop = [&](auto& objects) {
+        if (!objects.empty()) objects.erase(any_of(objects));
+    };
+    const auto drop_gates = [&](const auto& is_gone) {
+        const auto all = policy.gates;
+        for (const auto& [name, gate] : all)
+            if (is_gone(gate)) policy.gates.erase(name);
+    };
+    switch (below(21)) {
+        case 0: add_random_operator(policy); break;
+        case 1:
+            if (one_in(2))
+                add_random_tunnel(policy);
+            else
+                add_random_attachment(policy);
+            break;
+        case 2:
+        case 3: add_random_institution(policy); break;
+        case 4:
+        case 5:
+        case 6: add_random_agreement(policy); break;
+        case 7:
+        case 8: add_random_route(policy); break;
+        case 9: add_random_gate(policy); break;
+        case 10:
+        case 11: drop(policy.agreements); break;
+        case 12: {  // not the way to a tunnel's peer: another would take its place that is no underlay's
+            if (policy.routes.empty()) break;
+            const std::string gone = any_of(policy.routes);
+            const auto& nexthops = policy.routes.at(gone).nexthops;
+            if (std::none_of(nexthops.begin(), nexthops.end(),
+                             [&](const auto& hop) { return policy.attachments.at(hop.attachment).underlay; }))
+                policy.routes.erase(gone);
+            break;
+        }
+        case 13: drop(policy.gates); break;
+        case 14: {  // an institution, with all that names it
+            if (policy.institutions.empty()) break;
+            const std::string gone = any_of(policy.institutions);
+            policy.institutions.erase(gone);
+            drop_gates([&](const Gate& gate) { return gate.target_id == gone; });
+            const auto all = policy.agreements;
+            for (const auto& [name, agreement] : all) {
+                const auto names = [&](const std::vector<std::string>& of) {
+                    return std::find(of.begin(), of.end(), gone) != of.end();
+                };
+                if (names(agreement.client_institutions)) std::erase(policy.agreements[name].client_institutions, gone);
+                if (names(agreement.service_institutions))
+                    std::erase(policy.agreements[name].service_institutions, gone);
+            }
+            break;
+        }
+        case 15:
+        case 16: edit_attachment(policy); break;
+        case 17: edit_tunnel(policy); break;
+        case 19: edit_ground(policy); break;
+        case 18:  // several kinds at once
+            for (int i = 0; i < 4; ++i) edit(policy);
+            break;
+        default: {  // the prefixes of an institution
+            if (policy.institutions.empty()) break;
+            Institution& changed = policy.institutions.at(any_of(policy.institutions));
+            if (!changed.prefixes.empty()) changed.prefixes.pop_back();
+        }
+    }
+    drop_gates([&](const Gate& gate) {
+        return gate.target == GateTarget::agreement && !policy.agreements.contains(gate.target_id);
+    });
+}
+
+}  // namespace sekisho::control::test
