@@ -1,4 +1,6 @@
 // The compiled tables against a naive reading of the policy, over random policies and over random edits of them.
+// SEKISHO_TEST_ROUNDS: how many policies are edited.
+#include <cstdlib>
 #include <iostream>
 #include <map>
 
@@ -36,10 +38,12 @@ TEST_CASE("compile: the tables answer as a naive reading of the policy does", "[
     CHECK(passed > 500);
 }
 
-TEST_CASE("compile: editing a policy step by step comes to the same as compiling it afresh", "[compile]") {
+TEST_CASE("compile: editing a policy step by step comes to the same as compiling it afresh", "[compile][steps]") {
     RandomPolicies random("compile, step by step");
+    const char* const given = std::getenv("SEKISHO_TEST_ROUNDS");
+    const long rounds = given != nullptr ? std::strtol(given, nullptr, 10) : 10;
     int from_last = 0, steps = 0;
-    for (int round = 0; round < 10; ++round) {
+    for (long round = 0; round < rounds; ++round) {
         Policy policy = random.policy();
         Compiler compiler(ports());
         std::map<std::string, AttachmentId::Value> attachment_ids;

@@ -9,18 +9,13 @@
 
 #include "tests/crypto/esp_support.hpp"
 #include "tests/crypto/ledger_support.hpp"
+#include "tests/support/sanitizer.hpp"
 #include "tests/support/skip.hpp"
 
 using namespace sekisho;
 using namespace sekisho::test;
 
 namespace {
-
-#if defined(SEKISHO_ADDRESS_SANITIZER) || defined(SEKISHO_THREAD_SANITIZER)
-constexpr bool kSanitized = true;  // their shadow memory makes dumps of terabytes
-#else
-constexpr bool kSanitized = false;
-#endif
 
 constexpr std::size_t kKeyLength = 32;
 
@@ -79,7 +74,8 @@ Secret material_of(std::uint64_t seed, std::uint64_t which) {
 }  // namespace
 
 TEST_CASE("keys: a core dump of a process that sealed and opened holds none", "[crypto]") {
-    if (kSanitized) return test::skip("no core dumps under the sanitizers");
+    // Their shadow memory makes dumps of terabytes.
+    if (kSanitized) return skip("no core dumps under the sanitizers");
     test::Random random("core dump");
     const std::uint64_t seed = random.word();
     const Directory directory;

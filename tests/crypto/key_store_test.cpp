@@ -13,18 +13,13 @@
 
 #include "crypto/aead.hpp"
 #include "tests/support/random.hpp"
+#include "tests/support/sanitizer.hpp"
 #include "tests/support/skip.hpp"
 
 using namespace sekisho;
 using namespace sekisho::crypto;
 
 namespace {
-
-#if defined(SEKISHO_ADDRESS_SANITIZER) || defined(SEKISHO_THREAD_SANITIZER)
-constexpr bool kSanitized = true;  // their mlock() does nothing
-#else
-constexpr bool kSanitized = false;
-#endif
 
 bool all_zero(std::span<const std::uint8_t> bytes) {
     return std::all_of(bytes.begin(), bytes.end(), [](std::uint8_t byte) { return byte == 0; });
@@ -48,7 +43,7 @@ std::string flags_of_mapping(const void* at) {
 }  // namespace
 
 TEST_CASE("key store: what cannot be locked is not handed out", "[crypto]") {
-    if (kSanitized) return test::skip("mlock() is none under the sanitizers");
+    if (test::kSanitized) return test::skip("mlock() is none under the sanitizers");
     // In a child, which may give up its rights without harm.
     const pid_t child = fork();
     if (child == 0) {
@@ -72,7 +67,7 @@ TEST_CASE("key store: the kernel says that slots are locked and left out of core
     const std::string flags = flags_of_mapping(slot->data());
     if (flags.empty()) return test::skip("no /proc/self/smaps");
     INFO(flags);
-    if (!kSanitized) CHECK(flags.find(" lo ") != std::string::npos);
+    if (!test::kSanitized) CHECK(flags.find(" lo ") != std::string::npos);
     CHECK(flags.find(" dd ") != std::string::npos);
 }
 
