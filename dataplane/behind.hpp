@@ -1,4 +1,5 @@
-// Sessions with an end behind a port block: opened, decided again, ended; and what becomes of a packet by one.
+// Sessions with an end behind a port block: decided again, ended, and what becomes of a packet by one. Opened they are
+// in behind_open.hpp.
 //
 // RFC 4787, 5382, 5508, 6888. Such a session is twins, one for each direction, and holds the whole rewrite: both
 // addresses, both ports, and what they do to checksums. The client's port is lent by its worker's share of the pool, or
@@ -12,15 +13,6 @@
 #include "net/drop_reason.hpp"
 
 namespace sekisho::dataplane {
-
-struct OpenedBehind {
-    nat::Slot slot = nat::kNoSlot;
-    DropReason reason = DropReason::no_agreement;  // when there is no slot
-};
-// A session for a packet that admit has found the rows of; its flow has none yet. Slots found before are no longer
-// good.
-// `begins`: the packet is one that may open.
-OpenedBehind open_behind(Walk& walk, const Packet& packet, const FlowOf<Ipv4Address>& flow, bool begins) noexcept;
 
 // Whether these tables let the session go on, with the port that it has; its rewrite is then by them.
 bool is_agreed_behind(Walk& walk, nat::Slot slot) noexcept;

@@ -7,10 +7,13 @@
 // What goes to or comes from behind a port block has its session here too, and its rewrite by it (behind.hpp).
 #include "dataplane/recall.hpp"
 
+#include <algorithm>
 #include <optional>
+#include <span>
 
 #include "dataplane/admit.hpp"
 #include "dataplane/behind.hpp"
+#include "dataplane/behind_open.hpp"
 #include "dataplane/icmp_error.hpp"
 #include "dataplane/stages.hpp"
 
@@ -22,6 +25,8 @@ using nat::kNoSlot;
 using nat::SessionMarks;
 using nat::SessionRefusal;
 using nat::Slot;
+
+constexpr std::size_t kOpenedTogether = 16;
 
 template <class Address>
 constexpr std::uint8_t kIcmpOf = Address::kFamily == Family::ipv4 ? kProtocolIcmp : kProtocolIcmpv6;
@@ -144,12 +149,13 @@ void refuse_silently_if_filtered(Walk& walk, std::size_t i, DropReason reason) n
 
 // A session for a flow of which there is none; kNoSlot, and the packet was refused.
 template <class Address>
-Slot open(Walk& walk, std::size_t i, const FlowOf<Address>& flow) noexcept {
+Slot open(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Opening& opening) noexcept {
     const Packet& packet = walk.packets[i];
     const bool begins = opens<Address>(packet);
     if constexpr (Address::kFamily == Family::ipv4)
         if (flow.behind) {
-            const OpenedBehind opened = open_behind(walk, packet, flow, begins);
+            if (!opening.is_prepared()) opening.prepare(walk, packet, flow, begins);
+            const OpenedBehind opened = opening.open(walk, packet);
             if (opened.slot == kNoSlot) refuse_silently_if_filtered(walk, i, opened.reason);
             return opened.slot;
         }
@@ -166,13 +172,15 @@ Slot open(Walk& walk, std::size_t i, const FlowOf<Address>& flow) noexcept {
 }
 
 template <class Address>
-void open_or_refuse(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Lane& admitted) noexcept {
+void open_or_refuse(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Opening& opening, Lane& admitted) noexcept {
     // A packet before it in this burst may have opened it.
     Slot slot = walk.worker.tracker.of<Address>().find(flow.key);
     if (slot == kNoSlot || !still_agreed<Address>(walk, slot)) {
-        slot = open(walk, i, flow);
+        slot = open(walk, i, flow, opening);
         if (slot == kNoSlot) return;
         ++walk.worker.counters.sessions_opened;
+    } else {
+        opening.let_go(walk);
     }
     lpm::Row receiver = lpm::kNoRow;
     if constexpr (Address::kFamily == Family::ipv4)
@@ -180,6 +188,38 @@ void open_or_refuse(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Lane
             receiver =
                 receiver_of(walk, walk.packets[i], walk.worker.tracker.of<Ipv4Address>()[slot].rewrite.destination);
     take_as_of_session<Address>(walk, i, flow, slot, receiver, admitted);
+}
+
+// Packets of a burst whose session was not found: `packets[n]` of `flows[n]`, where it was looked for at `slots[n]`.
+template <class Address>
+struct Searched {
+    std::array<std::size_t, kWalkPackets> packets;
+    std::array<FlowOf<Address>, kWalkPackets> flows;
+    std::array<Slot, kWalkPackets> slots;
+};
+
+// Those of the burst that have no session, `which` of them: opened one by one, or refused for the reason that admit
+// gave. Before the first is opened, the lines that all of them will write are on their way.
+template <class Address>
+[[gnu::noinline]] void open_or_refuse(Walk& walk, const Searched<Address>& burst, std::span<const std::size_t> which,
+                                      Lane& admitted) noexcept {
+    const auto& sessions = walk.worker.tracker.of<Address>();
+    std::array<Opening, kOpenedTogether> openings;
+    for (std::size_t k = 0; k < which.size(); ++k) {
+        const FlowOf<Address>& flow = burst.flows[which[k]];
+        sessions.expect_place(flow.key);
+        if constexpr (Address::kFamily == Family::ipv4)
+            if (flow.behind && burst.slots[which[k]] == kNoSlot) {
+                const Packet& packet = walk.packets[burst.packets[which[k]]];
+                openings[k].prepare(walk, packet, flow, opens<Address>(packet));
+                if (const auto* const answers = openings[k].answers()) sessions.expect(*answers);
+            }
+    }
+    if constexpr (Address::kFamily == Family::ipv4)
+        for (const Opening& opening : openings)
+            if (const auto* const answers = opening.answers()) sessions.expect_place(*answers);
+    for (std::size_t k = 0; k < which.size(); ++k)
+        open_or_refuse<Address>(walk, burst.packets[which[k]], burst.flows[which[k]], openings[k], admitted);
 }
 
 template <class Address>
@@ -208,8 +248,8 @@ template <class Address>
 void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept {
     const FamilyTables<Address>& family = walk.tables.family<Address>();
     // 1. The flows, and whose they are.
-    std::array<std::size_t, kWalkPackets> own;
-    std::array<FlowOf<Address>, kWalkPackets> flows;
+    Searched<Address> burst;
+    auto& [own, flows, slots] = burst;
     std::array<SessionKeyOf<Address>, kWalkPackets> keys;
     std::size_t count = 0;
     for (const std::size_t i : in) {
@@ -227,26 +267,24 @@ void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept {
         own[count++] = i;
     }
     // 2. Their sessions: those that are there first, for opening one may move others.
-    std::array<Slot, kWalkPackets> slots;
     walk.worker.tracker.of<Address>().find(keys.data(), slots.data(), count);
     std::array<lpm::Row, kWalkPackets> receivers;
     if constexpr (Address::kFamily == Family::ipv4)
         find_receivers(walk, std::span(own).first(count), flows, std::span(slots).first(count), receivers);
-    Lane missing;
-    std::array<std::size_t, kWalkPackets> flow_of_packet;
+    std::array<std::size_t, kWalkPackets> missing;
+    std::size_t missing_count = 0;
     for (std::size_t n = 0; n < count; ++n) {
-        const std::size_t i = own[n];
         // What the tables changed for one packet may have ended for the next one of its flow.
         if (slots[n] != kNoSlot && walk.worker.tracker.of<Address>().table().holds(slots[n]) &&
-            still_agreed<Address>(walk, slots[n])) {
-            take_as_of_session<Address>(walk, i, flows[n], slots[n], receivers[n], admitted);
-        } else {
-            flow_of_packet[i] = n;
-            missing.add(i);
-        }
+            still_agreed<Address>(walk, slots[n]))
+            take_as_of_session<Address>(walk, own[n], flows[n], slots[n], receivers[n], admitted);
+        else
+            missing[missing_count++] = n;
     }
-    // 3. One by one, the others: opened, or refused for the reason that admit gave.
-    for (const std::size_t i : missing) open_or_refuse<Address>(walk, i, flows[flow_of_packet[i]], admitted);
+    // 3. The others.
+    for (std::size_t first = 0; first < missing_count; first += kOpenedTogether)
+        open_or_refuse<Address>(
+            walk, burst, std::span(missing).subspan(first, std::min(kOpenedTogether, missing_count - first)), admitted);
     walk.worker.counters.sessions = walk.worker.tracker.size();
 }
 

@@ -8,7 +8,9 @@
 #include <cstdint>
 
 #include "nat/pages.hpp"
+#include "nat/session_layout.hpp"
 #include "net/address.hpp"
+#include "net/prefetch.hpp"
 
 namespace sekisho::nat {
 
@@ -24,6 +26,10 @@ class Contacts {
 
     bool has(std::uint32_t mapping, Ipv4Address address) const noexcept {
         return pairs_[place_of(mapping, address)].sessions != 0;
+    }
+    // Asked for or told of soon.
+    void expect(std::uint32_t mapping, Ipv4Address address) const noexcept {
+        prefetch_to_write(&pairs_[home_of(mapping, address.value())]);
     }
     // One session more.
     void add(std::uint32_t mapping, Ipv4Address address) noexcept {
@@ -57,9 +63,11 @@ class Contacts {
         std::uint32_t mapping, address, sessions;  // 0 sessions: free
     };
 
+    // Of all bits of both: many mappings are with one address, and one mapping with many.
     std::size_t home_of(std::uint32_t mapping, std::uint32_t address) const noexcept {
-        const std::uint64_t word = (std::uint64_t{mapping} << 32 | address) ^ seed_;
-        return static_cast<std::size_t>(word * 0x9e37'79b9'7f4a'7c15ULL >> 24) & mask_;
+        constexpr std::uint64_t kOdd = 0x9e37'79b9'7f4a'7c15ULL;
+        return static_cast<std::size_t>(multiply_and_fold((std::uint64_t{mapping} << 32 | address) ^ seed_, kOdd)) &
+               mask_;
     }
     std::size_t place_of(std::uint32_t mapping, Ipv4Address address) const noexcept {
         std::size_t at = home_of(mapping, address.value());

@@ -40,9 +40,10 @@ PortPool::PortPool(PortPoolOptions options)
       by_value_(options_.addresses.size()),
       blocks_(options_.addresses.size() * kBlocksOfAddress),
       mappings_(blocks_.size() * kPortProtocols * kBlockPorts),
-      pages_(mappings_ * (sizeof(Packed) + sizeof(std::uint16_t)), Pages::Size::small),
+      pages_(mappings_ * (sizeof(Packed) + 2 * sizeof(std::uint16_t)), Pages::Size::small),
       insides_(reinterpret_cast<Packed*>(pages_.data())),
-      sessions_(reinterpret_cast<std::uint16_t*>(insides_ + mappings_)),
+      tags_(reinterpret_cast<std::uint16_t*>(insides_ + mappings_)),
+      sessions_(tags_ + mappings_),
       contacts_(options_.contacts, seed_),
       holders_(options_.subscribers),
       buckets_(std::bit_ceil(options_.subscribers * 2), kNone),
@@ -76,7 +77,7 @@ PortPool::Lease PortPool::lease(const Asker& asker, const Endpoint& inside, Port
     if (holder != kNone)
         if (const Mapping mapping = find(holder, endpoint, protocol); mapping != kNoMapping) {
             if (statics.by_outside(outside(mapping), protocol) == nullptr) return with_session(mapping);
-            insides_[mapping] = 0;  // and the port stays taken until the block is closed, as in take()
+            set_inside(mapping, 0);  // and the port stays taken until the block is closed, as in take()
             sessions_[mapping] = 0;
             if (--blocks_[block_of(mapping)].lent == 0) close_block(block_of(mapping), asker.now);
             holder = find_holder(asker.subscriber);
@@ -119,18 +120,28 @@ void PortPool::release(Mapping mapping, std::uint32_t now) noexcept {
     if (--sessions_[mapping] != 0) return;
     const std::uint32_t number = block_of(mapping);
     Block& block = blocks_[number];
-    insides_[mapping] = 0;
+    set_inside(mapping, 0);
     block.ports[protocol_of(mapping)].give_back(port_of(mapping), now, rules_.hold_down);
     if (--block.lent == 0) close_block(number, now);
 }
 
+std::uint16_t PortPool::tag_of(Packed inside) const noexcept {
+    const auto tag = static_cast<std::uint16_t>(mixed(inside ^ seed_) >> 48);
+    return static_cast<std::uint16_t>(tag + (tag == 0 ? 1 : 0));
+}
+
 PortPool::Mapping PortPool::find(std::uint32_t holder, Packed inside, PortProtocol protocol) const noexcept {
+    const std::uint16_t tag = tag_of(inside);
     for (std::uint32_t block = holders_[holder].first_block; block != kNone; block = blocks_[block].next) {
         const Mapping first = mapping_at(block, protocol, 0);
-        const Packed* const begin = insides_ + first;
-        std::uint32_t at = kNone;  // without leaving the loop early, so that it compares several at a time
-        for (std::uint32_t port = 0; port < kBlockPorts; ++port) at = begin[port] == inside ? port : at;
-        if (at != kNone) return first + at;
+        const std::uint16_t* const tags = tags_ + first;
+        std::uint16_t found = 0;  // without leaving the loop early, so that it compares several at a time
+        for (std::size_t port = 0; port < kBlockPorts; ++port)
+            found = static_cast<std::uint16_t>(found | (tags[port] == tag ? 1 : 0));
+        if (found == 0) continue;
+        const Packed* const insides = insides_ + first;
+        const Packed* const at = std::find(insides, insides + kBlockPorts, inside);
+        if (at != insides + kBlockPorts) return first + static_cast<Mapping>(at - insides);
     }
     return kNoMapping;
 }
@@ -149,7 +160,7 @@ PortPool::Mapping PortPool::take(std::uint32_t number, Packed inside, PortProtoc
         if (statics.by_outside(outside(mapping), protocol) != nullptr) [[unlikely]]
             continue;
         ++block.lent;
-        insides_[mapping] = inside;
+        set_inside(mapping, inside);
         sessions_[mapping] = 0;
         return mapping;
     }

@@ -95,6 +95,10 @@ class PortPool {
     void meet(Mapping mapping, Ipv4Address other) noexcept {
         if (rules_.filtering == Filtering::address_dependent) contacts_.add(mapping, other);
     }
+    // It is going to meet it: what that writes is on its way.
+    void expect_meeting(Mapping mapping, Ipv4Address other) const noexcept {
+        if (rules_.filtering == Filtering::address_dependent) contacts_.expect(mapping, other);
+    }
     void part(const Endpoint& outside, PortProtocol protocol, Ipv4Address other) noexcept;
     // Whether one that has this address outside may open to a lent port.
     bool lets_in(const Endpoint& outside, PortProtocol protocol, Ipv4Address sender) const noexcept;
@@ -166,6 +170,12 @@ class PortPool {
         return mapping / kBlockPorts % static_cast<std::uint32_t>(kPortProtocols);
     }
 
+    // 16 bits of an endpoint that is there, never 0: what a block is searched by.
+    std::uint16_t tag_of(Packed inside) const noexcept;
+    void set_inside(Mapping mapping, Packed inside) noexcept {
+        insides_[mapping] = inside;
+        tags_[mapping] = inside == 0 ? std::uint16_t{0} : tag_of(inside);
+    }
     Mapping find(std::uint32_t holder, Packed inside, PortProtocol protocol) const noexcept;
     Mapping take(std::uint32_t block, Packed inside, PortProtocol protocol, const StaticMaps& statics,
                  std::uint32_t now) noexcept;
@@ -193,8 +203,9 @@ class PortPool {
     std::vector<std::uint32_t> by_value_;  // addresses_, in order
     std::vector<Block> blocks_;
     std::size_t mappings_;
-    Pages pages_;              // of the two that follow
+    Pages pages_;              // of the three that follow
     Packed* insides_;          // by mapping
+    std::uint16_t* tags_;      // likewise; 0: nobody's
     std::uint16_t* sessions_;  // likewise
     Contacts contacts_;
     std::vector<Holder> holders_;

@@ -76,6 +76,20 @@ class SessionTable : public SessionTableBase {
         return slot;
     }
 
+    // A record of this key is to be inserted soon: its bucket's lines are on their way.
+    void expect(const Key& key) const noexcept {
+        const Place place = place_of(hash_of(key, view_.seed), view_.buckets);
+        prefetch(&lines_[place.first]);
+        prefetch_to_write(&dues_[place.first]);
+    }
+    // The same, once the signatures have come: and the record's own.
+    void expect_place(const Key& key) const noexcept {
+        const Place place = place_of(hash_of(key, view_.seed), view_.buckets);
+        prefetch_to_write(&dues_[place.first]);
+        const std::uint32_t free = matches(place.first, 0);
+        if (free != 0) prefetch_to_write(&records_[record_of(slot_at(place.first, first_of(free)))]);
+    }
+
     // A new record, zero but for its key, which must not be there yet. kNoSlot when both its buckets are full and none
     // of the first one's records can give way. `moved(from, to)` is told of a record that did.
     template <class Moved>
@@ -93,7 +107,7 @@ class SessionTable : public SessionTableBase {
                 if (free == 0) return kNoSlot;
             }
         }
-        const Slot slot = slot_at(bucket, static_cast<unsigned>(std::countr_zero(free)));
+        const Slot slot = slot_at(bucket, first_of(free));
         occupy(slot, place);
         (*this)[slot] = Record{};
         (*this)[slot].key = key;
@@ -116,7 +130,7 @@ class SessionTable : public SessionTableBase {
             const std::uint32_t bucket = hand_;
             hand_ = hand_ + 1 == view_.buckets ? 0 : hand_ + 1;
             for (std::uint32_t due = kernel.due(dues_[bucket], time); due != 0; due &= due - 1) {
-                const Slot slot = slot_at(bucket, static_cast<unsigned>(std::countr_zero(due)));
+                const Slot slot = slot_at(bucket, first_of(due));
                 if (holds(slot)) visit(slot);
             }
         }
@@ -135,6 +149,8 @@ class SessionTable : public SessionTableBase {
     }
 
   private:
+    static unsigned first_of(std::uint32_t places) noexcept { return static_cast<unsigned>(std::countr_zero(places)); }
+
     // Moves one record of a full bucket to its other bucket, if there is one that can go; the place that is free then.
     template <class Moved>
     std::uint32_t make_room(std::uint32_t bucket, Moved&& moved) noexcept {
@@ -145,7 +161,7 @@ class SessionTable : public SessionTableBase {
             if (other == bucket) continue;
             const std::uint32_t free = matches(other, 0);
             if (free == 0) continue;
-            const Slot to = slot_at(other, static_cast<unsigned>(std::countr_zero(free)));
+            const Slot to = slot_at(other, first_of(free));
             const std::uint16_t due = dues_[bucket].due[i];
             (*this)[to] = (*this)[from];
             vacate(from, place);

@@ -2,8 +2,8 @@
 // their way while others are worked on.
 //
 // Key i + 64 is hashed and its signatures asked for; key i + 32 is matched and its record asked for; key i is compared
-// with its record. There is no branch on what was found but for what is rare: a second bucket, a signature that two
-// keys share. Included by the session_*.cpp versions only.
+// with its record; of fewer than 32 keys all, one step after the other. There is no branch on what was found but for
+// what is rare: a second bucket, a signature that two keys share. Included by the session_*.cpp versions only.
 #pragma once
 
 #include <algorithm>
@@ -37,12 +37,13 @@ template <class Isa, class Key>
 
 template <class Isa, class Key>
 void find_in_table(const SessionView& view, const Key* keys, Slot* slots, std::size_t count) noexcept {
-    constexpr std::size_t kAhead = 32;
+    constexpr std::size_t kMostAhead = 32;
     constexpr std::size_t kMost = 256;
     std::array<Place, kMost> places;
     std::array<std::uint16_t, kMost> again;  // those whose first look did not settle it
     while (count != 0) {
         const std::size_t here = std::min(count, kMost);
+        const std::size_t ahead = std::min(here, kMostAhead);
         std::size_t open = 0;
         const auto hash = [&](std::size_t i) {
             places[i] = place_of(hash_of(keys[i], view.seed), view.buckets);
@@ -69,10 +70,10 @@ void find_in_table(const SessionView& view, const Key* keys, Slot* slots, std::s
             if (!same_key(*reinterpret_cast<const Key*>(record), keys[i])) [[unlikely]]
                 again[open++] = static_cast<std::uint16_t>(i);
         };
-        for (std::size_t i = 0; i < here + 2 * kAhead; ++i) {
+        for (std::size_t i = 0; i < here + 2 * ahead; ++i) {
             if (i < here) hash(i);
-            if (i >= kAhead && i - kAhead < here) match(i - kAhead);
-            if (i >= 2 * kAhead) settle(i - 2 * kAhead);
+            if (i >= ahead && i - ahead < here) match(i - ahead);
+            if (i >= 2 * ahead) settle(i - 2 * ahead);
         }
         for (std::size_t n = 0; n < open; ++n) slots[again[n]] = find_thoroughly<Isa>(view, keys[again[n]]);
         keys += here;

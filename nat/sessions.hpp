@@ -35,6 +35,9 @@ class Sessions {
     const Record& operator[](Slot slot) const noexcept { return table_[slot]; }
     void find(const Key* keys, Slot* slots, std::size_t count) const noexcept { table_.find(keys, slots, count); }
     Slot find(const Key& key) const noexcept { return table_.find(key); }
+    // See nat/session_table.hpp.
+    void expect(const Key& key) const noexcept { table_.expect(key); }
+    void expect_place(const Key& key) const noexcept { table_.expect_place(key); }
 
     // A flow that is not translated, under its canonical key, which is not there yet. Slots found before are no longer
     // good.

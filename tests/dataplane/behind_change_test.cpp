@@ -38,6 +38,29 @@ TEST_CASE("behind: a port goes back when its last session ends, and rests before
     CHECK(hub.ports().subscribers() == 0);
 }
 
+TEST_CASE("behind: packets of a flow that come together open it once, and its port goes back", "[path][behind]") {
+    SharedHub hub;
+    std::vector<Frame> together;
+    for (unsigned n = 0; n < 20; ++n) {
+        together.push_back(question_of("10.0.5.7", 4000));
+        together.push_back(question_of("10.0.5.7", 4001));
+        together.push_back(udp("10.0.5.7:4000", at(kEnds4.archive, 99)));
+    }
+    hub.send("kita", together);
+    CHECK(hub.drops() == Drops{});
+    CHECK(hub.left().size() == together.size());
+    CHECK(hub.sessions() == 2 * 3);
+    hub.wait(400);
+    CHECK(hub.sessions() == 0);
+    CHECK(hub.ports().blocks_in_use() == 0);
+    // Where there is no room for it, all are refused, and no port is kept.
+    SharedHub full;
+    full.worker().tracker.budget().set({0, 0});
+    full.send("kita", together);
+    CHECK(full.drops() == Drops{{DropReason::institution_sessions_full, together.size()}});
+    CHECK(full.ports().blocks_in_use() == 0);
+}
+
 // SEKISHO_TEST_SESSIONS: how many its table has room for.
 TEST_CASE("behind: churn of twenty times a table's size returns to nothing", "[path][behind][churn]") {
     const char* const given = std::getenv("SEKISHO_TEST_SESSIONS");
