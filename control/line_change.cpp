@@ -13,11 +13,6 @@ namespace {
 
 constexpr std::size_t kMostLines = 256;  // that change; beyond, the whole way takes no longer
 
-// Whether others than itself lean on it, or would have to be told.
-bool leans(const Attachment& attachment) {
-    return attachment.underlay || !attachment.kernel_interface.empty();
-}
-
 }  // namespace
 
 class LineChange::Taking {
@@ -40,8 +35,8 @@ class LineChange::Taking {
   private:
     bool take(const Attachment* was, const Attachment* is) {
         if (change_.placed_.size() == kMostLines) return false;
-        if (was != nullptr && leans(*was)) return false;
-        if (is != nullptr && (was != nullptr ? leans(*is) : !is->kernel_interface.empty())) return false;
+        if (was != nullptr && was->bears_others()) return false;
+        if (is != nullptr && (was != nullptr ? is->bears_others() : !is->kernel_interface.empty())) return false;
         if (was != nullptr && is != nullptr && (was->operator_id != is->operator_id || was->tunnel != is->tunnel))
             return false;
         const Attachment& told = is != nullptr ? *is : *was;

@@ -16,10 +16,6 @@ namespace {
 
 constexpr std::size_t kMostLines = 64;  // that change; beyond, the whole is looked at
 
-bool leans(const Attachment& attachment) {
-    return attachment.underlay || !attachment.kernel_interface.empty();
-}
-
 // All by which others know it.
 bool same_to_others(const Attachment& a, const Attachment& b) {
     return a.operator_id == b.operator_id && a.tunnel == b.tunnel && a.family == b.family && a.ipv4 == b.ipv4 &&
@@ -65,7 +61,7 @@ class LineChange {
                                                    [&](const Attachment* was, const Attachment* is) {
                                                        can_ = can_ && changed_.size() + gone_.size() < kMostLines;
                                                        for (const Attachment* each : {was, is}) {
-                                                           can_ = can_ && (each == nullptr || !leans(*each));
+                                                           can_ = can_ && (each == nullptr || !each->bears_others());
                                                            if (each != nullptr && each->is_tunnel())
                                                                tunnels_.insert(each->tunnel);
                                                        }
