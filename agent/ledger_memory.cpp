@@ -40,41 +40,46 @@ Expected<LedgerMemory::Known> LedgerMemory::read() {
     const auto value = control::parse_json(items[0].value);
     const json ledger = value && value->is_object() ? value->value("ledger", json()) : json();
     const json epoch = value && value->is_object() ? value->value("epoch", json()) : json();
-    if (!ledger.is_string() || !epoch.is_number_unsigned())
-        return Error{ErrorCode::invalid, key_ + ": is not {\"ledger\": ID, \"epoch\": NUMBER}"};
-    return Known{ledger.get<std::string>(), epoch.get<std::uint64_t>(), items[0].mod_revision};
+    const json mark = value && value->is_object() ? value->value("mark", json(std::string(32, '0'))) : json();
+    if (!ledger.is_string() || !epoch.is_number_unsigned() || !mark.is_string())
+        return Error{ErrorCode::invalid, key_ + ": is not {\"ledger\": ID, \"epoch\": NUMBER, \"mark\": DIGITS}"};
+    return Known{
+        ledger.get<std::string>(), {epoch.get<std::uint64_t>(), mark.get<std::string>()}, items[0].mod_revision};
 }
 
-Expected<std::optional<std::uint64_t>> LedgerMemory::epoch_of(const std::string& ledger) {
+Expected<std::optional<LedgerMemory::Epoch>> LedgerMemory::epoch_of(const std::string& ledger) {
     auto known = read();
     if (!known) return known.error();
     known_ = *known;
-    if (known_->ledger != ledger) return std::optional<std::uint64_t>();
+    if (known_->ledger != ledger) return std::optional<Epoch>();
     return std::optional(known_->epoch);
 }
 
-Expected<void> LedgerMemory::record(const std::string& ledger, std::uint64_t epoch) {
+Expected<void> LedgerMemory::record(const std::string& ledger, const Epoch& epoch) {
     for (int tries = 0; tries < kTries; ++tries) {
         if (!known_) {
             auto known = read();
             if (!known) return known.error();
             known_ = *known;
         }
-        // 1. Epochs only rise, and only a new ledger takes another's place.
+        // 1. Epochs only rise, no two have one number, and only a new ledger takes another's place.
         const bool same = known_->ledger == ledger;
         if (same && known_->epoch == epoch) return {};
-        if (same ? known_->epoch > epoch : epoch != 1) {
-            const Error error{ErrorCode::invalid,
-                              same ? fmt::format("the store has epoch {} of it, which is later", known_->epoch)
-                                   : "the store has another ledger for this node: " + known_->ledger};
+        if (same ? known_->epoch.number >= epoch.number : epoch.number != 1) {
+            std::string words = "the store has another ledger for this node: " + known_->ledger;
+            if (same && known_->epoch.number > epoch.number)
+                words = fmt::format("the store has epoch {} of it, which is later", known_->epoch.number);
+            else if (same)
+                words = fmt::format("the store has epoch {} of a clone of it: one of the two must go", epoch.number);
             known_.reset();
-            return error;
+            return Error{ErrorCode::invalid, words};
         }
         // 2. If nobody was quicker.
         const Known before = *known_;
         known_.reset();
-        const auto done = etcd_.transact_if({{key_, before.revision}},
-                                            {{key_, json{{"ledger", ledger}, {"epoch", epoch}}.dump(), 0}});
+        const auto done = etcd_.transact_if(
+            {{key_, before.revision}},
+            {{key_, json{{"ledger", ledger}, {"epoch", epoch.number}, {"mark", epoch.mark}}.dump(), 0}});
         if (const auto* error = std::get_if<EtcdError>(&done)) return store_error(*error);
         const auto& transacted = std::get<Transacted>(done);
         if (!transacted.done) continue;

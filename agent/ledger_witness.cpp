@@ -76,10 +76,12 @@ json LedgerWitness::answer_of(const json& question) {
     if (what == "epoch") {
         const auto epoch = memory_.epoch_of(ledger);
         if (!epoch) return failed(epoch.error());
-        return {{"epoch", *epoch ? json(**epoch) : json()}};
+        if (!*epoch) return {{"epoch", json()}};
+        return {{"epoch", (*epoch)->number}, {"mark", (*epoch)->mark}};
     }
     Expected<void> done = Error{ErrorCode::unsupported, "the witness does not know this question"};
-    if (what == "record") done = memory_.record(ledger, question.value("epoch", std::uint64_t{0}));
+    if (what == "record")
+        done = memory_.record(ledger, {question.value("epoch", std::uint64_t{0}), question.value("mark", "")});
     if (what == "claim") done = memory_.claim(ledger, question.value("keys", std::vector<std::string>()));
     return done ? json::object() : failed(done.error());
 }

@@ -68,7 +68,7 @@ void Service::add_sa_methods() {
     methods_["ledger.answer"] = [this](Call call) {
         const std::uint64_t ask = call.params.required_number("ask");
         json given = json::object();
-        for (const char* field : {"epoch", "error", "name"})
+        for (const char* field : {"epoch", "mark", "error", "name"})
             if (call.params.has(field)) given[field] = call.params.take(field);
         if (auto error = call.params.error()) return answer(call.client, call.id, *error);
         if (auto taken = security_.witness.answer(call.client, ask, given); !taken)

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <utility>
 
+#include "crypto/digest.hpp"
+
 namespace sekisho::control {
 
 using nlohmann::json;
@@ -84,18 +86,25 @@ Expected<json> SocketWitness::ask(json question) {
     return given;
 }
 
-Expected<std::optional<std::uint64_t>> SocketWitness::epoch_of(const crypto::LedgerId& ledger) {
+Expected<std::optional<crypto::LedgerEpoch>> SocketWitness::epoch_of(const crypto::LedgerId& ledger) {
     const auto given = ask({{"question", "epoch"}, {"ledger", ledger.text()}});
     if (!given) return given.error();
-    const auto epoch = given->find("epoch");
-    if (epoch == given->end()) return Error{ErrorCode::unavailable, "the witness's answer has no epoch"};
-    if (epoch->is_null()) return std::optional<std::uint64_t>();
-    if (!epoch->is_number_unsigned()) return Error{ErrorCode::unavailable, "the witness's epoch is no number"};
-    return std::optional(epoch->get<std::uint64_t>());
+    const auto number = given->find("epoch");
+    if (number == given->end()) return Error{ErrorCode::unavailable, "the witness's answer has no epoch"};
+    if (number->is_null()) return std::optional<crypto::LedgerEpoch>();
+    if (!number->is_number_unsigned()) return Error{ErrorCode::unavailable, "the witness's epoch is no number"};
+    crypto::LedgerEpoch epoch{number->get<std::uint64_t>(), {}};
+    const auto mark = given->find("mark");
+    if (mark == given->end() || !mark->is_string() || !crypto::from_hexadecimal(mark->get<std::string>(), epoch.mark))
+        return Error{ErrorCode::unavailable, "the witness's answer has no mark of 32 hexadecimal digits"};
+    return std::optional(epoch);
 }
 
-Expected<void> SocketWitness::record(const crypto::LedgerId& ledger, std::uint64_t epoch) {
-    const auto given = ask({{"question", "record"}, {"ledger", ledger.text()}, {"epoch", epoch}});
+Expected<void> SocketWitness::record(const crypto::LedgerId& ledger, const crypto::LedgerEpoch& epoch) {
+    const auto given = ask({{"question", "record"},
+                            {"ledger", ledger.text()},
+                            {"epoch", epoch.number},
+                            {"mark", crypto::hexadecimal(epoch.mark)}});
     if (!given) return given.error();
     return {};
 }

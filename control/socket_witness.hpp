@@ -31,14 +31,14 @@ class SocketWitness final : public crypto::Witness {
     // Control thread. Error exists: another client is the witness.
     Expected<void> connect(ClientId client, Send send);
     void gone(ClientId client);  // of any client
-    // The answer to question `ask`: "error" with words, or "epoch" (null: never heard of it), or nothing. Errors:
-    // not_found, for a question that is not this client's, or was given up; invalid.
+    // The answer to question `ask`: "error" with words, or "epoch" (null: never heard of it) with "mark", or nothing.
+    // Errors: not_found, for a question that is not this client's, or was given up; invalid.
     Expected<void> answer(ClientId client, std::uint64_t ask, const nlohmann::json& params);
     bool is_connected() const;
 
     // The ledger's thread.
-    Expected<std::optional<std::uint64_t>> epoch_of(const crypto::LedgerId& ledger) override;
-    Expected<void> record(const crypto::LedgerId& ledger, std::uint64_t epoch) override;
+    Expected<std::optional<crypto::LedgerEpoch>> epoch_of(const crypto::LedgerId& ledger) override;
+    Expected<void> record(const crypto::LedgerId& ledger, const crypto::LedgerEpoch& epoch) override;
     Expected<void> claim(const crypto::LedgerId& ledger, std::span<const crypto::Fingerprint> keys) override;
     void stop();  // whoever waits is told at once that nobody answers; from any thread, for good
 

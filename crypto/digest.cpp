@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 #include <new>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <string_view>
@@ -33,6 +34,13 @@ std::string hexadecimal(std::span<const std::uint8_t> bytes) {
         text += kDigits[byte & 0xf];
     }
     return text;
+}
+
+bool from_hexadecimal(const std::string& text, std::span<std::uint8_t> bytes) {
+    std::size_t written = 0;
+    return text.size() == 2 * bytes.size() &&
+           OPENSSL_hexstr2buf_ex(bytes.data(), bytes.size(), &written, text.c_str(), '\0') == 1 &&
+           written == bytes.size();
 }
 
 std::string Fingerprint::text() const {

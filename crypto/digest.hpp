@@ -16,5 +16,7 @@ std::array<std::uint8_t, 32> sha256(std::initializer_list<std::span<const std::u
 [[nodiscard]] bool fill_random(std::span<std::uint8_t> bytes);
 
 std::string hexadecimal(std::span<const std::uint8_t> bytes);
+// All of `bytes` from what hexadecimal() wrote; false: the text is another one.
+[[nodiscard]] bool from_hexadecimal(const std::string& text, std::span<std::uint8_t> bytes);
 
 }  // namespace sekisho::crypto

@@ -22,7 +22,9 @@ Expected<void> Ledger::make(const LedgerOptions& options, WallTime now) {
     LedgerContents contents;
     if (!fill_random(contents.id.bytes)) return Error{ErrorCode::unavailable, "no random numbers for a new ledger"};
     contents.birth = now;
-    contents.epoch = 1;
+    auto first = LedgerEpoch().next();
+    if (!first) return first.error();
+    contents.epoch = *first;
     // The witness first: a ledger that nobody witnesses must not be found in place.
     if (options.witness != nullptr)
         if (auto recorded = options.witness->record(contents.id, contents.epoch); !recorded)
@@ -58,8 +60,10 @@ Expected<void> Ledger::start() {
     witnessed_ = options_.witness == nullptr;
     if (auto settled = settle(); !settled) return settled;
     // From here on every older copy of the file is behind: in its own place by inode, elsewhere by the witness.
+    auto next = contents_.epoch.next();
+    if (!next) return next.error();
     LedgerContents fresh = contents_;
-    ++fresh.epoch;
+    fresh.epoch = *next;
     if (auto replaced = file_->replace(fresh); !replaced) return replaced;
     contents_ = std::move(fresh);
     witnessed_ = options_.witness == nullptr;
@@ -78,11 +82,15 @@ Expected<void> Ledger::check_witness() {
         return Error{ErrorCode::permission, options_.path + ": " + words};
     };
     if (!*witnessed) return refused("the witness has never heard of ledger " + contents_.id.text());
+    const std::uint64_t ours = contents_.epoch.number, theirs = (*witnessed)->number;
     const std::string both =
-        "the ledger is at epoch " + std::to_string(contents_.epoch) + ", the witness at " + std::to_string(**witnessed);
-    if (contents_.epoch < **witnessed) return refused("an old copy: " + both);
+        "the ledger is at epoch " + std::to_string(ours) + ", the witness at " + std::to_string(theirs);
+    if (ours < theirs) return refused("an old copy: " + both);
     // One ahead is a crash between the file and the witness. More cannot come about: settle() comes before a commit.
-    if (contents_.epoch > **witnessed + 1) return refused("not what the witness saw: " + both);
+    if (ours > theirs + 1) return refused("not what the witness saw: " + both);
+    if (ours == theirs && contents_.epoch != **witnessed)
+        return refused("a clone: epoch " + std::to_string(ours) +
+                       " that the witness saw was another ledger's like this one");
     return {};
 }
 
@@ -98,16 +106,18 @@ Expected<void> Ledger::settle() {
 Expected<void> Ledger::commit(std::span<const Reservation> reservations) {
     // 1. Never two epochs ahead of the witness.
     if (auto settled = settle(); !settled) return settled;
+    auto next = contents_.epoch.next();
+    if (!next) return next.error();
     // 2. Durable.
     if (file_->is_broken() || file_->length() > kCompactAt + 128 * contents_.ends.size()) {
         LedgerContents fresh = contents_;
-        ++fresh.epoch;
+        fresh.epoch = *next;
         for (const Reservation& reservation : reservations) fresh.ends[reservation.key] = reservation.end;
         if (auto replaced = file_->replace(fresh); !replaced) return replaced;
         contents_ = std::move(fresh);
     } else {
-        if (auto appended = file_->append(contents_.id, contents_.epoch + 1, reservations); !appended) return appended;
-        ++contents_.epoch;
+        if (auto appended = file_->append(contents_.id, *next, reservations); !appended) return appended;
+        contents_.epoch = *next;
         for (const Reservation& reservation : reservations) contents_.ends[reservation.key] = reservation.end;
     }
     // 3. Witnessed. Without it nothing is given out, though the file has it: that only skips numbers.

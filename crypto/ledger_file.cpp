@@ -41,7 +41,7 @@ struct Record {
     Kind kind;
     std::uint32_t count;  // of a commit: its reserves
     std::uint64_t epoch;
-    std::array<std::uint8_t, 16> key;
+    std::array<std::uint8_t, 16> key;  // of a commit: its epoch's mark
     std::uint64_t end;
     std::uint64_t zero;
     std::array<std::uint8_t, 16> digest;  // of the ledger's identity and all before it
@@ -61,12 +61,14 @@ std::array<std::uint8_t, 16> digest_of(const LedgerId& id, const Record& record)
 }
 
 // A commit as bytes.
-std::vector<Record> records_of(const LedgerId& id, std::uint64_t epoch, std::span<const Reservation> reservations) {
+std::vector<Record> records_of(const LedgerId& id, const LedgerEpoch& epoch,
+                               std::span<const Reservation> reservations) {
     std::vector<Record> records;
     records.reserve(reservations.size() + 1);
     for (const Reservation& reservation : reservations)
-        records.push_back({Kind::reserve, 0, epoch, reservation.key.bytes, reservation.end, 0, {}});
-    records.push_back({Kind::commit, static_cast<std::uint32_t>(reservations.size()), epoch, {}, 0, 0, {}});
+        records.push_back({Kind::reserve, 0, epoch.number, reservation.key.bytes, reservation.end, 0, {}});
+    records.push_back(
+        {Kind::commit, static_cast<std::uint32_t>(reservations.size()), epoch.number, epoch.mark, 0, 0, {}});
     for (Record& record : records) record.digest = digest_of(id, record);
     return records;
 }
@@ -138,7 +140,7 @@ bool replay(std::span<const std::uint8_t> bytes, std::uint64_t snapshot_entries,
         if (whole) std::memcpy(&record, bytes.data() + at, sizeof record);
         const bool sound = whole && record.digest == digest_of(contents.id, record) &&
                            (record.kind == Kind::reserve || record.kind == Kind::commit);
-        const std::uint64_t expected = has_snapshot ? contents.epoch + 1 : contents.epoch;
+        const std::uint64_t expected = contents.epoch.number + (has_snapshot ? 1 : 0);
         if (!sound) {
             if (!has_snapshot) return false;
             torn = true;
@@ -152,7 +154,7 @@ bool replay(std::span<const std::uint8_t> bytes, std::uint64_t snapshot_entries,
             continue;
         }
         if (torn || record.count != open_reserves || (!has_snapshot && record.count != snapshot_entries)) return false;
-        contents.epoch = record.epoch;
+        contents.epoch = {record.epoch, record.key};
         open_reserves = 0;
         has_snapshot = true;
     }
@@ -163,6 +165,18 @@ bool replay(std::span<const std::uint8_t> bytes, std::uint64_t snapshot_entries,
 
 std::string LedgerId::text() const {
     return hexadecimal(bytes);
+}
+
+Expected<LedgerEpoch> LedgerEpoch::next() const {
+    LedgerEpoch following{number + 1, {}};
+    if (!fill_random(following.mark)) return Error{ErrorCode::unavailable, "no random numbers for a commit"};
+    // A clone may have the same state to make random numbers of, but not the same moment.
+    std::uint64_t moment = static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
+    for (std::uint8_t& byte : std::span(following.mark).first(sizeof moment)) {
+        byte ^= static_cast<std::uint8_t>(moment);
+        moment >>= 8;
+    }
+    return following;
 }
 
 FileHandle& FileHandle::operator=(FileHandle&& other) noexcept {
@@ -208,7 +222,7 @@ Expected<LedgerContents> LedgerFile::read() const {
     if (*self != Self{header.inode, header.born_seconds, header.born_nanoseconds})
         return Error{ErrorCode::invalid,
                      path_ + ": this is a copy of the ledger, not the ledger: nobody knows how old"};
-    LedgerContents contents{LedgerId{header.id}, WallTime(std::chrono::seconds(header.birth)), header.epoch, {}};
+    LedgerContents contents{LedgerId{header.id}, WallTime(std::chrono::seconds(header.birth)), {header.epoch, {}}, {}};
     if (!replay(std::span(*bytes).subspan(sizeof header), header.entries, contents))
         return damaged("records are missing or not what was written");
     return contents;
@@ -224,7 +238,7 @@ Expected<void> LedgerFile::replace(const LedgerContents& contents) {
     Header header{kMagic,
                   contents.id.bytes,
                   contents.birth.time_since_epoch().count(),
-                  contents.epoch,
+                  contents.epoch.number,
                   contents.ends.size(),
                   self->inode,
                   self->born_seconds,
@@ -256,7 +270,8 @@ Expected<void> LedgerFile::replace(const LedgerContents& contents) {
     return {};
 }
 
-Expected<void> LedgerFile::append(const LedgerId& id, std::uint64_t epoch, std::span<const Reservation> reservations) {
+Expected<void> LedgerFile::append(const LedgerId& id, const LedgerEpoch& epoch,
+                                  std::span<const Reservation> reservations) {
     if (broken_ || !file_) return Error{ErrorCode::unavailable, path_ + ": nothing can be appended since an error"};
     const std::vector<Record> records = records_of(id, epoch, reservations);
     const auto bytes = bytes_of(records);

@@ -34,10 +34,21 @@ struct Reservation {
     std::uint64_t end = 0;
 };
 
+// One commit of a ledger: how many there were, starts among them, and by chance a mark. A ledger and its clone (a
+// machine copied whole) come to the same numbers, and never to the same marks.
+struct LedgerEpoch {
+    std::uint64_t number = 0;
+    std::array<std::uint8_t, 16> mark{};
+
+    // The next one. Error: unavailable, there are no random numbers.
+    Expected<LedgerEpoch> next() const;
+    friend auto operator<=>(const LedgerEpoch&, const LedgerEpoch&) = default;
+};
+
 struct LedgerContents {
     LedgerId id;
     WallTime birth;
-    std::uint64_t epoch = 0;  // counts commits, starts among them
+    LedgerEpoch epoch;
     std::map<Fingerprint, std::uint64_t> ends;
 };
 
@@ -73,7 +84,7 @@ class LedgerFile {
 
     // Durable when it returns without an error; after replace(). Errors: unavailable. After one the file may or may not
     // hold the commit; is_broken() says that nothing more can be appended.
-    Expected<void> append(const LedgerId& id, std::uint64_t epoch, std::span<const Reservation> reservations);
+    Expected<void> append(const LedgerId& id, const LedgerEpoch& epoch, std::span<const Reservation> reservations);
 
     bool is_broken() const noexcept { return broken_; }
     std::uint64_t length() const noexcept { return length_; }  // bytes

@@ -17,9 +17,10 @@ class Witness {
     virtual ~Witness() = default;
 
     // The last epoch recorded for this ledger; nullopt: never heard of it. Error: cannot say now.
-    virtual Expected<std::optional<std::uint64_t>> epoch_of(const LedgerId& ledger) = 0;
-    // Recorded for good when it returns without an error. Epochs of a ledger only rise: a lower one is an error.
-    virtual Expected<void> record(const LedgerId& ledger, std::uint64_t epoch) = 0;
+    virtual Expected<std::optional<LedgerEpoch>> epoch_of(const LedgerId& ledger) = 0;
+    // Recorded for good when it returns without an error. Epochs of a ledger only rise: a lower one is an error, and so
+    // is the same number with another mark, which only a clone of the ledger can have.
+    virtual Expected<void> record(const LedgerId& ledger, const LedgerEpoch& epoch) = 0;
     // These keys are used by this ledger's node. Error: exists, naming the fingerprint, when another ledger claimed one
     // before; then none is claimed.
     virtual Expected<void> claim(const LedgerId& ledger, std::span<const Fingerprint> keys) = 0;

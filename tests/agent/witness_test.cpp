@@ -177,18 +177,23 @@ TEST_CASE("witness: epochs only rise, claims are all or none, and another's chan
     Etcd etcd;
     LedgerMemory memory(etcd.options(), "hub", "hub-1"), other(etcd.options(), "hub", "hub-1");
     CHECK(memory.epoch_of(kOne).value() == std::nullopt);
-    CHECK_FALSE(memory.record(kOne, 7));  // nobody has heard of it, and it is not new
-    REQUIRE(memory.record(kOne, 1));
-    REQUIRE(memory.record(kOne, 1));  // asked again
-    REQUIRE(memory.record(kOne, 2));
-    REQUIRE(other.record(kOne, 3));
-    const auto late = memory.record(kOne, 3);
-    CHECK(late.has_value());
-    CHECK(memory.record(kOne, 2).error().words == "the store has epoch 3 of it, which is later");
-    CHECK(other.epoch_of(kOne).value() == 3U);
-    REQUIRE(memory.record(kTwo, 1));
-    CHECK(other.record(kOne, 4).error().words == "the store has another ledger for this node: " + kTwo);
+    CHECK_FALSE(memory.record(kOne, {7, "g"}));  // nobody has heard of it, and it is not new
+    REQUIRE(memory.record(kOne, {1, "a"}));
+    REQUIRE(memory.record(kOne, {1, "a"}));  // asked again
+    REQUIRE(memory.record(kOne, {2, "b"}));
+    REQUIRE(other.record(kOne, {3, "c"}));
+    CHECK(memory.record(kOne, {3, "d"}).error().words ==
+          "the store has epoch 3 of a clone of it: one of the two must go");
+    REQUIRE(memory.record(kOne, {3, "c"}));
+    CHECK(memory.record(kOne, {2, "b"}).error().words == "the store has epoch 3 of it, which is later");
+    CHECK(other.epoch_of(kOne).value() == LedgerMemory::Epoch{3, "c"});
+    REQUIRE(memory.record(kTwo, {1, "e"}));
+    CHECK(other.record(kOne, {4, "f"}).error().words == "the store has another ledger for this node: " + kTwo);
     CHECK(other.epoch_of(kOne).value() == std::nullopt);
+    // What was recorded before there were marks has one of zeros.
+    const std::string before = json{{"ledger", kOne}, {"epoch", 9}}.dump();
+    REQUIRE(etcd.ctl({"put", ledger_key("hub", "hub-1"), before}).exit_code == 0);
+    CHECK(memory.epoch_of(kOne).value() == LedgerMemory::Epoch{9, std::string(32, '0')});
 
     std::vector<std::string> keys;
     for (int i = 0; i < 250; ++i) keys.push_back(fmt::format("{:032x}", i));

@@ -257,7 +257,7 @@ TEST_CASE("ledger: a witness over the socket is asked, and without its answer no
     REQUIRE(agent.result("ledger.witness")["manual_keys"] == "witness");
     CHECK(hub.asker.error("ledger.witness")["data"]["name"] == "exists");
     CHECK(hub.asker.error("ledger.answer", {{"ask", 1}})["data"]["name"] == "not_found");
-    std::map<std::string, json> epochs;
+    std::map<std::string, std::pair<json, json>> epochs;  // with their marks
     std::vector<std::string> asked;
     const auto serve = [&](std::size_t questions) {  // answers as the store would
         while (asked.size() < questions) {
@@ -268,8 +268,8 @@ TEST_CASE("ledger: a witness over the socket is asked, and without its answer no
             json given = {{"ask", question["ask"]}};
             const std::string ledger = question["ledger"];
             asked.push_back(question["question"]);
-            if (asked.back() == "epoch") given["epoch"] = epochs.contains(ledger) ? epochs[ledger] : json();
-            if (asked.back() == "record") epochs[ledger] = question["epoch"];
+            if (asked.back() == "epoch") std::tie(given["epoch"], given["mark"]) = epochs[ledger];
+            if (asked.back() == "record") epochs[ledger] = {question["epoch"], question["mark"]};
             agent.send("ledger.answer", given);
         }
     };

@@ -36,15 +36,16 @@ class Directory {
 
 class MemoryWitness : public Witness {
   public:
-    Expected<std::optional<std::uint64_t>> epoch_of(const LedgerId& ledger) override {
+    Expected<std::optional<LedgerEpoch>> epoch_of(const LedgerId& ledger) override {
         if (silent) return Error{ErrorCode::unavailable, "no answer"};
         const auto found = epochs.find(ledger);
-        return found == epochs.end() ? std::optional<std::uint64_t>() : found->second;
+        return found == epochs.end() ? std::optional<LedgerEpoch>() : found->second;
     }
-    Expected<void> record(const LedgerId& ledger, std::uint64_t epoch) override {
+    Expected<void> record(const LedgerId& ledger, const LedgerEpoch& epoch) override {
         if (silent) return Error{ErrorCode::unavailable, "no answer"};
-        std::uint64_t& known = epochs[ledger];
-        if (epoch < known) return Error{ErrorCode::invalid, "an epoch that falls"};
+        LedgerEpoch& known = epochs[ledger];
+        if (epoch.number < known.number) return Error{ErrorCode::invalid, "an epoch that falls"};
+        if (epoch.number == known.number && epoch != known) return Error{ErrorCode::invalid, "an epoch of a clone"};
         known = epoch;
         return {};
     }
@@ -58,7 +59,7 @@ class MemoryWitness : public Witness {
     }
 
     bool silent = false;
-    std::map<LedgerId, std::uint64_t> epochs;
+    std::map<LedgerId, LedgerEpoch> epochs;
     std::map<Fingerprint, LedgerId> owners;
 };
 

@@ -56,6 +56,45 @@ TEST_CASE("ledger: no witness, a silent one, one that forgot, one that was put b
     says(node.refusal(), "no witness");
 }
 
+TEST_CASE("ledger: of a machine and its clone, at one moment with one ledger, only one goes on", "[crypto]") {
+    for (const bool clone_first : {false, true}) {
+        Node node;
+        node.make();
+        const auto here = node.sound();
+        SequenceWord word, other, theirs;
+        REQUIRE(node.admit(*here, manual(1, word)));
+        // The clone has the same file in the same place, as far as it can tell, and nobody's lock.
+        std::filesystem::remove(node.options.path + ".lock");
+        if (!clone_first) {
+            // This one goes on: what the clone starts from is old.
+            const std::string at_that_moment = node.contents();
+            REQUIRE(node.admit(*here, manual(2, other)));
+            node.overwrite(at_that_moment);
+            says(node.start()->standing().error().words, "an old copy");
+            REQUIRE(node.admit(*here, manual(3, theirs)));
+            continue;
+        }
+        // The clone starts first, and comes to the number that this one's next commit has.
+        const auto clone = node.sound();
+        says(node.admit(*here, manual(2, other)).error().words, "an epoch of a clone");
+        CHECK(drain(other) == 0);
+        drain(word);
+        for (int i = 0; i < 3; ++i) CHECK_FALSE(here->renew(Ledger::Instant()));
+        CHECK(drain(word) == 0);
+        REQUIRE(node.admit(*clone, manual(1, theirs)));
+        CHECK(theirs.take(1).first == 101);  // behind what this one had
+        CHECK_FALSE(here->renew(Ledger::Instant()));
+    }
+}
+
+TEST_CASE("ledger: a file whose last epoch is not the one that was witnessed is a clone's, or had one", "[crypto]") {
+    Node node;
+    node.make();
+    (void)node.sound();
+    node.witness.epochs.begin()->second.mark[5] ^= 1;
+    says(node.refusal(), "a clone");
+}
+
 TEST_CASE("ledger: without a witness the local file alone is trusted only when the node says so", "[crypto]") {
     Node node;
     node.options.witness = nullptr;
@@ -109,9 +148,9 @@ TEST_CASE("ledger: all keys of a request are admitted or none", "[crypto]") {
     for (SequenceWord& word : words) CHECK(word.take(1).count == 0);
     CHECK(ledger->contents().ends.empty());
     requests[2].created = kNow;
-    const std::uint64_t epoch = ledger->contents().epoch;
+    const std::uint64_t epoch = ledger->contents().epoch.number;
     REQUIRE(ledger->admit(requests, kNow, Ledger::Instant()));
-    CHECK(ledger->contents().epoch == epoch + 1);  // one commit for all
+    CHECK(ledger->contents().epoch.number == epoch + 1);  // one commit for all
     for (SequenceWord& word : words) CHECK(drain(word) == 100);
 }
 
@@ -169,7 +208,7 @@ TEST_CASE("ledger: reserves are renewed before they end, follow the rate, and st
     REQUIRE(node.admit(*ledger, manual(1, word, kLast)));
     REQUIRE(node.admit(*ledger, manual(2, idle)));
     Ledger::Instant now;
-    std::uint64_t taken = 0, commits = ledger->contents().epoch, largest = 0;
+    std::uint64_t taken = 0, commits = ledger->contents().epoch.number, largest = 0;
     // 20 numbers a millisecond; renewed every 2 ms; the horizon is 4 s, so reserves grow to the largest.
     for (; taken < kLast; now += 2ms) {
         REQUIRE(ledger->renew(now));
@@ -180,7 +219,7 @@ TEST_CASE("ledger: reserves are renewed before they end, follow the rate, and st
     }
     CHECK(largest > 9'000);
     CHECK(largest <= 10'000);
-    commits = ledger->contents().epoch - commits;
+    commits = ledger->contents().epoch.number - commits;
     CHECK(commits < 120);
     CHECK(word.is_spent());
     REQUIRE(ledger->renew(now));
@@ -199,10 +238,10 @@ TEST_CASE("ledger: a witness that falls silent stops reserves, and nothing is lo
     REQUIRE(node.admit(*ledger, manual(1, word)));
     CHECK(drain(word) == 100);
     node.witness.silent = true;
-    const std::uint64_t epoch = ledger->contents().epoch;
+    const std::uint64_t epoch = ledger->contents().epoch.number;
     for (int i = 0; i < 5; ++i) CHECK_FALSE(ledger->renew(Ledger::Instant()));
     CHECK(drain(word) == 0);  // on the disk, but nobody else knows
-    CHECK(ledger->contents().epoch <= epoch + 1);
+    CHECK(ledger->contents().epoch.number <= epoch + 1);
     SequenceWord other;
     CHECK_FALSE(node.admit(*ledger, manual(2, other)));
     CHECK(other.take(1).count == 0);

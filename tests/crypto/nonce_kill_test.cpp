@@ -34,7 +34,8 @@ struct Sent {
 // Shared with the children; outlives them.
 struct Shared {
     std::atomic<std::uint64_t> count;
-    std::atomic<std::uint64_t> witnessed;  // epoch of the one ledger
+    std::atomic<std::uint64_t> witnessed;         // number of the one ledger's epoch
+    std::array<std::uint8_t, 16> marks[1 << 16];  // by number, written before it
     std::atomic<std::uint64_t> renewals;
     std::atomic<std::uint64_t> exhausted;
     std::atomic<std::uint64_t> failures;  // a child that could not do its work
@@ -45,16 +46,22 @@ struct Shared {
 class SharedWitness : public Witness {
   public:
     explicit SharedWitness(Shared& shared) : shared_(shared) {}
-    Expected<std::optional<std::uint64_t>> epoch_of(const LedgerId&) override {
-        return std::optional<std::uint64_t>(shared_.witnessed.load());
-    }
-    Expected<void> record(const LedgerId&, std::uint64_t epoch) override {
-        shared_.witnessed.store(epoch);
+    Expected<std::optional<LedgerEpoch>> epoch_of(const LedgerId&) override { return std::optional(known()); }
+    Expected<void> record(const LedgerId&, const LedgerEpoch& epoch) override {
+        if (epoch == known()) return {};
+        if (epoch.number <= known().number) return Error{ErrorCode::invalid, "an epoch of a clone"};
+        shared_.marks[epoch.number % std::size(shared_.marks)] = epoch.mark;
+        shared_.witnessed.store(epoch.number);
         return {};
     }
     Expected<void> claim(const LedgerId&, std::span<const Fingerprint>) override { return {}; }
 
   private:
+    LedgerEpoch known() const {
+        const std::uint64_t number = shared_.witnessed.load();
+        return {number, shared_.marks[number % std::size(shared_.marks)]};
+    }
+
     Shared& shared_;
 };
 
