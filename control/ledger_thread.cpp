@@ -85,9 +85,12 @@ void LedgerThread::tell(std::function<void()> what) {
 }
 
 void LedgerThread::note(const crypto::Ledger& ledger, const Expected<void>& renewal) {
-    LedgerState state{ledger.standing(),       renewal,
-                      ledger.contents().id,    ledger.contents().birth,
-                      ledger.contents().epoch.number, ledger.contents().ends.size()};
+    LedgerState state{ledger.standing(),
+                      renewal,
+                      ledger.contents().id,
+                      ledger.contents().birth,
+                      ledger.contents().epoch.number,
+                      ledger.contents().ends.size()};
     if (manual_ == ManualKeys::refuse)
         state.standing = Error{ErrorCode::permission, "this node's configuration takes no manual keys (--manual-keys)"};
     bool news = false;
