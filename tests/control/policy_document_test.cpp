@@ -7,6 +7,7 @@
 #include "control/document.hpp"
 #include "tests/control/policy_draft.hpp"
 #include "tests/support/random.hpp"
+#include "tests/support/sanitizer.hpp"
 
 using namespace sekisho;
 using namespace sekisho::control;
@@ -261,7 +262,7 @@ TEST_CASE("document: a text with random bytes changed is taken or refused in wor
     const std::string whole = Draft().json().dump();
     const std::string letters = "{}[]\",:0123456789.-/abcdefz \\\n\x1b\x80\xff";
     std::size_t taken = 0;
-    for (int round = 0; round < 2000; ++round) {
+    for (int round = 0; round < (test::kSanitized ? 500 : 2000); ++round) {
         std::string text = whole;
         for (std::size_t change = 0; change <= random.below(3); ++change) {
             const std::size_t at = random.below(text.size());

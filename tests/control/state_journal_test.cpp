@@ -225,7 +225,7 @@ struct LargeStore : Store {
     }
     std::uint64_t follows() const { return read_journal(state->journal_file(), "").value()->follows; }
 };
-constexpr std::size_t kCutEvery = sekisho::test::kSanitized ? 4999 : 997;  // bytes; primes
+constexpr std::size_t kCutEvery = sekisho::test::kSanitized ? 9973 : 997;  // bytes; primes
 }  // namespace
 
 TEST_CASE("journal: it is shortened beside the generations that come meanwhile", "[control]") {

@@ -9,6 +9,7 @@
 #include "crypto/replay_window.hpp"
 #include "crypto/sequence.hpp"
 #include "tests/support/random.hpp"
+#include "tests/support/sanitizer.hpp"
 
 using namespace sekisho;
 using namespace sekisho::crypto;
@@ -16,11 +17,7 @@ using Verdict = ReplayWindow::Verdict;
 
 namespace {
 
-#if defined(SEKISHO_THREAD_SANITIZER)
-constexpr std::uint64_t kNumbers = 60'000;
-#else
-constexpr std::uint64_t kNumbers = 600'000;
-#endif
+constexpr std::uint64_t kNumbers = sekisho::test::kSanitized ? 60'000 : 600'000;
 constexpr std::size_t kThreads = 4;
 
 // Threads keep together: none is further ahead of the last than `distance` numbers.
