@@ -56,6 +56,7 @@ Expected<std::optional<LedgerMemory::Epoch>> LedgerMemory::epoch_of(const std::s
 }
 
 Expected<void> LedgerMemory::record(const std::string& ledger, const Epoch& epoch) {
+    if (epoch.mark.empty()) return Error{ErrorCode::invalid, "an epoch without a mark"};
     for (int tries = 0; tries < kTries; ++tries) {
         if (!known_) {
             auto known = read();

@@ -19,12 +19,12 @@ class LedgerMemory {
   public:
     LedgerMemory(const EtcdOptions& etcd, const std::string& cluster, const std::string& node);
 
-    // As crypto::Witness has them. Errors: unavailable, permission (the store's); invalid; exists.
     struct Epoch {
         std::uint64_t number = 0;
         std::string mark;
         friend bool operator==(const Epoch&, const Epoch&) = default;
     };
+    // As crypto::Witness has them. Errors: unavailable, permission (the store's); invalid; exists.
     Expected<std::optional<Epoch>> epoch_of(const std::string& ledger);
     Expected<void> record(const std::string& ledger, const Epoch& epoch);
     Expected<void> claim(const std::string& ledger, const std::vector<std::string>& keys);

@@ -89,8 +89,8 @@ Expected<void> Ledger::check_witness() {
     // One ahead is a crash between the file and the witness. More cannot come about: settle() comes before a commit.
     if (ours > theirs + 1) return refused("not what the witness saw: " + both);
     if (ours == theirs && contents_.epoch != **witnessed)
-        return refused("a clone: epoch " + std::to_string(ours) +
-                       " that the witness saw was another ledger's like this one");
+        return refused("a clone of it went on: its epoch " + std::to_string(ours) +
+                       " is not the one that the witness saw");
     return {};
 }
 

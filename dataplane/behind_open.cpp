@@ -77,10 +77,9 @@ void give_back(Walk& walk, const End& end, PortPool::Mapping mapping) noexcept {
 
 }  // namespace
 
-void Opening::prepare(Walk& walk, const Packet& packet, const FlowOf<Ipv4Address>& flow, bool begins) noexcept {
+Opening::Opening(Walk& walk, const Packet& packet, const FlowOf<Ipv4Address>& flow, bool begins) noexcept {
     refused_ = find_ends(walk, packet, flow, begins);
     if (!refused_) both_ = directions_of(client_, service_, packet.protocol);
-    is_prepared_ = true;
 }
 
 std::optional<DropReason> Opening::find_ends(Walk& walk, const Packet& packet, const FlowOf<Ipv4Address>& flow,
@@ -97,14 +96,12 @@ std::optional<DropReason> Opening::find_ends(Walk& walk, const Packet& packet, c
     if (!begins) return DropReason::no_session;
     if (tables.is_closed(service->home->institution)) return DropReason::institution_closed;
     service_ = *service;
-    client_ = {};
     client_.who = &who;
     client_.inside = {address_of(header_of<Ipv4Address>(packet).source), packet.source_port.value()};
     const bool is_itself = flow.key.space == service_.space && client_.inside == service_.inside;
     if (is_itself) return DropReason::no_agreement;
     // 2. The client in hub space.
     client_.hub = {who.to_hub.apply(client_.inside.address), client_.inside.port};
-    lent_ = PortPool::kNoMapping;
     if (!who.is_behind()) return std::nullopt;
     const Lent lent = lend(walk, who, packet.vrf, client_.inside, service_.hub.address, *protocol);
     if (lent.reason) return lent.reason;
@@ -144,7 +141,7 @@ OpenedBehind Opening::open(Walk& walk, const Packet& packet) noexcept {
 }
 
 void Opening::let_go(Walk& walk) noexcept {
-    if (is_prepared_ && !refused_) give_back(walk, client_, lent_);
+    if (!refused_) give_back(walk, client_, lent_);
 }
 
 }  // namespace sekisho::dataplane

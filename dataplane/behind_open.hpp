@@ -19,12 +19,12 @@ struct OpenedBehind {
 class Opening {
   public:
     // Its ends are found and its client's port is lent, or it is refused. `begins`: the packet is one that may open.
-    void prepare(Walk& walk, const Packet& packet, const FlowOf<Ipv4Address>& flow, bool begins) noexcept;
-    bool is_prepared() const noexcept { return is_prepared_; }
-    // The key of its answers; null: it is refused, or not prepared.
-    const nat::SessionKey4* answers() const noexcept { return is_prepared_ && !refused_ ? &both_.reverse : nullptr; }
+    // Either open() or let_go() must follow.
+    Opening(Walk& walk, const Packet& packet, const FlowOf<Ipv4Address>& flow, bool begins) noexcept;
+    // The key of its answers; null: it is refused.
+    const nat::SessionKey4* answers() const noexcept { return refused_ ? nullptr : &both_.reverse; }
 
-    // What was prepared for this packet comes to be, or its port goes back. Slots found before are no longer good.
+    // It comes to be, or its port goes back. Slots found before are no longer good.
     OpenedBehind open(Walk& walk, const Packet& packet) noexcept;
     // A packet before it has opened it: the port goes back.
     void let_go(Walk& walk) noexcept;
@@ -33,7 +33,6 @@ class Opening {
     std::optional<DropReason> find_ends(Walk& walk, const Packet& packet, const FlowOf<Ipv4Address>& flow,
                                         bool begins) noexcept;
 
-    bool is_prepared_ = false;
     std::optional<DropReason> refused_;
     End client_, service_;
     nat::PortPool::Mapping lent_ = nat::PortPool::kNoMapping;  // to the client

@@ -149,13 +149,13 @@ void refuse_silently_if_filtered(Walk& walk, std::size_t i, DropReason reason) n
 
 // A session for a flow of which there is none; kNoSlot, and the packet was refused.
 template <class Address>
-Slot open(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Opening& opening) noexcept {
+Slot open(Walk& walk, std::size_t i, const FlowOf<Address>& flow, std::optional<Opening>& opening) noexcept {
     const Packet& packet = walk.packets[i];
     const bool begins = opens<Address>(packet);
     if constexpr (Address::kFamily == Family::ipv4)
         if (flow.behind) {
-            if (!opening.is_prepared()) opening.prepare(walk, packet, flow, begins);
-            const OpenedBehind opened = opening.open(walk, packet);
+            if (!opening) opening.emplace(walk, packet, flow, begins);
+            const OpenedBehind opened = opening->open(walk, packet);
             if (opened.slot == kNoSlot) refuse_silently_if_filtered(walk, i, opened.reason);
             return opened.slot;
         }
@@ -172,15 +172,16 @@ Slot open(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Opening& openi
 }
 
 template <class Address>
-void open_or_refuse(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Opening& opening, Lane& admitted) noexcept {
+void open_or_refuse(Walk& walk, std::size_t i, const FlowOf<Address>& flow, std::optional<Opening>& opening,
+                    Lane& admitted) noexcept {
     // A packet before it in this burst may have opened it.
     Slot slot = walk.worker.tracker.of<Address>().find(flow.key);
     if (slot == kNoSlot || !still_agreed<Address>(walk, slot)) {
         slot = open(walk, i, flow, opening);
         if (slot == kNoSlot) return;
         ++walk.worker.counters.sessions_opened;
-    } else {
-        opening.let_go(walk);
+    } else if (opening) {
+        opening->let_go(walk);
     }
     lpm::Row receiver = lpm::kNoRow;
     if constexpr (Address::kFamily == Family::ipv4)
@@ -201,23 +202,23 @@ struct Searched {
 // Those of the burst that have no session, `which` of them: opened one by one, or refused for the reason that admit
 // gave. Before the first is opened, the lines that all of them will write are on their way.
 template <class Address>
-[[gnu::noinline]] void open_or_refuse(Walk& walk, const Searched<Address>& burst, std::span<const std::size_t> which,
-                                      Lane& admitted) noexcept {
+[[gnu::noinline]] void open_missing(Walk& walk, const Searched<Address>& burst, std::span<const std::size_t> which,
+                                    Lane& admitted) noexcept {
     const auto& sessions = walk.worker.tracker.of<Address>();
-    std::array<Opening, kOpenedTogether> openings;
+    std::array<std::optional<Opening>, kOpenedTogether> openings;
     for (std::size_t k = 0; k < which.size(); ++k) {
         const FlowOf<Address>& flow = burst.flows[which[k]];
         sessions.expect_place(flow.key);
         if constexpr (Address::kFamily == Family::ipv4)
             if (flow.behind && burst.slots[which[k]] == kNoSlot) {
                 const Packet& packet = walk.packets[burst.packets[which[k]]];
-                openings[k].prepare(walk, packet, flow, opens<Address>(packet));
-                if (const auto* const answers = openings[k].answers()) sessions.expect(*answers);
+                openings[k].emplace(walk, packet, flow, opens<Address>(packet));
+                if (const auto* const answers = openings[k]->answers()) sessions.expect(*answers);
             }
     }
     if constexpr (Address::kFamily == Family::ipv4)
-        for (const Opening& opening : openings)
-            if (const auto* const answers = opening.answers()) sessions.expect_place(*answers);
+        for (const auto& opening : openings)
+            if (const auto* const answers = opening ? opening->answers() : nullptr) sessions.expect_place(*answers);
     for (std::size_t k = 0; k < which.size(); ++k)
         open_or_refuse<Address>(walk, burst.packets[which[k]], burst.flows[which[k]], openings[k], admitted);
 }
@@ -283,7 +284,7 @@ void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept {
     }
     // 3. The others.
     for (std::size_t first = 0; first < missing_count; first += kOpenedTogether)
-        open_or_refuse<Address>(
+        open_missing<Address>(
             walk, burst, std::span(missing).subspan(first, std::min(kOpenedTogether, missing_count - first)), admitted);
     walk.worker.counters.sessions = walk.worker.tracker.size();
 }

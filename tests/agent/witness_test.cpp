@@ -178,6 +178,7 @@ TEST_CASE("witness: epochs only rise, claims are all or none, and another's chan
     LedgerMemory memory(etcd.options(), "hub", "hub-1"), other(etcd.options(), "hub", "hub-1");
     CHECK(memory.epoch_of(kOne).value() == std::nullopt);
     CHECK_FALSE(memory.record(kOne, {7, "g"}));  // nobody has heard of it, and it is not new
+    CHECK(memory.record(kOne, {1, ""}).error().words == "an epoch without a mark");
     REQUIRE(memory.record(kOne, {1, "a"}));
     REQUIRE(memory.record(kOne, {1, "a"}));  // asked again
     REQUIRE(memory.record(kOne, {2, "b"}));
