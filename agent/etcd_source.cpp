@@ -1,6 +1,8 @@
 #include "agent/etcd_source.hpp"
 
+#include <algorithm>
 #include <charconv>
+#include <chrono>
 
 #include <fmt/format.h>
 
@@ -10,7 +12,19 @@ namespace sekisho::agent {
 
 namespace {
 
-constexpr std::int64_t kPageKeys = 2000;
+// etcd walks all keys from the page's first to the end of what was asked for, whatever the limit: few large pages cost
+// it much less than many small ones. The first shows how large the values are, and how fast they come.
+constexpr std::int64_t kFirstPageKeys = 500;
+constexpr std::size_t kPageBytes = std::size_t{16} << 20;  // wanted; EtcdClient takes twice as much
+
+// So many keys of this page's kind make the largest page that is wanted and comes in well under the longest wait.
+std::int64_t keys_of_next(const std::vector<KeyValue>& page, std::chrono::duration<double> took,
+                          std::chrono::duration<double> longest) {
+    double bytes = 1;
+    for (const KeyValue& item : page) bytes += static_cast<double>(item.key.size() + item.value.size());
+    const double times = std::min(kPageBytes / bytes, longest / 4 / std::max(took, decltype(took)(1e-6)));
+    return std::max<std::int64_t>(1, static_cast<std::int64_t>(times * static_cast<double>(page.size())));
+}
 
 Error error_of(const EtcdError& error) {
     return {error.fault == EtcdFault::refused ? ErrorCode::permission : ErrorCode::unavailable, error.words};
@@ -56,7 +70,8 @@ Expected<void> EtcdSource::read(const std::string& below, const std::function<vo
     const std::string first = options_.prefix + below;
     const std::string end = end_of_prefix(first);
     std::string from = first;
-    for (std::int64_t limit = kPageKeys;;) {
+    for (std::int64_t limit = kFirstPageKeys;;) {
+        const auto asked = std::chrono::steady_clock::now();
         auto answer = reader_.range(from, end, revision_, limit);
         if (const auto* error = std::get_if<EtcdError>(&answer)) {
             // Large values: fewer of them at a time.
@@ -67,7 +82,10 @@ Expected<void> EtcdSource::read(const std::string& below, const std::function<vo
             return error_of(*error);
         }
         Page& page = std::get<Page>(answer);
-        if (!page.items.empty()) from = page.items.back().key + '\0';
+        if (!page.items.empty()) {
+            from = page.items.back().key + '\0';
+            limit = keys_of_next(page.items, std::chrono::steady_clock::now() - asked, options_.etcd.answer_within);
+        }
         for (KeyValue& item : page.items) {
             if (item.mod_revision > known_.revision) known_ = {item.key, item.mod_revision, false};
             take({item.key.substr(options_.prefix.size()), std::move(item.value), item.mod_revision});

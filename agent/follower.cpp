@@ -222,7 +222,7 @@ Expected<bool> Follower::know_all() {
     share_ = options_.shared ? Share(view_.shares(), options_.node) : Share();
     std::vector<control::HashTree::Hash> leaves;
     const auto read = source_.read("", [&](Item item) {
-        const auto todo = view_.prepare(item, share_);
+        const auto todo = view_.prepare(item, share_, PolicyView::Form::canonical);
         if (todo) leaves.push_back(control::HashTree::leaf_of(todo->kind, *todo->text));
         if (parse_key(item.key)) view_.know(item, todo.has_value());
     });

@@ -106,7 +106,7 @@ void PolicyView::change(Change change, bool keep) {
     make_pending(change.key, std::move(change.value), change.version);
 }
 
-std::optional<PolicyView::Todo> PolicyView::prepare(const Item& item, const Share& share) {
+std::optional<PolicyView::Todo> PolicyView::prepare(const Item& item, const Share& share, Form form) {
     if (!take_apart(item.key, item.value)) return std::nullopt;
     PolicyKey named = *parse_key(item.key);
     auto object = object_at(named, item.value);
@@ -114,7 +114,12 @@ std::optional<PolicyView::Todo> PolicyView::prepare(const Item& item, const Shar
         wrong(item.key, object.error().words);
         return std::nullopt;
     }
-    if (!share.is_everything() && !share.take(named.kind, *object)) return std::nullopt;
+    if (share.is_everything()) {
+        if (form == Form::as_written && item.value.find_first_of("\n\r") == std::string::npos)
+            return Todo{named.kind, std::move(named.id), item.value};
+    } else if (!share.take(named.kind, *object)) {
+        return std::nullopt;
+    }
     return Todo{named.kind, std::move(named.id), object->dump(-1, ' ', false, json::error_handler_t::replace)};
 }
 

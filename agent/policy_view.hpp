@@ -47,8 +47,10 @@ class PolicyView {
     void settle();
 
     // An item as it is sent to the node: its text, or nullopt when the node has no share in it, or it is wrong (which
-    // is then a complaint).
-    std::optional<Todo> prepare(const Item& item, const Share& share);
+    // is then a complaint). The text is the canonical one; or as it was written, where that is one line and the whole
+    // object is the node's: the node has it in canonical form then, too.
+    enum class Form : std::uint8_t { canonical, as_written };
+    std::optional<Todo> prepare(const Item& item, const Share& share, Form form = Form::as_written);
 
     // The nodes' objects and the hold, which never go to the node.
     const NodeShares& shares() const noexcept { return shares_; }

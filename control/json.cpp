@@ -35,9 +35,9 @@ class Builder {
 
     bool key(std::string& name) {
         Frame& frame = frames_.back();
-        if (frame.value.contains(name))
-            return refuse(ErrorCode::invalid, "the key " + in_quotes(name) + " is given twice");
-        frame.key = std::move(name);
+        const auto [member, is_new] = frame.value->get_ref<json::object_t&>().try_emplace(std::move(name));
+        if (!is_new) return refuse(ErrorCode::invalid, "the key " + in_quotes(member->first) + " is given twice");
+        frame.member = &*member;
         return true;
     }
 
@@ -52,42 +52,48 @@ class Builder {
     }
 
   private:
+    // An array or object that is being read, where it will stay.
     struct Frame {
-        json value;
-        std::string key;        // of an object: of the member that is being read
-        std::size_t count = 0;  // of an array: elements that were read
+        json* value;
+        json::object_t::value_type* member = nullptr;  // of an object: the one that is being read
+        std::size_t count = 0;                         // of an array: elements that were read
     };
 
     bool open(json empty) {
         if (frames_.size() == max_depth_)
             return refuse(ErrorCode::limit, "nested deeper than " + std::to_string(max_depth_) + " levels");
-        frames_.push_back({std::move(empty), {}, 0});
+        frames_.push_back({&put(std::move(empty))});
         return true;
     }
 
     bool close() {
-        json done = std::move(frames_.back().value);
         frames_.pop_back();
-        return value(std::move(done));
+        return done();
     }
 
     bool value(json what) {
-        if (frames_.empty()) {
-            root_ = std::move(what);
-            return true;
-        }
+        put(std::move(what));
+        return done();
+    }
+
+    json& put(json&& what) {
+        if (frames_.empty()) return root_ = std::move(what);
         Frame& frame = frames_.back();
-        if (frame.value.is_object()) {
-            frame.value.emplace(frame.key, std::move(what));
-        } else {
-            if (take_ != nullptr && frames_.size() == 2 && frames_[0].value.is_object())
-                (*take_)(frames_[0].key, frame.count, std::move(what));
-            else
-                frame.value.push_back(std::move(what));
-            ++frame.count;
-        }
+        if (frame.value->is_object()) return frame.member->second = std::move(what);
+        if (goes_to_taker()) return element_ = std::move(what);
+        return frame.value->emplace_back(std::move(what));
+    }
+
+    // The value that was put last is whole.
+    bool done() {
+        if (frames_.empty() || frames_.back().value->is_object()) return true;
+        if (goes_to_taker()) (*take_)(frames_[0].member->first, frames_[1].count, std::move(element_));
+        ++frames_.back().count;
         return true;
     }
+
+    // Whether what comes next in the array on top of the stack is an element of one of the root's members.
+    bool goes_to_taker() const { return take_ != nullptr && frames_.size() == 2 && frames_[0].value->is_object(); }
 
     bool refuse(ErrorCode code, const std::string& words) {
         error_ = Error{code, words};
@@ -101,11 +107,11 @@ class Builder {
         std::string path;
         for (std::size_t i = 0; i + 1 < frames_.size(); ++i) {
             const Frame& frame = frames_[i];
-            if (frame.value.is_array()) {
+            if (frame.value->is_array()) {
                 path += "[" + std::to_string(frame.count) + "]";
-                if (take_ != nullptr && i == 1) path += name_of(frames_[2].value);
+                if (take_ != nullptr && i == 1) path += name_of(*frames_[2].value);
             } else {
-                path += (path.empty() && take_ != nullptr ? "" : ".") + quoted_unless_plain(frame.key);
+                path += (path.empty() && take_ != nullptr ? "" : ".") + quoted_unless_plain(frame.member->first);
             }
         }
         return path;
@@ -141,6 +147,7 @@ class Builder {
     const TakeElement* take_;
     std::vector<Frame> frames_;
     json root_;
+    json element_;  // that the taker is to get
     std::optional<Error> error_;
 };
 

@@ -1,4 +1,6 @@
 // What the node runs and what the store says come apart: drift, commits that go in late, a store that was put back.
+#include <utility>
+
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 
@@ -122,4 +124,27 @@ TEST_CASE("etcd: a store that was put back, and written to since, is read again"
         return event.what != Event::What::nothing && event.what != Event::What::failed;
     }));
     CHECK(event.what == Event::What::start_again);
+}
+
+// 600 short values and then 40 MiB of long ones: the page whose size follows the short ones is more than gRPC takes.
+TEST_CASE("etcd: all of it is read, once and in order, whatever the values' sizes", "[agent][etcd]") {
+    Etcd etcd;
+    std::vector<std::pair<std::string, std::size_t>> written;
+    Etcd::Changes changes;
+    for (int n = 0; n < 600; ++n) {
+        written.emplace_back(fmt::format("a{:03}", n), 10);
+        changes.emplace_back(written.back().first, std::string(10, 'x'));
+        if (changes.size() == 100) etcd.write(std::exchange(changes, {}));  // etcd takes 128 in one transaction
+    }
+    for (int n = 0; n < 40; ++n) {
+        written.emplace_back(fmt::format("b{:03}", n), std::size_t{1} << 20);
+        etcd.put_text(written.back().first, std::string(written.back().second, 'y'));
+    }
+    written.emplace_back("c", 1);
+    etcd.put_text("c", "z");
+    EtcdSource source({etcd.options(), policy_prefix("hub")});
+    REQUIRE(source.begin(""));
+    std::vector<std::pair<std::string, std::size_t>> read;
+    REQUIRE(source.read("", [&](const Item& item) { read.emplace_back(item.key, item.value.size()); }));
+    CHECK(read == written);
 }

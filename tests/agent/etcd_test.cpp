@@ -84,6 +84,23 @@ TEST_CASE("etcd: small changes go over as puts and deletes", "[agent][etcd]") {
     CHECK(gets(cluster.hub, Kind::operators, "brief", false));
 }
 
+TEST_CASE("etcd: how an object is laid out changes nothing on the node", "[agent][etcd]") {
+    Cluster cluster;
+    const json chuo = an_operator("chuo");
+    cluster.etcd.put_text("operators/chuo", chuo.dump(4) + "\n");
+    REQUIRE(gets(cluster.hub, Kind::operators, "chuo"));
+    const std::string text = seen(cluster.hub).document.find(Kind::operators, "chuo")->text;
+    CHECK(text == chuo.dump());
+    cluster.etcd.put_text("operators/chuo", "  " + chuo.dump() + "\t");
+    cluster.etcd.put("operators/last", an_operator("last"));
+    REQUIRE(gets(cluster.hub, Kind::operators, "last"));
+    CHECK(seen(cluster.hub).document.find(Kind::operators, "chuo")->text == text);
+    // The node's hash is of the canonical text, and so is what an agent that starts compares with it.
+    REQUIRE(cluster.agent->stop() == 0);
+    cluster.agent->start();
+    CHECK(cluster.agent->says("the node runs them"));
+}
+
 TEST_CASE("etcd: what one revision changes is never split over two generations", "[agent][etcd]") {
     Cluster cluster({"--gather", "0"});
     std::atomic<bool> done{false};
