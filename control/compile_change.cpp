@@ -1,8 +1,8 @@
 // Compiling a small change: a few lines, the ways of a few routes, the leaves of the institutions that it touches, the
 // matrices, and the gates; all else stays as it is.
 //
-// It is taken where the operators are the same ones as before, and so are the translations of all institutions. What
-// follows from a change is then its own rows: they are appended, and the lookup structures led to them, while workers
+// It is taken where the translations of all institutions are the same ones as before. What follows from a change is
+// then its own rows: they are appended, and the lookup structures led to them, while workers
 // read the generation before. Where anything is out of the ordinary, from a mistake in the policy to rows that would
 // have to be numbered anew, it steps back, and compile_whole() says what is to be said. Compiler thread only.
 #include <algorithm>
@@ -21,13 +21,13 @@ namespace {
 
 constexpr std::size_t kMostChanges = 4096;  // institutions; beyond, the whole way takes no longer
 
-// Whether what everything rests on is the same: operators but for what people read, translations where somebody is.
+// Whether what everything rests on is the same: operators' namespaces, and translations where somebody is.
 bool same_ground(const Compiler::State::Basis& basis, const Policy& policy) {
     const Policy& before = basis.policy;
     bool same = before.hub_pools == policy.hub_pools;
     decltype(policy.operators)::differences(
         before.operators, policy.operators, [&](const Operator* was, const Operator* is) {
-            same = same && was != nullptr && is != nullptr && was->network_namespace == is->network_namespace;
+            same = same && (was == nullptr || is == nullptr || was->network_namespace == is->network_namespace);
         });
     decltype(policy.translations)::differences(
         before.translations, policy.translations, [&](const Translation* was, const Translation* is) {
@@ -101,7 +101,9 @@ void add_up(const Moves& moves, ProfileCounts& counts) {
 bool have_numbers(const Moves& moves, const CellNumbers& numbers) {
     for (std::size_t vrf = 0; vrf < moves.size(); ++vrf)
         for (const auto& [profile, by] : moves[vrf])
-            if (by > 0 && !(numbers.rows_of[vrf].contains(profile) && numbers.group_of.contains(profile))) return false;
+            if (by > 0 && !(vrf < numbers.rows_of.size() && numbers.rows_of[vrf].contains(profile) &&
+                            numbers.group_of.contains(profile)))
+                return false;
     return true;
 }
 
@@ -155,9 +157,15 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
     if (!planned) return std::nullopt;
     Numbers numbers = basis->numbers;
     numbers.institutions = std::move(*planned);
-    if (!plan_names(basis->policy.attachments, policy.attachments, attachments, numbers.attachments) ||
+    if (!plan_names(basis->policy.operators, policy.operators, operators, numbers.operators) ||
+        !plan_names(basis->policy.attachments, policy.attachments, attachments, numbers.attachments) ||
         !plan_names(basis->policy.tunnels, policy.tunnels, tunnels, numbers.tunnels))
         return std::nullopt;
+    // The VRFs of operators that come have nothing yet, which is what they have if all of this is for nothing.
+    const std::size_t vrfs = std::max(basis->profile_counts.size(), numbers.operators.size());
+    basis->profile_counts.resize(vrfs);
+    basis->ways4.resize(vrfs);
+    basis->ways6.resize(vrfs);
     // Lines, and the ways that they bring; routes.
     const auto lines = LineChange::of(*basis, policy, numbers, *attachment_names, force, ports);
     if (!lines) return std::nullopt;
@@ -222,8 +230,8 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
         owner_of[*number] = *owner;
     }
 
-    // 4. The matrices, where rights have changed or somebody has some that nobody had.
-    Moves moves(basis->profile_counts.size());
+    // 4. The matrices, where rights have changed, somebody has some that nobody had, or an operator has come.
+    Moves moves(vrfs);
     for (std::size_t vrf = 0; vrf < moves.size(); ++vrf)
         for (const auto& [was, is] : renamed)
             if (const auto count = basis->profile_counts[vrf].find(was);
@@ -235,7 +243,7 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
     add_moves(leaves6, moves);
     std::optional<ProfileCounts> profile_counts;
     std::optional<Cells> cells;
-    if (rights || !have_numbers(moves, basis->cell_numbers)) {
+    if (rights || vrfs > basis->tables.matrices.size() || !have_numbers(moves, basis->cell_numbers)) {
         profile_counts = basis->profile_counts;
         add_up(moves, *profile_counts);
         std::optional<PortClasses> same_classes;

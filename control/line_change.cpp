@@ -40,8 +40,9 @@ class LineChange::Taking {
         if (was != nullptr && is != nullptr && (was->operator_id != is->operator_id || was->tunnel != is->tunnel))
             return false;
         const Attachment& told = is != nullptr ? *is : *was;
-        const auto number = (is != nullptr ? numbers_ : basis_.numbers).attachments.number_of(told.id);
-        const auto owner = numbers_.operators.number_of(told.operator_id);
+        const Numbers& numbers = is != nullptr ? numbers_ : basis_.numbers;
+        const auto number = numbers.attachments.number_of(told.id);
+        const auto owner = numbers.operators.number_of(told.operator_id);
         if (!number || !owner) return false;
         const AttachmentId id = AttachmentId(*number);
         const VrfId vrf(static_cast<VrfId::Value>(*owner));

@@ -1,7 +1,7 @@
 // Validation of a small change: what changed, and what leans on it. Compiler thread.
 //
 // It only ever finds that all is well. Whenever something is wrong, or what changed has half a million others lean on
-// it (an operator gone, a translation moved), everything is looked at, and every error told as it always is.
+// it (a translation that moved), everything is looked at, and every error told as it always is.
 #include <algorithm>
 #include <set>
 #include <utility>
@@ -18,8 +18,6 @@ constexpr std::size_t kMostRoutes = 16;
 // Whether what institutions lean on is there as it was: they need not be looked at again.
 bool same_ground(const Policy& before, const Policy& policy, const HubNumbers& numbers) {
     bool same = before.hub_pools == policy.hub_pools;
-    decltype(policy.operators)::differences(before.operators, policy.operators,
-                                            [&](const Operator*, const Operator* is) { same = same && is; });
     decltype(policy.attachments)::differences(
         before.attachments, policy.attachments, [&](const Attachment* was, const Attachment* is) {
             if (was != nullptr && is != nullptr)
@@ -50,6 +48,7 @@ class Change {
             for (const Institution* institution : *some)
                 if (!institution->operator_prefixes.empty()) return false;
         if (gone_.size() + institutions_.size() + agreements_.size() > kMostChanges) return false;
+        if (names_gone_operator()) return false;
         const HubSpace hub = check_hub_space(policy_, findings_);
         check_lines(hub);
         move_numbers();
@@ -79,6 +78,26 @@ class Change {
                                                   [&](const Agreement*, const Agreement* is) {
                                                       if (is != nullptr) agreements_.push_back(is);
                                                   });
+    }
+
+    // Whether anything leans on an operator that is gone. Allocations and gates are looked at in any case.
+    bool names_gone_operator() const {
+        std::set<std::string_view> gone;
+        decltype(policy_.operators)::differences(before_.operators, policy_.operators,
+                                                 [&](const Operator* was, const Operator* is) {
+                                                     if (is == nullptr) gone.insert(was->id);
+                                                 });
+        if (gone.empty()) return false;
+        const auto is_owned = [&](const auto& objects) {
+            for (const auto& [id, object] : objects)
+                if (gone.contains(object.operator_id)) return true;
+            return false;
+        };
+        for (const auto& [id, agreement] : policy_.agreements)
+            for (const std::string& name : agreement.client_operators)
+                if (gone.contains(name)) return true;
+        return is_owned(policy_.attachments) || is_owned(policy_.translations) || is_owned(policy_.routes) ||
+               is_owned(policy_.institutions);
     }
 
     // Routes that changed, where no tunnel leans on them. False: they must be looked at with all lines.

@@ -100,7 +100,7 @@ std::optional<WayChange> WayChange::of(const Compiler::State::Basis& basis, cons
     }
     const auto take = [&](const Route* was, const Route* is) {
         const Route& route = is != nullptr ? *is : *was;
-        const auto vrf = numbers.operators.number_of(route.operator_id);
+        const auto vrf = (is != nullptr ? numbers : basis.numbers).operators.number_of(route.operator_id);
         if (!can || !vrf) {
             can = false;
             return;

@@ -100,7 +100,7 @@ def until_generation(control, beyond, longest=1800):
 
 
 def changes_of(control):
-    """By kind: one object of it that is there, or for gates one that is not, and what makes it differ from run to run."""
+    """By kind: one object of it that is there, or for gates and operators one that is not, and what makes it differ from run to run."""
     def first(kind, wanted=lambda each: True):
         return next(each for each in control.ask("show.policy", kind=kind, limit=1000)["objects"] if wanted(each))
 
@@ -108,12 +108,14 @@ def changes_of(control):
     attachment = first("attachments", lambda each: "tunnel" in each)
     line = first("attachments", lambda each: "tunnel" not in each and not each.get("underlay") and each["id"].startswith("operator-"))
     route = first("routes", lambda each: each["operator"].startswith("operator-"))
+    newcomer = first("operators")
     return {
         "institutions": (institution["id"], lambda run: {**institution, "application": f"bench {run}"}),
         "agreements": (first("agreements")["id"], lambda run: {**first("agreements"), "ports": [9000 + run % 7]}),
         "gates": ("bench", lambda run: {"id": "bench", "target": "institution", "target_id": institution["id"], "reason": "emergency",
                                         "notice": f"bench {run}"}),
         "routes": (f"{route['operator']}/{route['prefix']}", lambda run: {**route, "nexthops": [{**route["nexthops"][0], "weight": 1 + run % 7}]}),
+        "operators, one that comes": ("bench-{run}", lambda run: {**newcomer, "id": f"bench-{run}"}),
         "tunnels": (attachment["tunnel"], lambda run: {**first("tunnels", lambda each: each["id"] == attachment["tunnel"]),
                                                        "replay_window": 64 << run % 7}),
         "attachments, a tunnel's": (attachment["id"], lambda run: {**attachment, "mtu": 1300 + run % 50}),
@@ -150,6 +152,7 @@ def main():
     size = dataclasses.replace(apply.MILLION, institutions=options.institutions)
     words = f"{options.institutions} institutions, {2 * options.institutions} + {2 * options.institutions} prefixes"
     case = path.Case("store", 4, 1000, 1000, 64)
+    apply.OPERATORS -= 2 * options.runs  # a node has numbers for 256: some are left for those that come
     results = []
     with tempfile.TemporaryDirectory(prefix="sekisho-bench-") as directory:
         work = pathlib.Path(directory)
@@ -185,7 +188,7 @@ def main():
                     before = control.generation()
                     text = json.dumps(value(run))
                     begin = time.monotonic()
-                    etcd.put(f"{PREFIX}{kind.split(',')[0]}/{name}", text)
+                    etcd.put(f"{PREFIX}{kind.split(',')[0]}/{name.format(run=run)}", text)
                     until_generation(control, before)
                     by_store[kind].append(1000 * (time.monotonic() - begin))
                     compiling[kind].append(control.ask("show.generation")["tables"]["microseconds"] / 1000)

@@ -105,3 +105,49 @@ TEST_CASE("compile: one of many services of an agreement costs that one", "[comp
         CHECK(look_up(compiler, *after.tables, question) == decide(policy, kNow, question));
     }
 }
+
+TEST_CASE("compile: an operator comes, with and without what it has, and goes", "[compile]") {
+    Policy policy = two_operators();
+    Compiler compiler(ports());
+    const Compiled before = compile(compiler, policy);
+    add_operator(policy, "chuo");
+    const Compiled alone = compile(compiler, policy);
+    CHECK(alone.report.from_last);
+    CHECK(alone.tables->matrices.size() == before.tables->matrices.size() + 1);
+
+    add_translation(policy, "chuo-all", "chuo", "10.1.0.0/16", "100.66.0.0/16");
+    add_attachment(policy, "chuo-line", "chuo", "192.168.66.0/24");
+    add_institution(policy, "chuo-clinic", "chuo", {"100.66.1.0/24"}, {"chuo-line"});
+    policy.agreements["records"].client_institutions.push_back("chuo-clinic");
+    const Compiled with = compile(compiler, policy);
+    CHECK(with.report.from_last);
+    const Question question{"chuo-line", address("10.1.1.7"), address("100.65.1.9")};
+    const Answer answer = look_up(compiler, *with.tables, question);
+    CHECK(answer.passes);
+    CHECK(answer == decide(policy, kNow, question));
+
+    // At once: another one comes with all that it has.
+    Policy both = policy;
+    add_operator(both, "nishi");
+    add_translation(both, "nishi-all", "nishi", "10.1.0.0/16", "100.67.0.0/16");
+    add_attachment(both, "nishi-line", "nishi", "192.168.67.0/24");
+    add_institution(both, "nishi-clinic", "nishi", {"100.67.1.0/24"}, {"nishi-line"});
+    both.agreements["records"].client_institutions.push_back("nishi-clinic");
+    const Compiled four = compile(compiler, both);
+    CHECK(four.report.from_last);
+    const Question of_nishi{"nishi-line", address("10.1.1.7"), address("100.65.1.9")};
+    CHECK(look_up(compiler, *four.tables, of_nishi).passes);
+    CHECK(look_up(compiler, *four.tables, question) == answer);
+
+    // An operator goes when nothing is its own any more; generations before do not notice.
+    both.agreements["records"].client_institutions.pop_back();
+    both.institutions.erase("nishi-clinic");
+    CHECK(compile(compiler, both).report.from_last);
+    both.attachments.erase("nishi-line");
+    both.translations.erase("nishi-all");
+    both.operators.erase("nishi");
+    const Compiled gone = compile(compiler, both);
+    CHECK(gone.report.from_last);
+    CHECK(look_up(compiler, *gone.tables, question) == answer);
+    CHECK(look_up(compiler, *four.tables, question) == answer);
+}

@@ -1,6 +1,7 @@
 // Random edits of random policies: objects that come, change and go, with what names them, so that the policy stays one
 // that compiles.
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -89,6 +90,39 @@ void RandomPolicies::edit_ground(Policy& policy) {
     }
 }
 
+// An operator, with all that names it. Not one that bears tunnels: others may be by them.
+void RandomPolicies::drop_operator(Policy& policy) {
+    const std::string gone = any_of(policy.operators);
+    const auto bears = [&](const auto& each) { return each.second.operator_id == gone && each.second.underlay; };
+    if (policy.operators.size() < 3 || std::any_of(policy.attachments.begin(), policy.attachments.end(), bears)) return;
+    std::set<std::string> names{gone};
+    const auto drop = [&](auto& objects) {
+        const auto all = objects;
+        for (const auto& [id, object] : all)
+            if (object.operator_id == gone) {
+                names.insert(id);
+                objects.erase(id);
+            }
+    };
+    const auto attachments = policy.attachments;
+    for (const auto& [id, attachment] : attachments)
+        if (attachment.operator_id == gone && attachment.is_tunnel()) policy.tunnels.erase(attachment.tunnel);
+    drop(policy.attachments);
+    drop(policy.institutions);
+    drop(policy.translations);
+    drop(policy.routes);
+    policy.operators.erase(gone);
+    const auto agreements = policy.agreements;
+    for (const auto& [id, agreement] : agreements) {
+        Agreement& left = policy.agreements[id];
+        for (auto* list : {&left.client_operators, &left.client_institutions, &left.service_institutions})
+            std::erase_if(*list, [&](const std::string& name) { return names.contains(name); });
+    }
+    const auto gates = policy.gates;
+    for (const auto& [id, gate] : gates)
+        if (names.contains(gate.target_id)) policy.gates.erase(id);
+}
+
 void RandomPolicies::edit(Policy& policy) {
     const auto drop = [&](auto& objects) {
         if (!objects.empty()) objects.erase(any_of(objects));
@@ -98,7 +132,7 @@ void RandomPolicies::edit(Policy& policy) {
         for (const auto& [name, gate] : all)
             if (is_gone(gate)) policy.gates.erase(name);
     };
-    switch (below(21)) {
+    switch (below(22)) {
         case 0: add_random_operator(policy); break;
         case 1:
             if (one_in(2))
@@ -146,6 +180,7 @@ void RandomPolicies::edit(Policy& policy) {
         case 16: edit_attachment(policy); break;
         case 17: edit_tunnel(policy); break;
         case 19: edit_ground(policy); break;
+        case 20: drop_operator(policy); break;
         case 18:  // several kinds at once
             for (int i = 0; i < 4; ++i) edit(policy);
             break;

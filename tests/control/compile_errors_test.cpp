@@ -203,7 +203,7 @@ TEST_CASE("compile: a refused policy changes neither names nor numbers nor table
     Policy broken = policy;
     add_operator(broken, "aaa");
     add_attachment(broken, "aaa-line", "aaa", "192.168.9.0/24");
-    broken.attachments.erase("kita-line");
+    add_institution(broken, "nowhere", "aaa", {"203.0.113.0/24"}, {"aaa-line"});
     REQUIRE_FALSE(compiler.compile(broken, 2, kNow));
     CHECK_FALSE(compiler.attachment_id("aaa-line"));
     CHECK(compiler.attachment_name(compiler.attachment_id("kita-line").value()) == "kita-line");

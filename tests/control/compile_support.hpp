@@ -107,6 +107,7 @@ class RandomPolicies {
     void edit_attachment(Policy& policy);
     void edit_tunnel(Policy& policy);
     void edit_ground(Policy& policy);
+    void drop_operator(Policy& policy);
     IpPrefix near(const Policy& policy, bool finer);
     IpAddress inside(const IpPrefix& prefix);
     void date(std::string& from, std::string& until);

@@ -205,10 +205,15 @@ class Editor {
         if (below(8) == 0) added.operator_prefix = added.hub_prefix;
         policy.translations[added.id] = added;
     }
+    // An operator that few things are of: it may well go.
+    void change_newcomer(Policy& policy) {
+        const std::string id = "newcomer-" + std::to_string(below(3));
+        if (policy.operators.erase(id) == 0) policy.operators[id].id = id;
+    }
     // What others lean on.
     void disturb(Policy& policy) {
         switch (below(5)) {
-            case 0: return drop(policy.operators);
+            case 0: return below(3) == 0 ? drop(policy.operators) : change_newcomer(policy);
             case 1: return drop(policy.attachments);
             case 2: return drop(policy.translations);
             case 3: return drop(policy.routes);
