@@ -17,8 +17,9 @@ namespace sekisho::dataplane {
 
 template <class Id, class T>
 class ByNumber {
-    // calloc() begins their lives (C++20 [intro.object]), as zeros.
-    static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
+    // calloc() begins their lives (C++20 [intro.object]), as zeros; an atomic of zeros is one of 0.
+    static_assert(std::is_aggregate_v<T> || std::is_trivially_copyable_v<T>);
+    static_assert(std::is_trivially_destructible_v<T>);
 
   public:
     // `count` numbers from 0. Throws std::bad_alloc.

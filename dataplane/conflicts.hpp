@@ -6,7 +6,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <optional>
 
 #include "dataplane/by_number.hpp"
@@ -25,11 +24,11 @@ class Conflicts {
         MacAddress mac;
     };
 
-    explicit Conflicts(std::uint64_t tsc_hz) : tsc_hz_(tsc_hz), cells_(std::make_unique<Cell[]>(kMostAttachments)) {}
+    explicit Conflicts(std::uint64_t tsc_hz) : tsc_hz_(tsc_hz) {}
 
     // Keeper: a station claims the address. True when the address may be defended now, and counts as defended.
     bool note(AttachmentId attachment, Which which, const MacAddress& mac, std::uint64_t now) noexcept {
-        Cell& cell = cells_[attachment.index()];
+        Cell& cell = cells_[attachment];
         cell.claim.store(std::uint64_t{static_cast<std::uint8_t>(which)} << 56 | mac.bits(), std::memory_order_relaxed);
         cell.last.store(now, std::memory_order_relaxed);
         if (cell.defended != 0 && now - cell.defended < kDefendInterval * tsc_hz_) return false;
@@ -38,7 +37,7 @@ class Conflicts {
     }
     // The claim of the last minute.
     std::optional<Claim> claim(AttachmentId attachment, std::uint64_t now) const noexcept {
-        const Cell& cell = cells_[attachment.index()];
+        const Cell& cell = cells_[attachment];
         const std::uint64_t word = cell.claim.load(std::memory_order_relaxed);
         const std::uint64_t last = cell.last.load(std::memory_order_relaxed);
         if (word == 0 || (now > last && now - last >= kLasts * tsc_hz_)) return std::nullopt;
@@ -54,7 +53,7 @@ class Conflicts {
         std::uint64_t defended = 0;           // TSC; the keeper's
     };
     std::uint64_t tsc_hz_;
-    std::unique_ptr<Cell[]> cells_;
+    ByAttachment<Cell> cells_;
 };
 
 }  // namespace sekisho::dataplane

@@ -9,7 +9,7 @@ Neighbours::Neighbours(std::size_t capacity, std::size_t per_attachment, std::ui
     : tsc_hz_(tsc_hz),
       capacity_(capacity),
       per_attachment_(per_attachment),
-      entries_(std::make_unique<Slot[]>(capacity)),
+      entries_(capacity),
       buckets_(std::bit_ceil(2 * capacity)),
       index_(std::make_unique<std::atomic<std::uint32_t>[]>(buckets_)) {
     pending_.reserve(kPending);
@@ -29,7 +29,7 @@ std::uint32_t Neighbours::find(AttachmentId attachment, const Ipv6Address& addre
     for (std::size_t looked = 0; looked < buckets_; ++looked, bucket = (bucket + 1) & (buckets_ - 1)) {
         const std::uint32_t number = index_[bucket].load(std::memory_order_acquire);
         if (number == 0) return kNone;
-        if (number != kTombstone && is(entries_[number - 1], attachment, address)) return number - 1;
+        if (number != kTombstone && is(entries_[NeighbourId(number - 1)], attachment, address)) return number - 1;
     }
     return kNone;
 }
@@ -40,7 +40,7 @@ std::uint32_t Neighbours::find_or_add(AttachmentId attachment, const Ipv6Address
     for (std::size_t looked = 0; looked < buckets_; ++looked, bucket = (bucket + 1) & (buckets_ - 1)) {
         const std::uint32_t number = index_[bucket].load(std::memory_order_relaxed);
         if (number != 0 && number != kTombstone) {
-            if (is(entries_[number - 1], attachment, address)) return number - 1;
+            if (is(entries_[NeighbourId(number - 1)], attachment, address)) return number - 1;
             continue;
         }
         if (place == buckets_) place = bucket;
@@ -54,8 +54,8 @@ std::uint32_t Neighbours::find_or_add(AttachmentId attachment, const Ipv6Address
         neighbour = free_.back();
         free_.pop_back();
     }
-    Slot& slot = entries_[neighbour];
-    // Control may be reading it: what it reads under an odd version, or under two, it throws away.
+    Slot& slot = entries_[NeighbourId(neighbour)];
+    // Control may be reading it: what it reads under an even version, or under two, it throws away.
     slot.high.store(address.high(), std::memory_order_release);
     slot.low.store(address.low(), std::memory_order_release);
     slot.attachment.store(attachment.value(), std::memory_order_release);
@@ -71,7 +71,7 @@ std::uint32_t Neighbours::find_or_add(AttachmentId attachment, const Ipv6Address
 }
 
 void Neighbours::remove(std::uint32_t neighbour) noexcept {
-    Slot& slot = entries_[neighbour];
+    Slot& slot = entries_[NeighbourId(neighbour)];
     const AttachmentId attachment = attachment_of(slot);
     const Ipv6Address address(slot.high.load(std::memory_order_relaxed), slot.low.load(std::memory_order_relaxed));
     std::size_t bucket = bucket_of(attachment, address);
@@ -100,7 +100,7 @@ void Neighbours::grace_passed(std::span<std::atomic<std::uint32_t>> hints) noexc
 }
 
 void Neighbours::set(std::uint32_t neighbour, const Link& link, std::uint64_t now) noexcept {
-    Slot& slot = entries_[neighbour];
+    Slot& slot = entries_[NeighbourId(neighbour)];
     slot.since = now;
     slot.asks = 0;
     slot.next = now;
@@ -110,14 +110,14 @@ void Neighbours::set(std::uint32_t neighbour, const Link& link, std::uint64_t no
 
 void Neighbours::confirm(std::uint32_t neighbour, const MacAddress& mac, std::uint64_t now) noexcept {
     set(neighbour, Link(State::reachable, mac), now);
-    entries_[neighbour].gone = false;
+    entries_[NeighbourId(neighbour)].gone = false;
 }
 
 void Neighbours::hear(std::uint32_t neighbour, const MacAddress& mac, std::uint64_t now) noexcept {
     const Link known = link(neighbour);
     if (known.is_known() && known.mac() == mac) return;
     set(neighbour, Link(State::stale, mac), now);
-    entries_[neighbour].gone = false;
+    entries_[NeighbourId(neighbour)].gone = false;
 }
 
 void Neighbours::doubt(std::uint32_t neighbour, std::uint64_t now) noexcept {
@@ -127,12 +127,12 @@ void Neighbours::doubt(std::uint32_t neighbour, std::uint64_t now) noexcept {
 
 void Neighbours::fail(std::uint32_t neighbour, std::uint64_t now) noexcept {
     set(neighbour, Link(State::failed, {}), now);
-    entries_[neighbour].next = now + tsc_hz_;
-    entries_[neighbour].gone = true;
+    entries_[NeighbourId(neighbour)].next = now + tsc_hz_;
+    entries_[NeighbourId(neighbour)].gone = true;
 }
 
 std::uint64_t Neighbours::reachable_ticks(std::uint32_t neighbour, bool watched) const noexcept {
-    const std::uint16_t told = reachable_time_[attachment_of(entries_[neighbour])];
+    const std::uint16_t told = reachable_time_[attachment_of(entries_[NeighbourId(neighbour)])];
     const std::uint64_t seconds = told != 0 ? told : kReachableTime;
     if (watched) return std::min<std::uint64_t>(seconds, kWatchTime) * tsc_hz_;
     // RFC 4861 §6.3.2: half of it to one and a half, so that not all are asked at once.
@@ -141,8 +141,8 @@ std::uint64_t Neighbours::reachable_ticks(std::uint32_t neighbour, bool watched)
 }
 
 bool Neighbours::age(std::uint32_t neighbour, std::uint64_t now) noexcept {
-    Slot& slot = entries_[neighbour];
-    if (!is_alive(neighbour) || slot.pending != kNotPending) return false;
+    Slot& slot = entries_[NeighbourId(neighbour)];
+    if (!is_alive(neighbour) || slot.pending != 0) return false;
     if (slot.since == 0) slot.since = now;
     const Link known = link(neighbour);
     const bool watched = now < slot.watched_until;
@@ -181,8 +181,8 @@ bool Neighbours::age(std::uint32_t neighbour, std::uint64_t now) noexcept {
 }
 
 bool Neighbours::asks_unknown(std::uint32_t neighbour, std::uint64_t now) noexcept {
-    Slot& slot = entries_[neighbour];
-    if (slot.pending != kNotPending || is_known(neighbour) || now < slot.next) return false;
+    Slot& slot = entries_[NeighbourId(neighbour)];
+    if (slot.pending != 0 || is_known(neighbour) || now < slot.next) return false;
     const bool failed = link(neighbour).state() == State::failed;
     if (!failed && slot.asks == kAsks) {
         fail(neighbour, now);
@@ -195,17 +195,17 @@ bool Neighbours::asks_unknown(std::uint32_t neighbour, std::uint64_t now) noexce
 
 Neighbours::HoldOutcome Neighbours::hold(std::uint32_t neighbour, const Packet& packet, PortId origin,
                                          std::uint64_t now) noexcept {
-    Slot& slot = entries_[neighbour];
-    if (slot.pending == kNotPending) {
+    Slot& slot = entries_[NeighbourId(neighbour)];
+    if (slot.pending == 0) {
         // One that was given up is nobody's: the next packet finds the neighbour anew.
         if (!is_alive(neighbour)) return HoldOutcome::unresolved;
         if (link(neighbour).state() == State::failed && now < slot.since + tsc_hz_) return HoldOutcome::unresolved;
         std::uint16_t& on_attachment = pending_on_[attachment_of(slot)];
         if (pending_.size() == kPending || on_attachment == kPendingPerAttachment) return HoldOutcome::full;
         ++on_attachment;
-        slot.pending = static_cast<std::uint16_t>(pending_.size());
         set(neighbour, Link(State::incomplete, {}), now);
         Pending& pending = pending_.emplace_back();
+        slot.pending = static_cast<std::uint16_t>(pending_.size());
         pending.neighbour = neighbour;
         pending.asks = 1;
         pending.next = now + tsc_hz_;
@@ -213,14 +213,14 @@ Neighbours::HoldOutcome Neighbours::hold(std::uint32_t neighbour, const Packet& 
         pending.held[0] = {packet, origin};
         return HoldOutcome::held_and_ask;
     }
-    Pending& pending = pending_[slot.pending];
+    Pending& pending = pending_[slot.pending - std::size_t{1}];
     if (pending.count == kHold) return HoldOutcome::full;
     pending.held[pending.count++] = {packet, origin};
     return HoldOutcome::held;
 }
 
 Neighbours::Question Neighbours::question(std::uint32_t neighbour) const noexcept {
-    const Slot& slot = entries_[neighbour];
+    const Slot& slot = entries_[NeighbourId(neighbour)];
     Question question;
     question.attachment = AttachmentId(slot.attachment.load(std::memory_order_acquire));
     const Ipv6Address address(slot.high.load(std::memory_order_acquire), slot.low.load(std::memory_order_acquire));
@@ -244,7 +244,7 @@ std::optional<Neighbours::Entry> Neighbours::entry(std::size_t index) const {
     const std::uint32_t before = version(neighbour);
     const Question key = question(neighbour);
     const Link known = link(neighbour);
-    if (before % 2 != 0 || version(neighbour) != before) return std::nullopt;
+    if (before % 2 == 0 || version(neighbour) != before) return std::nullopt;
     const IpAddress address = key.family == Family::ipv4 ? IpAddress(key.ipv4) : IpAddress(key.ipv6);
     return Entry{key.attachment, address, known};
 }

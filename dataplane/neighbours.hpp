@@ -93,16 +93,16 @@ class Neighbours {
     std::uint32_t find_or_add(AttachmentId attachment, const Ipv6Address& address) noexcept;
 
     Link link(std::uint32_t neighbour) const noexcept {
-        return Link(entries_[neighbour].link.load(std::memory_order_acquire));
+        return Link(entries_[NeighbourId(neighbour)].link.load(std::memory_order_acquire));
     }
     bool is_known(std::uint32_t neighbour) const noexcept { return link(neighbour).is_known(); }
     // Changes when the number is given up, or to another.
     std::uint32_t version(std::uint32_t neighbour) const noexcept {
-        return entries_[neighbour].version.load(std::memory_order_acquire);
+        return entries_[NeighbourId(neighbour)].version.load(std::memory_order_acquire);
     }
     // Any worker, of a stale one: something was sent to it. Writes once until the keeper has seen it.
     void mark_used(std::uint32_t neighbour) noexcept {
-        std::atomic<bool>& used = entries_[neighbour].used;
+        std::atomic<bool>& used = entries_[NeighbourId(neighbour)].used;
         if (!used.load(std::memory_order_relaxed)) used.store(true, std::memory_order_relaxed);
     }
 
@@ -160,11 +160,11 @@ class Neighbours {
     // goes on being asked when it is gone; while there is room for a question.
     template <class Ask>
     void watch(std::uint32_t neighbour, std::uint64_t now, bool room, Ask&& ask) noexcept {
-        entries_[neighbour].watched_until = now + 2 * tsc_hz_;
+        entries_[NeighbourId(neighbour)].watched_until = now + 2 * tsc_hz_;
         if (room && asks_unknown(neighbour, now)) ask(question(neighbour));
     }
     // Keeper: it did not answer when it was last asked, and has said nothing since.
-    bool is_gone(std::uint32_t neighbour) const noexcept { return entries_[neighbour].gone; }
+    bool is_gone(std::uint32_t neighbour) const noexcept { return entries_[NeighbourId(neighbour)].gone; }
 
     // Seconds for which an answer counts on this attachment (RFC 4861's BaseReachableTime). Keeper.
     void set_reachable_time(AttachmentId attachment, std::uint16_t seconds) noexcept {
@@ -190,21 +190,20 @@ class Neighbours {
   private:
     static constexpr std::size_t kTurns = 256;
     static constexpr std::uint32_t kTombstone = kNone;  // in the index: go on looking behind it
-    static constexpr std::uint16_t kNotPending = 0xffff;
 
     struct Slot {
-        // The key: IPv4 as ::ffff:a.b.c.d. Written while the version is odd and nobody can find it.
+        // The key: IPv4 as ::ffff:a.b.c.d. Written while the version is even and nobody can find it.
         std::atomic<std::uint64_t> high{0};
         std::atomic<std::uint64_t> low{0};
         std::atomic<AttachmentId::Value> attachment{0};
         std::atomic<bool> used{false};          // any worker sets it, the keeper resets it
-        std::atomic<std::uint32_t> version{1};  // odd: nobody's
+        std::atomic<std::uint32_t> version{0};  // even: nobody's
         std::atomic<std::uint64_t> link{0};
         // The keeper's own.
         std::uint64_t since = 0;  // when its state began, or was confirmed
         std::uint64_t next = 0;   // when it is asked again, or no longer rests
         std::uint64_t watched_until = 0;
-        std::uint16_t pending = kNotPending;
+        std::uint16_t pending = 0;  // its place among them + 1
         std::uint8_t asks = 0;
         bool gone = false;
     };
@@ -225,7 +224,7 @@ class Neighbours {
     static AttachmentId attachment_of(const Slot& slot) noexcept {
         return AttachmentId(slot.attachment.load(std::memory_order_relaxed));
     }
-    bool is_alive(std::uint32_t neighbour) const noexcept { return version(neighbour) % 2 == 0; }
+    bool is_alive(std::uint32_t neighbour) const noexcept { return version(neighbour) % 2 == 1; }
     void set(std::uint32_t neighbour, const Link& link, std::uint64_t now) noexcept;
     std::size_t bucket_of(AttachmentId attachment, const Ipv6Address& address) const noexcept;
     std::uint64_t reachable_ticks(std::uint32_t neighbour, bool watched) const noexcept;
@@ -239,12 +238,12 @@ class Neighbours {
     void finish(std::size_t index, Take&& take) noexcept {
         Pending& pending = pending_[index];
         for (std::size_t i = 0; i < pending.count; ++i) take(pending.held[i]);
-        Slot& slot = entries_[pending.neighbour];
-        slot.pending = kNotPending;
+        Slot& slot = entries_[NeighbourId(pending.neighbour)];
+        slot.pending = 0;
         --pending_on_[attachment_of(slot)];
         if (index + 1 != pending_.size()) {
             pending = pending_.back();
-            entries_[pending.neighbour].pending = static_cast<std::uint16_t>(index);
+            entries_[NeighbourId(pending.neighbour)].pending = static_cast<std::uint16_t>(index + 1);
         }
         pending_.pop_back();
     }
@@ -252,7 +251,7 @@ class Neighbours {
     std::uint64_t tsc_hz_;
     std::size_t capacity_;
     std::size_t per_attachment_;
-    std::unique_ptr<Slot[]> entries_;
+    ByNumber<NeighbourId, Slot> entries_;
     std::atomic<std::size_t> count_{0};
     std::size_t buckets_;  // a power of two, twice the capacity at least
     // Open addressing; 0 is empty, otherwise the entry's number + 1, written when the entry is whole, or kTombstone.
