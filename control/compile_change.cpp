@@ -76,8 +76,7 @@ bool add_affected(const std::vector<std::uint32_t>& numbers, const NumberedNames
         const Named* const named = names.find(number);
         if (named == nullptr || known.contains(named->id)) continue;
         ObjectPtr object = policy.institutions.objects().find(named->id);
-        // Behind a port block is no leaf that could be cut.
-        if (object == nullptr || !institution_of(object).operator_prefixes.empty()) return false;
+        if (object == nullptr) return false;
         changes.push_back({object, object});
     }
     return true;
@@ -118,9 +117,17 @@ CellNumbers given_to(const Renamed& renamed, CellNumbers numbers) {
     return numbers;
 }
 
-void count(CompileReport& report, std::size_t gone, std::size_t fresh) {
-    report.who_rows = report.who_rows + fresh - gone;
-    report.hub_rows = report.hub_rows + fresh - gone;
+template <class Address>
+void count(CompileReport& report, const LeafChange<Address>& change) {
+    // What is behind a pool has no row that a lookup in hub space leads to.
+    for (const Leaf<Address>& leaf : change.gone()) {
+        --report.who_rows;
+        if (!leaf.is_behind()) --report.hub_rows;
+    }
+    for (const auto& each : change.fresh()) {
+        ++report.who_rows;
+        if (!each.leaf.is_behind()) ++report.hub_rows;
+    }
 }
 
 template <class Address>
@@ -150,9 +157,6 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
                                        if (was == nullptr) fresh.push_back(is->id);
                                    });
     if (changes.size() > kMostChanges) return std::nullopt;
-    for (const Changed& changed : changes)
-        for (const ObjectPtr& object : {changed.was, changed.is})
-            if (object != nullptr && !institution_of(object).operator_prefixes.empty()) return std::nullopt;
     auto planned = institutions.plan_change(gone, fresh);
     if (!planned) return std::nullopt;
     Numbers numbers = basis->numbers;
@@ -202,10 +206,12 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
 
     // 3. Their leaves.
     Profiles& profiles = basis->profiles;
-    LeafChange<Ipv4Address> leaves4({basis->numbers, basis->grants, basis->sides, basis->ground4},
-                                    {numbers, grants, sides, ground4}, profiles, renamed);
-    LeafChange<Ipv6Address> leaves6({basis->numbers, basis->grants, basis->sides, basis->ground6},
-                                    {numbers, grants, sides, ground6}, profiles, renamed);
+    const auto pools = behind_pools(policy, numbers);  // the same ones as before
+    if (!pools) return std::nullopt;
+    LeafChange<Ipv4Address> leaves4({basis->numbers, basis->grants, basis->sides, basis->ground4, *pools},
+                                    {numbers, grants, sides, ground4, *pools}, profiles, renamed);
+    LeafChange<Ipv6Address> leaves6({basis->numbers, basis->grants, basis->sides, basis->ground6, *pools},
+                                    {numbers, grants, sides, ground6, *pools}, profiles, renamed);
     for (const Changed& changed : changes) {
         if (!leaves4.leave(changed) || !leaves6.leave(changed)) return std::nullopt;
         if (changed.is != nullptr) continue;
@@ -328,8 +334,8 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
     basis->numbers = std::move(numbers);
     basis->numbers.settle();
     basis->owner_of = std::move(owner_of);
-    count(basis->report, leaves4.gone().size(), rows4.size());
-    count(basis->report, leaves6.gone().size(), rows6.size());
+    count(basis->report, leaves4);
+    count(basis->report, leaves6);
     basis->report.table_bytes = ipv4.memory() + ipv6.memory();
     basis->report.row_bytes = row_bytes(tables.ipv4) + row_bytes(tables.ipv6);
     basis->report.next_change = force.next_change;

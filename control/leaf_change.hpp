@@ -4,13 +4,16 @@
 // made once it is known which numbers the matrices have for them. Compiler thread only.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "control/compile_state.hpp"
+#include "control/port_blocks.hpp"
 
 namespace sekisho::control {
 
@@ -31,14 +34,20 @@ struct Cut {
     const Grants& grants;
     const Sides& sides;
     const Ground<Address>& ground;
+    const BehindPools& pools;
 
-    // False: they cannot be cut.
+    // False: they cannot be cut. Those behind pools come last.
     bool leaves_of(const ObjectPtr& object, Profiles& profiles, Leaves<Address>& leaves) const {
         const auto number = numbers.institutions.number_of(object->id);
         if (!number) return false;
         auto cut = cut_one(institution_of(object), InstitutionId(*number), numbers, grants, sides, ground, profiles);
         if (!cut) return false;
         leaves = std::move(*cut);
+        if constexpr (Address::kFamily == Family::ipv4) {
+            auto behind = behind_blocks(institution_of(object), InstitutionId(*number), numbers, sides, profiles);
+            if (!behind || find_pools(pools, *behind)) return false;
+            leaves.insert(leaves.end(), behind->begin(), behind->end());
+        }
         return true;
     }
 };
@@ -106,8 +115,11 @@ class LeafChange {
     }
 
   private:
-    // Both ascend by hub prefix.
     static void drop_common(Leaves<Address>& before, Leaves<Address>& after) {
+        const auto in_order = [](const Leaf<Address>& a, const Leaf<Address>& b) {
+            return std::tie(a.hub, a.inside) < std::tie(b.hub, b.inside);
+        };
+        for (auto* const leaves : {&before, &after}) std::sort(leaves->begin(), leaves->end(), in_order);
         Leaves<Address> gone, fresh;
         auto a = before.begin();
         auto b = after.begin();
@@ -115,7 +127,7 @@ class LeafChange {
             if (a != before.end() && b != after.end() && *a == *b) {
                 ++a;
                 ++b;
-            } else if (b == after.end() || (a != before.end() && a->hub <= b->hub)) {
+            } else if (b == after.end() || (a != before.end() && !in_order(*b, *a))) {
                 gone.push_back(*a++);
             } else {
                 fresh.push_back(*b++);

@@ -224,11 +224,14 @@ class Cutter {
     Leaf<Address> leaf(const Frame& frame) const {
         const Owner<Address>& owner = owners_[frame.owner];
         const nat::PrefixMap<Address> to_operator(owner.translation->hub, owner.translation->inside);
-        return {
-            frame.prefix,           Prefix<Address>(to_operator.apply(frame.prefix.address()), frame.prefix.length()),
-            owner.translation->hub, owner.translation->inside,
-            owner.institution,      VrfId(static_cast<VrfId::Value>(owner.vrf)),
-            frame.profile};
+        return {frame.prefix,
+                Prefix<Address>(to_operator.apply(frame.prefix.address()), frame.prefix.length()),
+                owner.translation->hub,
+                owner.translation->inside,
+                owner.institution,
+                VrfId(static_cast<VrfId::Value>(owner.vrf)),
+                0,
+                frame.profile};
     }
 
     Error overlap(std::size_t a, std::size_t b, const Prefix<Address>& prefix) const {
@@ -325,6 +328,25 @@ Expected<Leaves<Address>> cut_one(const Institution& institution, InstitutionId 
     return cutter.cut_added();
 }
 
+Expected<Leaves<Ipv4Address>> behind_blocks(const Institution& institution, InstitutionId number,
+                                            const Numbers& numbers, const Sides& sides, Profiles& profiles) {
+    const auto vrf = numbers.operators.number_of(institution.operator_id);
+    if (!vrf) return vrf.error().at(place_of("institutions", institution.id));
+    const std::uint32_t profile = profiles.number_of(profile_of(sides, *vrf, number.index(), profiles.sets));
+    Leaves<Ipv4Address> leaves;
+    for (const IpPrefix& prefix : institution.operator_prefixes) {
+        if (!prefix.is_ipv4())
+            return Error{ErrorCode::invalid, prefix.text() + ": port blocks are of IPv4 only"}.at(
+                place_of("institutions", institution.id));
+        Leaf<Ipv4Address>& leaf = leaves.emplace_back();
+        leaf.inside = prefix.ipv4();
+        leaf.institution = number;
+        leaf.vrf = VrfId(static_cast<VrfId::Value>(*vrf));
+        leaf.profile = profile;
+    }
+    return leaves;
+}
+
 Expected<Leaves<Ipv4Address>> behind_blocks(const Policy& policy, const Numbers& numbers, const Sides& sides,
                                             Profiles& profiles) {
     Leaves<Ipv4Address> leaves;
@@ -332,22 +354,11 @@ Expected<Leaves<Ipv4Address>> behind_blocks(const Policy& policy, const Numbers&
     if (std::none_of(policy.institutions.begin(), policy.institutions.end(), is_behind)) return leaves;
     std::size_t i = 0;
     for (const auto& [name, institution] : policy.institutions) {
-        const std::uint32_t number = numbers.institutions[i++];
+        const InstitutionId number(numbers.institutions[i++]);
         if (institution.operator_prefixes.empty()) continue;
-        const auto vrf = numbers.operators.number_of(institution.operator_id);
-        if (!vrf) return vrf.error().at(place_of("institutions", name));
-        const Profile profile = profile_of(sides, *vrf, number, profiles.sets);
-        for (const IpPrefix& prefix : institution.operator_prefixes) {
-            if (!prefix.is_ipv4())
-                return Error{ErrorCode::invalid, prefix.text() + ": port blocks are of IPv4 only"}.at(
-                    place_of("institutions", name));
-            Leaf<Ipv4Address> leaf;
-            leaf.inside = prefix.ipv4();
-            leaf.institution = InstitutionId(number);
-            leaf.vrf = VrfId(static_cast<VrfId::Value>(*vrf));
-            leaf.profile = profiles.number_of(profile);
-            leaves.push_back(leaf);
-        }
+        const auto of_one = behind_blocks(institution, number, numbers, sides, profiles);
+        if (!of_one) return of_one.error();
+        leaves.insert(leaves.end(), of_one->begin(), of_one->end());
     }
     return leaves;
 }

@@ -75,8 +75,10 @@ struct Leaf {
     Prefix<Address> translation_inside;
     InstitutionId institution;
     VrfId vrf;
+    std::uint16_t pool = 0;  // that it is behind, its number and one: it has no side in hub space then
     std::uint32_t profile = 0;
 
+    bool is_behind() const noexcept { return pool != 0; }
     friend bool operator==(const Leaf&, const Leaf&) = default;
 };
 
@@ -129,8 +131,11 @@ Expected<Leaves<Address>> cut_one(const Institution& institution, InstitutionId 
                                   const Grants& grants, const Sides& sides, const Ground<Address>& ground,
                                   Profiles& profiles);
 
-// Those that institutions have behind port blocks, one for each of their prefixes there, in no order; `inside` only.
+// Those that institutions, or one of them, have behind port blocks, one for each of their prefixes there, in no order.
+// Which pools those are is still to be found.
 Expected<Leaves<Ipv4Address>> behind_blocks(const Policy& policy, const Numbers& numbers, const Sides& sides,
                                             Profiles& profiles);
+Expected<Leaves<Ipv4Address>> behind_blocks(const Institution& institution, InstitutionId number,
+                                            const Numbers& numbers, const Sides& sides, Profiles& profiles);
 
 }  // namespace sekisho::control

@@ -31,16 +31,17 @@ template <class Address>
 dataplane::WhoRow<Address> Lookups<Address>::who_row(const Leaf<Address>& leaf,
                                                      dataplane::AttachmentSets::Name attachments,
                                                      std::uint16_t matrix_row) {
-    return {.institution = leaf.institution,
-            .attachments = attachments,
-            .to_hub = nat::PrefixMap<Address>(leaf.translation_inside, leaf.translation_hub),
-            .matrix_row = matrix_row};
+    dataplane::WhoRow<Address> row{.institution = leaf.institution, .attachments = attachments};
+    if (!leaf.is_behind()) row.to_hub = nat::PrefixMap<Address>(leaf.translation_inside, leaf.translation_hub);
+    row.matrix_row = matrix_row;
+    return row;
 }
 template <class Address>
 dataplane::HubRow<Address> Lookups<Address>::hub_row(const Leaf<Address>& leaf, std::uint16_t group,
                                                      NexthopId nexthop) {
-    return {leaf.institution, leaf.vrf, group, nexthop,
-            nat::PrefixMap<Address>(leaf.translation_hub, leaf.translation_inside)};
+    dataplane::HubRow<Address> row{leaf.institution, leaf.vrf, group, nexthop, {}, leaf.pool};
+    if (!leaf.is_behind()) row.to_operator = nat::PrefixMap<Address>(leaf.translation_hub, leaf.translation_inside);
+    return row;
 }
 
 template <class Address>
@@ -105,7 +106,7 @@ typename Lookups<Address>::Plan Lookups<Address>::plan(
     for (std::size_t i = 0; i < blocks.leaves.size(); ++i) {
         const Leaf<Ipv4Address>& leaf = blocks.leaves[i];
         plan.hub_rows.fresh(hub.size + i) = {leaf.institution,   leaf.vrf, cells.numbers.group_of.at(leaf.profile),
-                                             blocks.nexthops[i], {},       blocks.pools[i]};
+                                             blocks.nexthops[i], {},       leaf.pool};
     }
     return plan;
 }
@@ -123,13 +124,17 @@ Expected<void> Lookups<Address>::change(const Leaves<Address>& gone, const std::
                                         dataplane::FamilyTables<Address>& tables) {
     for (const Leaf<Address>& leaf : gone) {
         if (auto erased = who_.erase(static_cast<lpm::TableId>(leaf.vrf.index()), leaf.inside); !erased) return erased;
+        if (leaf.is_behind()) continue;
         if (auto erased = hub_.erase(0, leaf.hub); !erased) return erased;
     }
     for (const NewLeaf& each : fresh) {
-        const auto who = static_cast<lpm::Row>(tables.who_rows.append(each.who));
         const auto hub = static_cast<lpm::Row>(tables.hub_rows.append(each.hub));
+        dataplane::WhoRow<Address> row = each.who;
+        if (each.leaf.is_behind()) row.behind = hub;
+        const auto who = static_cast<lpm::Row>(tables.who_rows.append(row));
         const auto table = static_cast<lpm::TableId>(each.leaf.vrf.index());
         if (auto inserted = who_.insert(table, each.leaf.inside, who); !inserted) return inserted;
+        if (each.leaf.is_behind()) continue;
         if (auto inserted = hub_.insert(0, each.leaf.hub, hub); !inserted) return inserted;
     }
     return {};

@@ -62,7 +62,8 @@ class Lookups {
     const lpm::Fib<Address>& where() const noexcept { return where_; }
     std::size_t memory() const noexcept { return who_.memory() + hub_.memory() + where_.memory(); }  // bytes
 
-    // A row of each table for one leaf.
+    // A row of each table for one leaf; change() tells that of `who` where the other one is, if the leaf is behind a
+    // pool.
     static dataplane::WhoRow<Address> who_row(const Leaf<Address>& leaf, dataplane::AttachmentSets::Name attachments,
                                               std::uint16_t matrix_row);
     static dataplane::HubRow<Address> hub_row(const Leaf<Address>& leaf, std::uint16_t group, NexthopId nexthop);

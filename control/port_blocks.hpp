@@ -7,6 +7,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,11 +22,17 @@ namespace sekisho::control {
 
 // What port blocks add to the rows of IPv4.
 struct BlockLeaves {
-    Leaves<Ipv4Address> leaves;                     // `inside` only: no lookup in hub space leads to them
-    std::vector<std::uint16_t> pools;               // by leaf: its pool's number and one
+    Leaves<Ipv4Address> leaves;                     // no lookup in hub space leads to them
     std::vector<NexthopId> nexthops;                // by leaf
     std::vector<std::pair<Prefix4, VrfId>> shared;  // by pool: its addresses, and whose institutions are behind them
 };
+
+// What is behind each pool, in the order of the tables' pools. Error: a translation of no operator.
+using BehindPools = std::vector<std::pair<VrfId, Prefix4>>;
+Expected<BehindPools> behind_pools(const Policy& policy, const Numbers& numbers);
+// Finds the leaves' pools. Those whose operator has none here, which are another node's, are left out. Gives a leaf
+// that none of its operator's pools is for, if there is one.
+std::optional<Leaf<Ipv4Address>> find_pools(const BehindPools& pools, Leaves<Ipv4Address>& leaves);
 
 class PortBlocks {
   public:

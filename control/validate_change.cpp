@@ -3,6 +3,7 @@
 // It only ever finds that all is well. Whenever something is wrong, or what changed has half a million others lean on
 // it (a translation that moved), everything is looked at, and every error told as it always is.
 #include <algorithm>
+#include <memory>
 #include <set>
 #include <utility>
 
@@ -42,11 +43,6 @@ class Change {
     bool is_fine() {
         if (!policy_.timers.check()) return false;
         gather();
-        // Who is behind a port block is told by translations, institutions and agreements together; translations are
-        // the same ones.
-        for (const auto* some : {&was_, &institutions_})
-            for (const Institution* institution : *some)
-                if (!institution->operator_prefixes.empty()) return false;
         if (gone_.size() + institutions_.size() + agreements_.size() > kMostChanges) return false;
         if (names_gone_operator()) return false;
         const HubSpace hub = check_hub_space(policy_, findings_);
@@ -56,6 +52,11 @@ class Change {
             ObjectFindings about(findings_, "institutions", institution->id);
             check_own_numbers(policy_, *institution, hub, about);
             check_institution(policy_, *institution, about);
+        }
+        if (moves_behind_) {
+            numbers_.behind = std::make_shared<const BehindBlocks>(behind_blocks_of(policy_));
+            check_port_blocks(policy_, findings_);
+            check_agreements(policy_, numbers_, findings_);
         }
         for (const Agreement* agreement : agreements_) {
             ObjectFindings about(findings_, "agreements", agreement->id);
@@ -73,11 +74,20 @@ class Change {
                                                         if (is == nullptr) gone_.insert(was->id);
                                                         if (is != nullptr) institutions_.push_back(is);
                                                         if (was != nullptr) was_.push_back(was);
+                                                        moves_behind_ = moves_behind_ || !same_behind(was, is);
                                                     });
         decltype(policy_.agreements)::differences(before_.agreements, policy_.agreements,
                                                   [&](const Agreement*, const Agreement* is) {
                                                       if (is != nullptr) agreements_.push_back(is);
                                                   });
+    }
+
+    // Whether it has the same behind port blocks. Who is there is told by translations, which are the same ones,
+    // institutions and agreements together.
+    static bool same_behind(const Institution* was, const Institution* is) {
+        if (was != nullptr && is != nullptr)
+            return was->operator_prefixes == is->operator_prefixes && was->operator_id == is->operator_id;
+        return (was != nullptr ? was : is)->operator_prefixes.empty();
     }
 
     // Whether anything leans on an operator that is gone. Allocations and gates are looked at in any case.
@@ -185,7 +195,8 @@ class Change {
     std::vector<const Institution*> was_, institutions_;  // of those that changed
     std::vector<const Agreement*> agreements_;
     std::set<std::string_view> gone_;
-    bool shrinks_ = false;  // some prefix is no institution's any more
+    bool moves_behind_ = false;  // somebody comes behind a port block, goes, or is there with other prefixes
+    bool shrinks_ = false;       // some prefix is no institution's any more
     bool fits_ = true;
 };
 

@@ -99,6 +99,16 @@ def until_generation(control, beyond, longest=1800):
         time.sleep(0.001)
 
 
+# In what is left of the pool; a port block is none that is there at this size, and compiled whole when it comes.
+SHARED = {"id": "bench-shared", "operator": "operator-0", "kind": "port_block", "operator_prefix": "172.30.0.0/16", "hub_prefix": "44.255.0.0/30",
+          "port_block": {"subscribers": 10}}
+
+
+def line_of(control, operator):
+    """The links of some institution of the operator's."""
+    return next(each for each in control.ask("show.policy", kind="institutions", limit=1000)["objects"] if each["operator"] == operator)["links"]
+
+
 def changes_of(control):
     """By kind: one object of it that is there, or for gates and operators one that is not, and what makes it differ from run to run."""
     def first(kind, wanted=lambda each: True):
@@ -109,8 +119,10 @@ def changes_of(control):
     line = first("attachments", lambda each: "tunnel" not in each and not each.get("underlay") and each["id"].startswith("operator-"))
     route = first("routes", lambda each: each["operator"].startswith("operator-"))
     newcomer = first("operators")
+    hidden = {**institution, "id": "bench-hidden", "operator": SHARED["operator"], "prefixes": [], "links": line_of(control, SHARED["operator"])}
     return {
         "institutions": (institution["id"], lambda run: {**institution, "application": f"bench {run}"}),
+        "institutions, one behind a port block": ("bench-hidden", lambda run: {**hidden, "operator_prefixes": [f"172.30.{run}.0/24"]}),
         "agreements": (first("agreements")["id"], lambda run: {**first("agreements"), "ports": [9000 + run % 7]}),
         "gates": ("bench", lambda run: {"id": "bench", "target": "institution", "target_id": institution["id"], "reason": "emergency",
                                         "notice": f"bench {run}"}),
@@ -180,6 +192,9 @@ def main():
             results.append(report(f"full load from etcd: {words}", [took], "s", 30,
                                   more=f"compiled in {tables['microseconds'] / 1e6:.2f} s; memory in MB: agent {memory[0]:.0f}, sekishod {memory[1]:.0f}"))
             time.sleep(2)
+            before = control.generation()
+            etcd.put(f"{PREFIX}translations/{SHARED['id']}", json.dumps(SHARED))
+            until_generation(control, before)
 
             changes = changes_of(control)
             by_store, compiling = {kind: [] for kind in changes}, {kind: [] for kind in changes}

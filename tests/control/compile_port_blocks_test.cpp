@@ -1,7 +1,11 @@
 // Port blocks compiled: rows that lead to one another, pools that outlive generations, and cells for who is behind.
+#include <algorithm>
+
 #include <catch2/catch.hpp>
+#include <fmt/format.h>
 
 #include "tests/control/compile_support.hpp"
+#include "tests/support/random.hpp"
 
 using namespace sekisho;
 using namespace sekisho::control;
@@ -158,13 +162,133 @@ TEST_CASE("compile: beside a port block a small change is small, and who is behi
     CHECK(agreed.report.from_last);
     CHECK(may_open(*agreed.tables));
 
-    // What is about it is compiled whole.
-    policy.agreements["records"].client_institutions.clear();
+    // So is one about it: it loses its agreement, moves, goes, and comes back with more.
     policy.agreements["records"].client_operators.clear();
     policy.agreements["records"].client_institutions = {"kita-clinic"};
     const Compiled without = compile(compiler, policy);
-    CHECK_FALSE(without.report.from_last);
+    CHECK(without.report.from_last);
     CHECK_FALSE(may_open(*without.tables));
+    CHECK(may_open(*before.tables));
     policy.institutions["pharmacy"].operator_prefixes = {prefix("10.9.2.0/24")};
-    CHECK_FALSE(compile(compiler, policy).report.from_last);
+    const Compiled other = compile(compiler, policy);
+    CHECK(other.report.from_last);
+    CHECK(other.tables->ipv4.who.find(vrf.value(), *Ipv4Address::parse("10.9.1.7")) == lpm::kNoRow);
+    CHECK(other.report.who_rows == without.report.who_rows);
+    CHECK(other.report.hub_rows == without.report.hub_rows);
+    policy.institutions.erase("pharmacy");
+    const Compiled gone = compile(compiler, policy);
+    CHECK(gone.report.from_last);
+    CHECK(gone.report.who_rows + 1 == other.report.who_rows);
+    CHECK(gone.report.hub_rows == other.report.hub_rows);
+    add_institution(policy, "pharmacy", "kita", {}, {"kita-line"}).operator_prefixes = {prefix("10.9.1.0/24"),
+                                                                                        prefix("10.9.3.0/24")};
+    policy.agreements["records"].client_institutions.push_back("pharmacy");
+    const Compiled back = compile(compiler, policy);
+    CHECK(back.report.from_last);
+    CHECK(may_open(*back.tables));
+    CHECK(back.report.who_rows == gone.report.who_rows + 2);
+    // A block that covers it no more is an error, from here as from nothing.
+    policy.institutions["pharmacy"].operator_prefixes = {prefix("10.8.0.0/24")};
+    const auto refused = compiler.compile(policy, 2, kNow);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().words == "institutions \"pharmacy\": no port block of operator \"kita\" covers 10.8.0.0/24");
+}
+
+namespace {
+
+// What the tables say of an address of kita's that may be behind a block.
+struct Told {
+    std::string institution;
+    std::string hub_institution;
+    unsigned pool = 0;
+    bool named_by_link = false;
+    std::vector<bool> may;  // by port of the clinic
+    dataplane::Nexthop::Kind way = dataplane::Nexthop::Kind::blackhole;
+
+    friend bool operator==(const Told&, const Told&) = default;
+};
+
+Told told(const Compiler& compiler, const Tables& tables, const std::string& source) {
+    Told told;
+    const auto& family = tables.ipv4;
+    const VrfId vrf = compiler.vrf_id("kita").value();
+    const lpm::Row who = family.who.find(vrf.value(), *Ipv4Address::parse(source));
+    if (who == lpm::kNoRow) return told;
+    const auto& row = family.who_rows[who];
+    told.institution = compiler.institution_name(row.institution);
+    told.named_by_link = tables.attachment_sets.has(row.attachments, compiler.attachment_id("kita-line").value());
+    if (row.is_behind()) {
+        const auto& hub = family.hub_rows.at(row.behind);
+        told.hub_institution = compiler.institution_name(hub.institution);
+        told.pool = hub.pool;
+        if (hub.nexthop != dataplane::kResolve) told.way = tables.nexthops[hub.nexthop.index()].kind;
+    }
+    const lpm::Row clinic = family.hub.find(0, *Ipv4Address::parse("100.65.1.7"));
+    const auto cell = tables.matrices[vrf.index()].cell(row.matrix_row, family.hub_rows[clinic].group);
+    for (std::uint16_t port = 440; port < 446; ++port)
+        told.may.push_back(tables.permissions.tracked(cell, tables.tcp_classes.of(port)));
+    return told;
+}
+
+}  // namespace
+
+TEST_CASE("compile: edits of those behind port blocks come to the same as compiling afresh", "[compile][steps]") {
+    sekisho::test::Random random("behind port blocks, step by step");
+    const auto below = [&](std::uint32_t limit) { return static_cast<std::uint32_t>(random.below(limit)); };
+    int from_last = 0, steps = 0, behind = 0;
+    for (int round = 0; round < 10; ++round) {
+        Policy policy = shared();
+        policy.translations["kita-shared"].port_block.static_maps.clear();
+        Translation& more = add_translation(policy, "kita-more", "kita", "10.7.0.0/16", "100.91.0.0/31");
+        more.kind = TranslationKind::port_block;
+        more.port_block.subscribers = 1;
+        Compiler compiler(ports());
+        for (int step = 0; step < 30; ++step, ++steps) {
+            const std::uint32_t number = below(6);
+            const std::string name = "hidden-" + std::to_string(number);
+            auto& agreed = policy.agreements["records"].client_institutions;
+            switch (below(7)) {
+                case 0:
+                    policy.institutions.erase(name);
+                    std::erase(agreed, name);
+                    break;
+                case 1: std::erase(agreed, name); break;
+                case 2:
+                    if (policy.institutions.contains(name) && std::count(agreed.begin(), agreed.end(), name) == 0)
+                        agreed.push_back(name);
+                    break;
+                case 3:
+                    add_agreement(policy, "all", Protocol::tcp, {{445, 445}}).client_operators = {"kita"};
+                    policy.agreements["all"].service_institutions = {"minami-clinic"};
+                    policy.agreements["all"].state = AgreementState::tracked;
+                    break;
+                case 4: policy.agreements.erase("all"); break;
+                default: {
+                    Institution& hidden = add_institution(policy, name, "kita", {}, {});
+                    hidden.operator_prefixes.clear();
+                    hidden.links = {{LinkMethod::ip_vpn, "", {}}};
+                    if (below(2) == 0) hidden.links[0].attachments = {"kita-line"};
+                    for (std::uint32_t i = 0; i <= below(2); ++i)
+                        hidden.operator_prefixes.push_back(
+                            prefix(fmt::format("10.{}.{}.0/24", below(2) == 0 ? 7 : 9, 10 + 8 * number + 2 * i)));
+                }
+            }
+            const Compiled stepped = compile(compiler, policy);
+            from_last += stepped.report.from_last ? 1 : 0;
+            Compiler other(ports());
+            const Compiled afresh = compile(other, policy);
+            INFO("round " << round << ", step " << step);
+            CHECK(stepped.report.who_rows == afresh.report.who_rows);
+            CHECK(stepped.report.hub_rows == afresh.report.hub_rows);
+            for (const int net : {7, 9})
+                for (int third = 0; third < 64; third += 2) {
+                    const std::string source = fmt::format("10.{}.{}.77", net, third);
+                    const Told now = told(compiler, *stepped.tables, source);
+                    behind += now.pool != 0 ? 1 : 0;
+                    if (!(now == told(other, *afresh.tables, source))) FAIL_CHECK(source);
+                }
+        }
+    }
+    CHECK(from_last == steps - 10);
+    CHECK(behind > steps);
 }

@@ -45,7 +45,7 @@ class Editor {
             case 7: return add_agreement(policy);
             case 8: return drop(policy.agreements);
             case 9: return below(2) == 0 ? add_gate(policy) : drop(policy.gates);
-            case 10: return relink(policy);
+            case 10: return below(2) == 0 ? relink(policy) : hide(policy);
             case 11:
             case 12: return add_line(policy);
             case 13: return add_tunnel(policy);
@@ -101,11 +101,13 @@ class Editor {
         added.id = "agreed-" + std::to_string(below(20));
         added.ports = {{443, 443}};
         const std::string client = any_of(policy.institutions);
-        if (below(2) == 0)
+        const auto& prefixes = policy.institutions.at(client).prefixes;
+        if (prefixes.empty() || below(2) == 0)
             added.client_institutions = {client};
         else
-            added.client_prefixes = {policy.institutions.at(client).prefixes[0]};
+            added.client_prefixes = {prefixes[0]};
         added.service_institutions = {any_of(policy.institutions)};
+        if (below(4) == 0) added.state = AgreementState::stateless;
         policy.agreements[added.id] = added;
     }
     void add_gate(Policy& policy) {
@@ -116,6 +118,18 @@ class Editor {
         added.target_id =
             added.target == GateTarget::institution ? any_of(policy.institutions) : any_of(policy.operators);
         policy.gates[added.id] = added;
+    }
+    // Behind the port block, or elsewhere, or no more; in little room.
+    void hide(Policy& policy) {
+        if (policy.institutions.empty()) return;
+        Institution& hidden = policy.institutions[any_of(policy.institutions)];
+        hidden.operator_prefixes.clear();
+        if (below(3) == 0) return;
+        const int net = below(10) == 0 ? 8 : 9;
+        const std::uint32_t length = 22 + below(4);
+        const std::uint32_t third = below(32) >> (length < 24 ? 24 - length : 0) << (length < 24 ? 24 - length : 0);
+        hidden.operator_prefixes = {
+            prefix("10." + std::to_string(net) + "." + std::to_string(third) + ".0/" + std::to_string(length))};
     }
     void relink(Policy& policy) {
         if (policy.institutions.empty()) return;
@@ -224,6 +238,27 @@ class Editor {
     Random& random_;
 };
 
+// Somebody of kita's is behind a port block, with a server that has a port of its own.
+void share(Policy& policy) {
+    Translation shared;
+    shared.id = "shared";
+    shared.operator_id = "kita";
+    shared.kind = TranslationKind::port_block;
+    shared.operator_prefix = prefix("10.9.0.0/16");
+    shared.hub_prefix = prefix("100.98.0.0/31");
+    shared.port_block.subscribers = 1;
+    shared.port_block.static_maps = {
+        {Protocol::tcp, *Ipv4Address::parse("100.98.0.1"), 8443, *Ipv4Address::parse("10.9.1.9"), 443}};
+    policy.translations[shared.id] = shared;
+    Institution hidden;
+    hidden.id = "hidden";
+    hidden.operator_id = "kita";
+    hidden.operator_prefixes = {prefix("10.9.1.0/24")};
+    hidden.links = {{LinkMethod::ip_vpn, "", {"kita-1"}}};
+    policy.institutions[hidden.id] = hidden;
+    policy.agreements.at("kita-eligibility").state = AgreementState::tracked;
+}
+
 }  // namespace
 
 TEST_CASE("validate: of a small change the same is said as of the whole, step by step", "[control]") {
@@ -232,8 +267,9 @@ TEST_CASE("validate: of a small change the same is said as of the whole, step by
     int valid = 0, invalid = 0;
     for (int round = 0; round < 10; ++round) {
         Policy policy = Draft().policy();
+        share(policy);
         HubNumbers numbers;
-        REQUIRE(validate(policy, numbers).empty());
+        REQUIRE(words_of(validate(policy, numbers)) == Words());
         for (int step = 0; step < 100; ++step) {
             Policy next = policy;
             for (std::uint64_t edits = 1 + random.below(2); edits > 0; --edits) editor.edit(next);
@@ -248,6 +284,7 @@ TEST_CASE("validate: of a small change the same is said as of the whole, step by
             ++valid;
             CHECK(of_change.ipv4.size() == of_whole.ipv4.size());
             CHECK(of_change.ipv6.size() == of_whole.ipv6.size());
+            CHECK(*of_change.behind == *of_whole.behind);
             policy = next;
             numbers = of_change;
         }
