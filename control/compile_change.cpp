@@ -2,9 +2,9 @@
 // matrices, and the gates; all else stays as it is.
 //
 // It is taken where the translations of all institutions are the same ones as before. What follows from a change is
-// then its own rows: they are appended, and the lookup structures led to them, while workers
-// read the generation before. Where anything is out of the ordinary, from a mistake in the policy to rows that would
-// have to be numbered anew, it steps back, and compile_whole() says what is to be said. Compiler thread only.
+// then its own rows: they are appended, and the lookup structures led to them, while workers read what was before.
+// Where anything is out of the ordinary, from a mistake in the policy to rows that would have to be numbered anew, it
+// steps back, and compile_whole() says what is to be said. Compiler thread only.
 #include <algorithm>
 #include <set>
 #include <unordered_map>

@@ -101,7 +101,7 @@ def until_generation(control, beyond, longest=1800):
 
 # In what is left of the pool; a port block is none that is there at this size, and compiled whole when it comes.
 SHARED = {"id": "bench-shared", "operator": "operator-0", "kind": "port_block", "operator_prefix": "172.30.0.0/16", "hub_prefix": "44.255.0.0/30",
-          "port_block": {"subscribers": 10}}
+          "port_block": {"per": "host", "subscribers": 10}}
 
 
 def line_of(control, operator):
@@ -119,7 +119,8 @@ def changes_of(control):
     line = first("attachments", lambda each: "tunnel" not in each and not each.get("underlay") and each["id"].startswith("operator-"))
     route = first("routes", lambda each: each["operator"].startswith("operator-"))
     newcomer = first("operators")
-    hidden = {**institution, "id": "bench-hidden", "operator": SHARED["operator"], "prefixes": [], "links": line_of(control, SHARED["operator"])}
+    hidden = {**institution, "id": "bench-hidden", "operator": SHARED["operator"], "links": line_of(control, SHARED["operator"])}
+    del hidden["prefixes"]
     return {
         "institutions": (institution["id"], lambda run: {**institution, "application": f"bench {run}"}),
         "institutions, one behind a port block": ("bench-hidden", lambda run: {**hidden, "operator_prefixes": [f"172.30.{run}.0/24"]}),
