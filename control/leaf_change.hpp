@@ -36,7 +36,7 @@ struct Cut {
     const Ground<Address>& ground;
     const BehindPools& pools;
 
-    // False: they cannot be cut. Those behind pools come last.
+    // False: they cannot be cut.
     bool leaves_of(const ObjectPtr& object, Profiles& profiles, Leaves<Address>& leaves) const {
         const auto number = numbers.institutions.number_of(object->id);
         if (!number) return false;
@@ -115,6 +115,7 @@ class LeafChange {
     }
 
   private:
+    // Sorts both, and leaves in each what the other has not.
     static void drop_common(Leaves<Address>& before, Leaves<Address>& after) {
         const auto in_order = [](const Leaf<Address>& a, const Leaf<Address>& b) {
             return std::tie(a.hub, a.inside) < std::tie(b.hub, b.inside);

@@ -57,10 +57,11 @@ class Change {
             numbers_.behind = std::make_shared<const BehindBlocks>(behind_blocks_of(policy_));
             check_port_blocks(policy_, findings_);
             check_agreements(policy_, numbers_, findings_);
-        }
-        for (const Agreement* agreement : agreements_) {
-            ObjectFindings about(findings_, "agreements", agreement->id);
-            check_agreement(policy_, *agreement, numbers_, about);
+        } else {
+            for (const Agreement* agreement : agreements_) {
+                ObjectFindings about(findings_, "agreements", agreement->id);
+                check_agreement(policy_, *agreement, numbers_, about);
+            }
         }
         if (!gone_.empty() || shrinks_) check_other_agreements();
         check_gates(policy_, findings_);

@@ -91,7 +91,7 @@ class Control:
         return self.ask("version")["generation"]
 
 
-def until_generation(control, beyond, longest=1800):
+def until_generation(control, beyond, longest=60):
     begin = time.monotonic()
     while control.generation() <= beyond:
         if time.monotonic() - begin > longest:
@@ -186,7 +186,7 @@ def main():
             control = Control(work / "s")
             begin = time.monotonic()
             agent = subprocess.Popen([*agent_command, "run"], stdout=log, stderr=log)
-            until_generation(control, 0)
+            until_generation(control, 0, longest=1800)
             took = time.monotonic() - begin
             tables = control.ask("show.generation")["tables"]
             memory = [apply.megabytes(process.pid, "VmRSS") for process in (agent, sekishod)]

@@ -107,6 +107,12 @@ TEST_CASE("compile: one of many services of an agreement costs that one", "[comp
 }
 
 TEST_CASE("compile: an operator comes, with and without what it has, and goes", "[compile]") {
+    const auto equip = [](Policy& policy, const std::string& id, const std::string& net) {
+        add_translation(policy, id + "-all", id, "10.1.0.0/16", "100." + net + ".0.0/16");
+        add_attachment(policy, id + "-line", id, "192.168." + net + ".0/24");
+        add_institution(policy, id + "-clinic", id, {"100." + net + ".1.0/24"}, {id + "-line"});
+        policy.agreements["records"].client_institutions.push_back(id + "-clinic");
+    };
     Policy policy = two_operators();
     Compiler compiler(ports());
     const Compiled before = compile(compiler, policy);
@@ -115,10 +121,7 @@ TEST_CASE("compile: an operator comes, with and without what it has, and goes", 
     CHECK(alone.report.from_last);
     CHECK(alone.tables->matrices.size() == before.tables->matrices.size() + 1);
 
-    add_translation(policy, "chuo-all", "chuo", "10.1.0.0/16", "100.66.0.0/16");
-    add_attachment(policy, "chuo-line", "chuo", "192.168.66.0/24");
-    add_institution(policy, "chuo-clinic", "chuo", {"100.66.1.0/24"}, {"chuo-line"});
-    policy.agreements["records"].client_institutions.push_back("chuo-clinic");
+    equip(policy, "chuo", "66");
     const Compiled with = compile(compiler, policy);
     CHECK(with.report.from_last);
     const Question question{"chuo-line", address("10.1.1.7"), address("100.65.1.9")};
@@ -129,10 +132,7 @@ TEST_CASE("compile: an operator comes, with and without what it has, and goes", 
     // At once: another one comes with all that it has.
     Policy both = policy;
     add_operator(both, "nishi");
-    add_translation(both, "nishi-all", "nishi", "10.1.0.0/16", "100.67.0.0/16");
-    add_attachment(both, "nishi-line", "nishi", "192.168.67.0/24");
-    add_institution(both, "nishi-clinic", "nishi", {"100.67.1.0/24"}, {"nishi-line"});
-    both.agreements["records"].client_institutions.push_back("nishi-clinic");
+    equip(both, "nishi", "67");
     const Compiled four = compile(compiler, both);
     CHECK(four.report.from_last);
     const Question of_nishi{"nishi-line", address("10.1.1.7"), address("100.65.1.9")};
