@@ -24,6 +24,17 @@ AddressSpace::AddressSpace(std::vector<Claim> claims, const std::function<void(c
     }
 }
 
+PrefixSets AddressSpace::prefixes() const {
+    std::vector<Prefix4> ipv4;
+    std::vector<Prefix6> ipv6;
+    for (const Claim& claim : claims_)
+        if (claim.prefix.is_ipv4())
+            ipv4.push_back(claim.prefix.ipv4());
+        else
+            ipv6.push_back(claim.prefix.ipv6());
+    return {PrefixSet<Ipv4Address>(ipv4), PrefixSet<Ipv6Address>(ipv6)};
+}
+
 const Claim* AddressSpace::covering(const IpPrefix& prefix) const {
     const auto after =
         std::upper_bound(claims_.begin(), claims_.end(), prefix,

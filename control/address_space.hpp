@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "control/prefix_set.hpp"
 #include "net/prefix.hpp"
 
 namespace sekisho::control {
@@ -35,6 +36,7 @@ class AddressSpace {
     AddressSpace(std::vector<Claim> claims, const std::function<void(const Claim&, const Claim&)>& overlap);
 
     const std::vector<Claim>& claims() const noexcept { return claims_; }  // those that lie in no other, ascending
+    PrefixSets prefixes() const;                                           // of those
     // The claim that contains all of `prefix`, or nullptr. Of claims that overlap, the widest.
     const Claim* covering(const IpPrefix& prefix) const;
     // Any claim that shares an address with `prefix`, or nullptr.

@@ -196,11 +196,11 @@ Expected<NexthopId> way_of_tunnel(const dataplane::Tunnel& tunnel, const RoutesO
                                  : way_to_peer(ipv6, vrf, tunnel.peer.ipv6(), tables.nexthops, tables.groups, tables);
 }
 
-void place_taps(const Policy& policy, const Numbers& numbers, TapNumbers& known, Tables& tables) {
-    std::size_t i = 0;
+void place_taps(const Policy& policy, const Numbers& numbers, TapNumbers& known, dataplane::TableParts& tables) {
+    tables.taps.clear();
     for (const auto& [name, told] : policy.attachments) {
-        const std::uint32_t number = numbers.attachments[i++];
         if (told.kernel_interface.empty()) continue;
+        const std::uint32_t number = *numbers.attachments.number_of(name);
         const std::string& space = policy.operators.at(told.operator_id).network_namespace;
         const auto next = TapId(static_cast<TapId::Value>(known.size() + 1));
         const TapId tap = known.try_emplace({name, space, told.kernel_interface}, next).first->second;

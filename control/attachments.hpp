@@ -54,7 +54,7 @@ Expected<NexthopId> way_of_tunnel(const dataplane::Tunnel& tunnel, const RoutesO
 using TapNumbers = std::map<std::tuple<std::string, std::string, std::string>, TapId>;
 
 // Fills taps, and who has which; after place_attachments(). `known` grows.
-void place_taps(const Policy& policy, const Numbers& numbers, TapNumbers& known, dataplane::Tables& tables);
+void place_taps(const Policy& policy, const Numbers& numbers, TapNumbers& known, dataplane::TableParts& tables);
 
 // Sets of attachments that institutions may use, equal ones kept once, from one generation to the next.
 class SharedAttachments {

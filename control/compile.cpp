@@ -93,9 +93,10 @@ Compiler::State::State(NodePorts node_ports, const CompileLimits& node_limits)
       attachments("attachment", limits.attachments),
       tunnels("tunnel", limits.attachments),
       institutions("institution", limits.institutions),
+      port_blocks("port block", kMostPortBlocks),
       ipv4(limits.operators),
       ipv6(limits.operators),
-      port_blocks(ports.workers) {}
+      port_pools(ports.workers) {}
 
 Expected<Numbers> Compiler::State::plan_numbers(const Policy& policy) const {
     auto operator_plan = operators.plan(names_of(policy.operators));
@@ -106,8 +107,10 @@ Expected<Numbers> Compiler::State::plan_numbers(const Policy& policy) const {
     if (!tunnel_plan) return tunnel_plan.error();
     auto institution_plan = institutions.plan(names_of(policy.institutions));
     if (!institution_plan) return institution_plan.error();
+    auto block_plan = port_blocks.plan(names_of_blocks(policy));
+    if (!block_plan) return block_plan.error();
     return Numbers{std::move(*operator_plan), std::move(*attachment_plan), std::move(*tunnel_plan),
-                   std::move(*institution_plan)};
+                   std::move(*institution_plan), std::move(*block_plan)};
 }
 
 void Compiler::State::adopt(const Numbers& numbers) {
@@ -115,6 +118,7 @@ void Compiler::State::adopt(const Numbers& numbers) {
     adopt(attachments, numbers.attachments, attachment_names);
     adopt(tunnels, numbers.tunnels, tunnel_names);
     adopt(institutions, numbers.institutions, institution_names);
+    port_blocks.adopt(numbers.port_blocks);
 }
 
 void Compiler::State::adopt(Numbering& numbering, const Numbering::Plan& plan, NamesPtr& names) {
@@ -215,12 +219,18 @@ Expected<Compiled> Compiler::State::compile_whole(const Policy& policy, std::uin
     if (!ground6) return ground6.error();
     const auto leaves6 = cut(policy, *numbers, *grants, fresh.sides, *ground6, profiles);
     if (!leaves6) return leaves6.error();
-    auto blocks = port_blocks.place(policy, *numbers, fresh.sides, profiles, tables);
-    if (!blocks) return blocks.error();
+    auto pools = port_pools.of(policy, *numbers, tables.epoch());
+    if (!pools) return pools.error();
+    tables.port_pools = std::move(pools->rows);
+    tables.static_maps = std::move(pools->static_maps);
+    auto leaves_behind = behind_blocks(policy, *numbers, fresh.sides, profiles);
+    if (!leaves_behind) return leaves_behind.error();
+    BlockLeaves blocks{std::move(*leaves_behind), {}, std::move(pools->shared)};
+    if (const auto leaf = find_pools(*behind_pools(policy, *numbers), blocks.leaves)) return not_covered(policy, *leaf);
     fresh.profile_counts.resize(vrfs);
     count_profiles(*leaves4, fresh.profile_counts);
     count_profiles(*leaves6, fresh.profile_counts);
-    count_profiles(blocks->leaves, fresh.profile_counts);
+    count_profiles(blocks.leaves, fresh.profile_counts);
     auto cells = cells_of(*grants, *classes, profiles, profiles_in(fresh.profile_counts), limits.matrix_bytes);
     if (!cells) return cells.error();
 
@@ -230,8 +240,8 @@ Expected<Compiled> Compiler::State::compile_whole(const Policy& policy, std::uin
     if (auto placed = place_tunnels(policy, *numbers, *ways, tables); !placed) return placed.error();
     const auto nexthops4 = nexthops_of(*leaves4, ways->ipv4, ways->nexthops);
     const auto nexthops6 = nexthops_of(*leaves6, ways->ipv6, ways->nexthops);
-    blocks->nexthops = nexthops_of(blocks->leaves, ways->ipv4, ways->nexthops);
-    auto plan4 = ipv4.plan(*leaves4, nexthops4, *attachment_sets, *cells, std::move(ways->ipv4), *blocks);
+    blocks.nexthops = nexthops_of(blocks.leaves, ways->ipv4, ways->nexthops);
+    auto plan4 = ipv4.plan(*leaves4, nexthops4, *attachment_sets, *cells, std::move(ways->ipv4), blocks);
     auto plan6 = ipv6.plan(*leaves6, nexthops6, *attachment_sets, *cells, std::move(ways->ipv6));
 
     // 5. The lookup structures. From here on only they can refuse.

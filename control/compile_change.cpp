@@ -1,15 +1,15 @@
 // Compiling a small change: a few lines, the ways of a few routes, the leaves of the institutions that it touches, the
 // matrices, and the gates; all else stays as it is.
 //
-// It is taken where the translations of all institutions are the same ones as before. What follows from a change is
-// then its own rows: they are appended, and the lookup structures led to them, while workers read what was before.
-// Where anything is out of the ordinary, from a mistake in the policy to rows that would have to be numbered anew, it
-// steps back, and compile_whole() says what is to be said. Compiler thread only.
+// What follows from a change is its own rows: they are appended, and the lookup structures led to them, while workers
+// read what was before. Where anything is out of the ordinary, from a mistake in the policy to rows that would have to
+// be numbered anew, it steps back, and compile_whole() says what is to be said. Compiler thread only.
 #include <algorithm>
 #include <set>
 #include <unordered_map>
 
 #include "control/compile_state.hpp"
+#include "control/ground_change.hpp"
 #include "control/leaf_change.hpp"
 #include "control/line_change.hpp"
 #include "control/rights_change.hpp"
@@ -21,36 +21,26 @@ namespace {
 
 constexpr std::size_t kMostChanges = 4096;  // institutions; beyond, the whole way takes no longer
 
-// Whether what everything rests on is the same: operators' namespaces, and translations where somebody is.
-bool same_ground(const Compiler::State::Basis& basis, const Policy& policy) {
-    const Policy& before = basis.policy;
+// Whether what everything rests on is the same: pools, and operators' namespaces.
+bool same_ground(const Policy& before, const Policy& policy) {
     bool same = before.hub_pools == policy.hub_pools;
     decltype(policy.operators)::differences(
         before.operators, policy.operators, [&](const Operator* was, const Operator* is) {
             same = same && (was == nullptr || is == nullptr || was->network_namespace == is->network_namespace);
         });
-    decltype(policy.translations)::differences(
-        before.translations, policy.translations, [&](const Translation* was, const Translation* is) {
-            for (const Translation* const each : {was, is}) {
-                if (each == nullptr) continue;
-                const IpPrefix& hub = each->hub_prefix;
-                same = same && each->kind == TranslationKind::prefix_map;
-                same = same &&
-                       !(hub.is_ipv4() ? basis.ground4.taken.meets(hub.ipv4()) : basis.ground6.taken.meets(hub.ipv6()));
-            }
-        });
     return same;
 }
 
-// The numbers of a kind's names, where a few of them come or go.
-template <class Map>
-bool plan_names(const Map& before, const Map& now, const Numbering& numbering, Numbering::Plan& plan) {
+// The numbers of the names of a kind's objects, or of those that `is_one` says, where a few of them come or go.
+template <class Map, class IsOne>
+bool plan_names(const Map& before, const Map& now, const Numbering& numbering, Numbering::Plan& plan, IsOne&& is_one) {
     std::vector<std::string_view> gone, fresh;
     bool same = true;
     Map::differences(before, now, [&](const auto* was, const auto* is) {
-        same = false;
-        if (is == nullptr) gone.push_back(was->id);
-        if (was == nullptr) fresh.push_back(is->id);
+        const bool was_one = was != nullptr && is_one(*was), is_now = is != nullptr && is_one(*is);
+        same = same && !was_one && !is_now;
+        if (was_one && !is_now) gone.push_back(was->id);
+        if (!was_one && is_now) fresh.push_back(is->id);
     });
     if (same) return true;
     auto planned = numbering.plan_change(gone, fresh);
@@ -74,7 +64,7 @@ bool add_affected(const std::vector<std::uint32_t>& numbers, const NumberedNames
     for (const Changed& changed : changes) known.insert(changed.name());
     for (const std::uint32_t number : numbers) {
         const Named* const named = names.find(number);
-        if (named == nullptr || known.contains(named->id)) continue;
+        if (named == nullptr || !known.insert(named->id).second) continue;
         ObjectPtr object = policy.institutions.objects().find(named->id);
         if (object == nullptr) return false;
         changes.push_back({object, object});
@@ -145,7 +135,7 @@ std::size_t row_bytes(const dataplane::FamilyTables<Address>& tables) {
 
 std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, std::uint64_t generation,
                                                         const InForce& force) {
-    if (!basis || !same_ground(*basis, policy)) return std::nullopt;
+    if (!basis || !same_ground(basis->policy, policy)) return std::nullopt;
 
     // 1. What differs, and the numbers of the names.
     std::vector<Changed> changes;
@@ -161,9 +151,12 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
     if (!planned) return std::nullopt;
     Numbers numbers = basis->numbers;
     numbers.institutions = std::move(*planned);
-    if (!plan_names(basis->policy.operators, policy.operators, operators, numbers.operators) ||
-        !plan_names(basis->policy.attachments, policy.attachments, attachments, numbers.attachments) ||
-        !plan_names(basis->policy.tunnels, policy.tunnels, tunnels, numbers.tunnels))
+    const auto all = [](const auto&) { return true; };
+    const auto blocks = [](const Translation& each) { return each.kind == TranslationKind::port_block; };
+    if (!plan_names(basis->policy.operators, policy.operators, operators, numbers.operators, all) ||
+        !plan_names(basis->policy.attachments, policy.attachments, attachments, numbers.attachments, all) ||
+        !plan_names(basis->policy.tunnels, policy.tunnels, tunnels, numbers.tunnels, all) ||
+        !plan_names(basis->policy.translations, policy.translations, port_blocks, numbers.port_blocks, blocks))
         return std::nullopt;
     // The VRFs of operators that come have nothing yet, which is what they have if all of this is for nothing.
     const std::size_t vrfs = std::max(basis->profile_counts.size(), numbers.operators.size());
@@ -181,7 +174,9 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
     std::vector<std::uint32_t> owner_of = basis->owner_of;
     owner_of.resize(std::max(owner_of.size(), numbers.institutions.size()), std::numeric_limits<std::uint32_t>::max());
 
-    // 2. Rights, and whose change.
+    // 2. Translations and rights, and whose change.
+    auto ground = GroundChange::of(*basis, policy, numbers, port_pools, static_cast<std::uint32_t>(generation));
+    if (!ground || !add_affected(ground->institutions, *institution_names, policy, changes)) return std::nullopt;
     std::optional<RightsChange> rights;
     if (force.agreements != basis->agreements) {
         rights = rights_change(*basis, force, numbers);
@@ -206,11 +201,13 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
 
     // 3. Their leaves.
     Profiles& profiles = basis->profiles;
-    const auto pools = behind_pools(policy, numbers);  // the same ones as before
-    if (!pools) return std::nullopt;
-    LeafChange<Ipv4Address> leaves4({basis->numbers, basis->grants, basis->sides, basis->ground4, *pools},
+    if (changes.size() > kMostChanges) return std::nullopt;
+    const auto pools_before = behind_pools(basis->policy, basis->numbers);
+    const auto pools = behind_pools(policy, numbers);
+    if (!pools_before || !pools) return std::nullopt;
+    LeafChange<Ipv4Address> leaves4({basis->numbers, basis->grants, basis->sides, basis->ground4, *pools_before},
                                     {numbers, grants, sides, ground4, *pools}, profiles, renamed);
-    LeafChange<Ipv6Address> leaves6({basis->numbers, basis->grants, basis->sides, basis->ground6, *pools},
+    LeafChange<Ipv6Address> leaves6({basis->numbers, basis->grants, basis->sides, basis->ground6, *pools_before},
                                     {numbers, grants, sides, ground6, *pools}, profiles, renamed);
     for (const Changed& changed : changes) {
         if (!leaves4.leave(changed) || !leaves6.leave(changed)) return std::nullopt;
@@ -267,18 +264,22 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
     const CellNumbers& cell_numbers = cells ? cells->numbers : basis->cell_numbers;
 
     dataplane::TableParts& tables = basis->tables;
-    if (!has_room(leaves4.fresh().size(), tables.ipv4) || !has_room(leaves6.fresh().size(), tables.ipv6))
-        return std::nullopt;
+    const std::size_t fresh4 = leaves4.fresh().size() + ground->fresh.size();
+    if (!has_room(fresh4, tables.ipv4) || !has_room(leaves6.fresh().size(), tables.ipv6)) return std::nullopt;
 
     // 5. Lines, ways and the lookup structures: the ways of the leaves that were, then the leaves. From here on what
     // refuses leaves something half changed, and everything is filled anew.
     lines->place_attachments(tables);
+    if (lines->moves_taps()) place_taps(policy, numbers, taps, tables);
     bool applied = !ways || ways->apply(*basis, ipv4, ipv6);
     applied = applied && lines->place_tunnels(policy, numbers, basis->ways4, basis->ways6, tables);
     const auto rows4 = leaves4.rows(cell_numbers, basis->ways4, tables.nexthops);
     const auto rows6 = leaves6.rows(cell_numbers, basis->ways6, tables.nexthops);
-    applied = applied && has_room(rows4.size(), tables.ipv4) && has_room(rows6.size(), tables.ipv6);
+    applied = applied && has_room(fresh4, tables.ipv4) && has_room(rows6.size(), tables.ipv6);
+    for (const Prefix4& gone_pool : ground->gone) applied = applied && ipv4.drop_pool(gone_pool);
     applied = applied && ipv4.change(leaves4.gone(), rows4, tables.ipv4);
+    for (const SharedAddresses& shared : ground->fresh)
+        applied = applied && ipv4.add_pool(shared.prefix, shared, tables.ipv4);
     applied = applied && ipv6.change(leaves6.gone(), rows6, tables.ipv6);
     if (!applied) {
         forget();
@@ -304,6 +305,10 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
     tables.closed_institutions.resize(gates->closed_institutions.size());
     tables.attachment_sets = basis->attachments.written();
     tables.timeouts = policy.timers;
+    if (ground->pools) {
+        tables.port_pools = std::move(ground->pools->rows);
+        tables.static_maps = std::move(ground->pools->static_maps);
+    }
     tables.generation = generation;
     if (rights) {
         tables.tcp_classes = std::move(rights->classes.tcp);
@@ -334,6 +339,7 @@ std::optional<Compiled> Compiler::State::compile_change(const Policy& policy, st
     basis->numbers = std::move(numbers);
     basis->numbers.settle();
     basis->owner_of = std::move(owner_of);
+    basis->report.hub_rows += ground->fresh.size() - ground->gone.size();
     count(basis->report, leaves4);
     count(basis->report, leaves6);
     basis->report.table_bytes = ipv4.memory() + ipv6.memory();

@@ -82,11 +82,12 @@ struct Compiler::State {
     Numbering attachments;
     Numbering tunnels;
     Numbering institutions;
+    Numbering port_blocks;
     Lookups<Ipv4Address> ipv4;
     Lookups<Ipv6Address> ipv6;
     std::vector<dataplane::Nexthop> nexthops;  // of the last generation
     TapNumbers taps;
-    PortBlocks port_blocks;
+    PortPools port_pools;
     std::optional<Basis> basis;
 
     // Written by the compiler thread, read by the control thread: only the pointers are guarded, what they point to

@@ -80,16 +80,21 @@ HubSpace check_hub_space(const Policy& policy, Findings& findings);             
 HubNumbers check_numbers(const Policy& policy, const HubSpace& hub, Findings& findings);  // institutions' prefixes
 void check_own_numbers(const Policy& policy, const Institution& institution, const HubSpace& hub,
                        ObjectFindings& about);
-void check_port_blocks(const Policy& policy, Findings& findings);  // whom they serve, and whether they can
+// By operator, the sides of its port blocks in its own space.
+using BlocksOf = std::map<std::string_view, std::vector<IpPrefix>>;
+BlocksOf blocks_of(const Policy& policy);
+Behind check_behind(const Policy& policy, Findings& findings);  // what institutions have behind port blocks
+void check_own_behind(const BlocksOf& blocks, const Institution& institution, ObjectFindings& about);
+void check_port_blocks(const Policy& policy, const Behind& behind, Findings& findings);  // whether they can serve them
 void check_operators(const Policy& policy, Findings& findings);
 void check_attachments(const Policy& policy, const HubSpace& hub, Findings& findings);
-void check_attachment(const Policy& policy, const Attachment& attachment, ObjectFindings& about);  // by itself
+void check_attachment(const Policy& policy, const Attachment& attachment, ObjectFindings& about);        // by itself
+void check_kernel_interface(const Policy& policy, const Attachment& attachment, ObjectFindings& about);  // likewise
 void check_subnets(const Policy& policy, const HubSpace& hub, const Attachment& attachment, Findings& findings);
 // All but their prefixes.
 void check_institutions(const Policy& policy, Findings& findings);
 void check_institution(const Policy& policy, const Institution& institution, ObjectFindings& about);
 void check_agreements(const Policy& policy, const HubNumbers& numbers, Findings& findings);
-BehindBlocks behind_blocks_of(const Policy& policy);
 void check_agreement(const Policy& policy, const Agreement& agreement, const HubNumbers& numbers,
                      ObjectFindings& about);
 void check_gates(const Policy& policy, Findings& findings);

@@ -11,7 +11,8 @@ namespace sekisho::control {
 
 namespace {
 
-constexpr std::size_t kMostLines = 256;  // that change; beyond, the whole way takes no longer
+constexpr std::size_t kMostLines = 256;     // that change; beyond, the whole way takes no longer
+constexpr std::size_t kMostTunnels = 1024;  // that change, or are over an underlay that does
 
 }  // namespace
 
@@ -28,17 +29,24 @@ class LineChange::Taking {
         decltype(policy_.tunnels)::differences(
             basis_.policy.tunnels, policy_.tunnels,
             [&](const Tunnel* was, const Tunnel* is) { can_ = can_ && take(was, is); });
-        if (!can_ || !settle_tunnels() || !settle_places()) return std::nullopt;
+        if (can_ && !underlays_.empty())
+            for (const auto& [id, tunnel] : policy_.tunnels)
+                if (underlays_.contains(tunnel.underlay)) tunnels_.insert(id);
+        if (!can_ || tunnels_.size() > kMostTunnels || !settle_tunnels() || !settle_places()) return std::nullopt;
         return std::move(change_);
     }
 
   private:
     bool take(const Attachment* was, const Attachment* is) {
         if (change_.placed_.size() == kMostLines) return false;
-        if (was != nullptr && was->bears_others()) return false;
-        if (is != nullptr && (was != nullptr ? is->bears_others() : !is->kernel_interface.empty())) return false;
-        if (was != nullptr && is != nullptr && (was->operator_id != is->operator_id || was->tunnel != is->tunnel))
+        if (was != nullptr && is != nullptr &&
+            (was->operator_id != is->operator_id || was->tunnel != is->tunnel || was->underlay != is->underlay))
             return false;
+        for (const Attachment* const each : {was, is}) {
+            if (each == nullptr) continue;
+            if (each->underlay) underlays_.insert(each->id);
+            change_.moves_taps_ = change_.moves_taps_ || !each->kernel_interface.empty();
+        }
         const Attachment& told = is != nullptr ? *is : *was;
         const Numbers& numbers = is != nullptr ? numbers_ : basis_.numbers;
         const auto number = numbers.attachments.number_of(told.id);
@@ -65,13 +73,14 @@ class LineChange::Taking {
         tunnels_.insert(was != nullptr ? was->id : is->id);
         // A port of its own stays its underlay's until everything is placed anew.
         const bool has_port = was != nullptr && was->udp && was->udp->local_port != dataplane::kEspUdpPort;
-        return tunnels_.size() <= kMostLines && !has_port;
+        return !has_port;
     }
 
     bool place(AttachmentId id, const Attachment& told) {
         auto placed = place_attachment(policy_, told.id, told, numbers_, force_, ports_);
         if (!placed) return false;
         change_.placed_.push_back({id, std::move(*placed)});
+        change_.moves_taps_ = change_.moves_taps_ || !told.kernel_interface.empty();
         return true;
     }
 
@@ -132,7 +141,7 @@ class LineChange::Taking {
     const InForce& force_;
     const NodePorts& ports_;
     LineChange change_;
-    std::set<std::string> tunnels_;
+    std::set<std::string> tunnels_, underlays_;
     std::map<std::string, std::vector<AttachmentId>> users_;  // by tunnel
     bool can_ = true;
 };

@@ -1,9 +1,8 @@
 // What becomes of lines when attachments and tunnels change: where frames of theirs come, the subnets that they bring,
 // and the tunnels that are their paths.
 //
-// Inner header of control/compile_change.cpp. An attachment that changed touches itself, its subnets' rows of `where`
-// and its tunnel. Where others lean on what changed (an underlay under its tunnels), or it has a TAP, only the whole
-// way tells. Compiler thread only.
+// Inner header of control/compile_change.cpp. An attachment that changed touches itself, its subnets' rows of `where`,
+// its tunnel, and those over it, if it is an underlay. Compiler thread only.
 #pragma once
 
 #include <optional>
@@ -29,6 +28,7 @@ class LineChange {
                                         const InForce& force, const NodePorts& ports);
 
     const std::vector<ConnectedMove>& connected() const noexcept { return connected_; }
+    bool moves_taps() const noexcept { return moves_taps_; }  // they are placed anew, once attachments are
 
     // Before the ways change.
     void place_attachments(dataplane::TableParts& tables) const;
@@ -51,6 +51,7 @@ class LineChange {
     std::vector<Placed> placed_;
     std::vector<Sealed> sealed_;
     std::vector<ConnectedMove> connected_;
+    bool moves_taps_ = false;
 };
 
 }  // namespace sekisho::control

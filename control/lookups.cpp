@@ -20,7 +20,7 @@ void add_blocks(const BlockLeaves& blocks, std::size_t leaves, Lookups<Ipv4Addre
     for (std::size_t i = 0; i < blocks.leaves.size(); ++i)
         plan.who[blocks.leaves[i].vrf.index()].push_back({blocks.leaves[i].inside, static_cast<lpm::Row>(leaves + i)});
     for (std::size_t i = 0; i < blocks.shared.size(); ++i)
-        plan.hub[0].push_back({blocks.shared[i].first, static_cast<lpm::Row>(leaves + i)});
+        plan.hub[0].push_back({blocks.shared[i].prefix, static_cast<lpm::Row>(leaves + i)});
     std::sort(plan.hub[0].begin(), plan.hub[0].end(), [](const auto& a, const auto& b) { return a.prefix < b.prefix; });
 }
 void add_blocks(const BlockLeaves&, std::size_t, Lookups<Ipv6Address>::Plan&) {}
@@ -42,6 +42,11 @@ dataplane::HubRow<Address> Lookups<Address>::hub_row(const Leaf<Address>& leaf, 
     dataplane::HubRow<Address> row{leaf.institution, leaf.vrf, group, nexthop, {}, leaf.pool};
     if (!leaf.is_behind()) row.to_operator = nat::PrefixMap<Address>(leaf.translation_hub, leaf.translation_inside);
     return row;
+}
+
+template <class Address>
+dataplane::HubRow<Address> Lookups<Address>::pool_row(const SharedAddresses& shared) {
+    return {{}, shared.vrf, 0, dataplane::kResolve, {}, static_cast<std::uint16_t>(shared.number + 1)};
 }
 
 template <class Address>
@@ -97,10 +102,7 @@ typename Lookups<Address>::Plan Lookups<Address>::plan(
             row = {leaf.institution, leaf.vrf, cells.numbers.group_of.at(leaf.profile), nexthops[number],
                    nat::PrefixMap<Address>(leaf.translation_hub, leaf.translation_inside)};
         } else {
-            const std::size_t pool = number - leaves.size();
-            row.vrf = blocks.shared[pool].second;
-            row.nexthop = dataplane::kResolve;
-            row.pool = static_cast<std::uint16_t>(pool + 1);
+            row = pool_row(blocks.shared[number - leaves.size()]);
         }
     }
     for (std::size_t i = 0; i < blocks.leaves.size(); ++i) {
@@ -138,6 +140,12 @@ Expected<void> Lookups<Address>::change(const Leaves<Address>& gone, const std::
         if (auto inserted = hub_.insert(0, each.leaf.hub, hub); !inserted) return inserted;
     }
     return {};
+}
+
+template <class Address>
+Expected<void> Lookups<Address>::add_pool(const Prefix<Address>& prefix, const SharedAddresses& shared,
+                                          dataplane::FamilyTables<Address>& tables) {
+    return hub_.insert(0, prefix, static_cast<lpm::Row>(tables.hub_rows.append(pool_row(shared))));
 }
 
 template <class Address>

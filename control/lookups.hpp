@@ -48,6 +48,10 @@ class Lookups {
     // and what to do then, as apply().
     Expected<void> change(const Leaves<Address>& gone, const std::vector<NewLeaf>& fresh,
                           dataplane::FamilyTables<Address>& tables);
+    // A pool's addresses, for which there must be room in `tables`, and what was one's; errors as apply().
+    Expected<void> add_pool(const Prefix<Address>& prefix, const SharedAddresses& shared,
+                            dataplane::FamilyTables<Address>& tables);
+    Expected<void> drop_pool(const Prefix<Address>& prefix) { return hub_.erase(0, prefix); }
     // A prefix of `where` leads to that nexthop, or is gone; errors as apply().
     Expected<void> change_way(VrfId vrf, const Prefix<Address>& prefix, std::optional<NexthopId> nexthop);
     // The nexthop of a leaf, of which `inside`, `hub` and `vrf` count, and which has that row of `who`. Where it is
@@ -67,6 +71,7 @@ class Lookups {
     static dataplane::WhoRow<Address> who_row(const Leaf<Address>& leaf, dataplane::AttachmentSets::Name attachments,
                                               std::uint16_t matrix_row);
     static dataplane::HubRow<Address> hub_row(const Leaf<Address>& leaf, std::uint16_t group, NexthopId nexthop);
+    static dataplane::HubRow<Address> pool_row(const SharedAddresses& shared);
 
   private:
     lpm::Fib<Address> who_;

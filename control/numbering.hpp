@@ -117,9 +117,11 @@ struct Numbers {
     Numbering::Plan attachments;
     Numbering::Plan tunnels;  // a TunnelId is one more: 0 is none
     Numbering::Plan institutions;
+    Numbering::Plan port_blocks;  // translations of that kind
 
     void settle() {
-        for (Numbering::Plan* const plan : {&operators, &attachments, &tunnels, &institutions}) plan->settle();
+        for (Numbering::Plan* const plan : {&operators, &attachments, &tunnels, &institutions, &port_blocks})
+            plan->settle();
     }
 };
 

@@ -96,8 +96,6 @@ struct Attachment {
     bool underlay = false;              // carries tunnels only
 
     bool is_tunnel() const noexcept { return !tunnel.empty(); }
-    // Whether others lean on it: tunnels, or the kernel's end of its TAP.
-    bool bears_others() const noexcept { return underlay || !kernel_interface.empty(); }
 
     bool serves(Family which) const noexcept {
         return family == FamilyChoice::dual || (family == FamilyChoice::ipv4) == (which == Family::ipv4);

@@ -31,6 +31,8 @@ class PrefixSet {
     }
 
     std::size_t size() const noexcept { return size_; }
+    bool empty() const noexcept { return size_ == 0; }
+    const Member& front() const noexcept { return chunks_.front()->front(); }  // of one that is not empty
 
     // Whether a member contains all of `prefix`.
     bool covers(const Member& prefix) const {
@@ -109,6 +111,46 @@ class PrefixSet {
 
     std::vector<CopyOnWrite<Chunk>> chunks_;
     std::size_t size_ = 0;
+};
+
+// One of each family.
+struct PrefixSets {
+    PrefixSet<Ipv4Address> ipv4;
+    PrefixSet<Ipv6Address> ipv6;
+
+    // Whether one member contains all of it.
+    bool cover(const IpPrefix& prefix) const {
+        return prefix.is_ipv4() ? ipv4.covers(prefix.ipv4()) : ipv6.covers(prefix.ipv6());
+    }
+    // Whether some member has an address of it.
+    bool meet(const IpPrefix& prefix) const {
+        return prefix.is_ipv4() ? ipv4.meets(prefix.ipv4()) : ipv6.meets(prefix.ipv6());
+    }
+    bool insert(const IpPrefix& prefix) {
+        return prefix.is_ipv4() ? ipv4.insert(prefix.ipv4()) : ipv6.insert(prefix.ipv6());
+    }
+    bool erase(const IpPrefix& prefix) {
+        return prefix.is_ipv4() ? ipv4.erase(prefix.ipv4()) : ipv6.erase(prefix.ipv6());
+    }
+    bool empty() const noexcept { return ipv4.empty() && ipv6.empty(); }
+    // Of those that are not empty.
+    IpPrefix front() const { return ipv4.empty() ? IpPrefix(ipv6.front()) : IpPrefix(ipv4.front()); }
+    // Whether all of them are inside one of `others`.
+    bool are_inside(const std::vector<IpPrefix>& others) const {
+        return are_inside(ipv4, others) && are_inside(ipv6, others);
+    }
+
+  private:
+    template <class Address>
+    static bool are_inside(const PrefixSet<Address>& set, const std::vector<IpPrefix>& others) {
+        bool inside = true;
+        set.for_each_inside({}, [&](const Prefix<Address>& member) {
+            inside = std::any_of(others.begin(), others.end(),
+                                 [&](const IpPrefix& other) { return other.contains(member); });
+            return inside;
+        });
+        return inside;
+    }
 };
 
 }  // namespace sekisho::control

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -55,25 +57,28 @@ void Sas::settle(const Generation& generation, const dataplane::Tables& tables) 
         if (!users.contains(id)) apply_mtu(tunnels_.find(id)->second);
 }
 
-// The tunnels that changed, or whose attachment did, and the attachment of each; null, where there is none. False: what
-// many of them lean on did, or many.
+// The tunnels that changed, or whose attachment or underlay did, and the attachment of each; null, where there is none.
+// False: there are many.
 bool Sas::changed_tunnels(const Policy& before, const Policy& policy,
                           std::map<std::string, const Attachment*, std::less<>>& users) const {
-    bool few = true;
     decltype(policy.tunnels)::differences(before.tunnels, policy.tunnels, [&](const Tunnel* was, const Tunnel* is) {
         users.emplace(is != nullptr ? is->id : was->id, nullptr);
     });
     std::vector<const Attachment*> moved;
+    std::set<std::string_view> underlays;
     decltype(policy.attachments)::differences(before.attachments, policy.attachments,
                                               [&](const Attachment* was, const Attachment* is) {
                                                   for (const Attachment* each : {was, is}) {
                                                       if (each == nullptr) continue;
-                                                      few = few && !each->underlay;
+                                                      if (each->underlay) underlays.insert(each->id);
                                                       if (each->is_tunnel()) users.emplace(each->tunnel, nullptr);
                                                   }
                                                   if (is != nullptr && is->is_tunnel()) moved.push_back(is);
                                               });
-    if (!few || users.size() > kMostTunnels) return false;
+    if (!underlays.empty())
+        for (const auto& [id, tunnel] : policy.tunnels)
+            if (underlays.contains(tunnel.underlay)) users.emplace(id, nullptr);
+    if (users.size() > kMostTunnels) return false;
     for (auto& [id, user] : users) {
         const auto known = tunnels_.find(id);
         if (known == tunnels_.end()) continue;

@@ -86,7 +86,8 @@ std::string TranslationLog::file_of(WallTime day) const {
 
 void TranslationLog::publish(const dataplane::Tables& tables) {
     Pools pools;
-    for (const dataplane::PortPoolRow& row : tables.port_pools) pools.push_back(row.shares);
+    for (const dataplane::PortPoolRow& row : tables.port_pools)
+        if (row.shares != nullptr) pools.push_back(row.shares);
     generation_ = tables.generation;
     const WallTime now = std::chrono::system_clock::now();
     if (day_.empty() && (!pools.empty() || ::access(file_of(now).c_str(), F_OK) == 0)) begin_day(now);
@@ -106,7 +107,7 @@ void TranslationLog::publish_static_maps(const dataplane::Tables& tables) {
         const lpm::Row row = tables.ipv4.who.find(dataplane::vrf_of(map.space).value(), map.inside.address);
         if (row == lpm::kNoRow) continue;
         const auto pool = std::find_if(tables.port_pools.begin(), tables.port_pools.end(), [&](const auto& each) {
-            return each.shares->addresses().contains(map.outside.address);
+            return each.shares != nullptr && each.shares->addresses().contains(map.outside.address);
         });
         Held held;
         held.line = {{"translation", pool == tables.port_pools.end() ? "" : pool->shares->name()},

@@ -2,6 +2,7 @@
 #include "control/tunnels.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "control/policy_reader.hpp"
 #include "crypto/esp_header.hpp"
@@ -60,9 +61,12 @@ PeerWays::PeerWays(const Policy& policy) {
 }
 
 PeerWays::PeerWays(const Policy& policy, const std::vector<const Tunnel*>& tunnels) {
+    std::set<IpAddress> peers;
+    for (const Tunnel* const tunnel : tunnels) peers.insert(tunnel->peer);
     fill(policy, [&](const IpPrefix& prefix) {
-        return std::any_of(tunnels.begin(), tunnels.end(),
-                           [&](const Tunnel* tunnel) { return prefix.contains(tunnel->peer); });
+        const auto first =
+            peers.lower_bound(prefix.is_ipv4() ? IpAddress(prefix.ipv4().first()) : prefix.ipv6().first());
+        return first != peers.end() && prefix.contains(*first);
     });
 }
 

@@ -8,7 +8,6 @@
 #include <chrono>
 #include <functional>
 #include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,30 +19,13 @@ namespace sekisho::control {
 
 inline constexpr std::size_t kMaxValidationErrors = 100;
 
-// The first institution behind a port block of each operator that has one.
-using BehindBlocks = std::map<std::string, std::string, std::less<>>;
+// By operator, what its institutions have behind port blocks, in its own space; operators without any are not there.
+using Behind = std::map<std::string, PrefixSets, std::less<>>;
 
 // What a valid policy leaves behind, so that the next one need not be looked at whole: the hub numbers of its
-// institutions, and who has none of their own. Copies are cheap.
-struct HubNumbers {
-    PrefixSet<Ipv4Address> ipv4;
-    PrefixSet<Ipv6Address> ipv6;
-    std::shared_ptr<const BehindBlocks> behind = std::make_shared<const BehindBlocks>();
-
-    // Whether one institution's prefix contains all of it.
-    bool cover(const IpPrefix& prefix) const {
-        return prefix.is_ipv4() ? ipv4.covers(prefix.ipv4()) : ipv6.covers(prefix.ipv6());
-    }
-    // Whether some institution's prefix has an address of it.
-    bool meet(const IpPrefix& prefix) const {
-        return prefix.is_ipv4() ? ipv4.meets(prefix.ipv4()) : ipv6.meets(prefix.ipv6());
-    }
-    bool insert(const IpPrefix& prefix) {
-        return prefix.is_ipv4() ? ipv4.insert(prefix.ipv4()) : ipv6.insert(prefix.ipv6());
-    }
-    bool erase(const IpPrefix& prefix) {
-        return prefix.is_ipv4() ? ipv4.erase(prefix.ipv4()) : ipv6.erase(prefix.ipv6());
-    }
+// institutions, and where those are that have none of their own. Copies are cheap.
+struct HubNumbers : PrefixSets {
+    Behind behind;
 };
 
 // All that is wrong, each error with its object and field: `institutions "sato-clinic" .prefixes[1]: ...`. At most

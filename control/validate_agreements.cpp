@@ -41,31 +41,24 @@ void check_ports(const Agreement& agreement, ObjectFindings& about) {
 }
 
 // Behind a port block only a session tells who a packet is from, or for.
-void check_stateless(const Policy& policy, const Agreement& agreement, const BehindBlocks& behind,
-                     ObjectFindings& about) {
+void check_stateless(const Policy& policy, const Agreement& agreement, const Behind& behind, ObjectFindings& about) {
     if (behind.empty()) return;
-    const auto refuse = [&](std::string_view id) {
-        about.wrong("state",
-                    "is stateless, and institution " + in_quotes(id) +
-                        " is behind a port block, by its operator_prefixes: only tracked agreements work there");
+    const auto refuse = [&](const std::string& who) {
+        about.wrong("state", "is stateless, and " + who + ": only tracked agreements work there");
     };
     for (const auto* names : {&agreement.client_institutions, &agreement.service_institutions})
         for (const std::string& id : *names) {
             const auto found = policy.institutions.find(id);
-            if (found != policy.institutions.end() && !found->second.operator_prefixes.empty()) return refuse(id);
+            if (found != policy.institutions.end() && !found->second.operator_prefixes.empty())
+                return refuse("institution " + in_quotes(id) + " is behind a port block, by its operator_prefixes");
         }
     for (const std::string& id : agreement.client_operators)
-        if (const auto found = behind.find(id); found != behind.end()) return refuse(found->second);
+        if (const auto found = behind.find(id); found != behind.end())
+            return refuse("operator " + in_quotes(id) + " has " + found->second.front().text() +
+                          ", an institution's operator_prefixes, behind a port block");
 }
 
 }  // namespace
-
-BehindBlocks behind_blocks_of(const Policy& policy) {
-    BehindBlocks behind;
-    for (const auto& [id, institution] : policy.institutions)
-        if (!institution.operator_prefixes.empty()) behind.try_emplace(institution.operator_id, id);
-    return behind;
-}
 
 void check_agreement(const Policy& policy, const Agreement& agreement, const HubNumbers& numbers,
                      ObjectFindings& about) {
@@ -80,7 +73,7 @@ void check_agreement(const Policy& policy, const Agreement& agreement, const Hub
     check_prefixes(agreement.client_prefixes, numbers, "clients.prefixes", about);
     check_prefixes(agreement.service_prefixes, numbers, "services.prefixes", about);
     check_ports(agreement, about);
-    if (agreement.state == AgreementState::stateless) check_stateless(policy, agreement, *numbers.behind, about);
+    if (agreement.state == AgreementState::stateless) check_stateless(policy, agreement, numbers.behind, about);
     about.period("from", agreement.from, "until", agreement.until, false);
 }
 

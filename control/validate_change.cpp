@@ -3,7 +3,6 @@
 // It only ever finds that all is well. Whenever something is wrong, or what changed has half a million others lean on
 // it (a translation that moved), everything is looked at, and every error told as it always is.
 #include <algorithm>
-#include <memory>
 #include <set>
 #include <utility>
 
@@ -16,6 +15,12 @@ namespace {
 constexpr std::size_t kMostChanges = 4096;  // institutions and agreements; beyond, the whole is looked at
 constexpr std::size_t kMostRoutes = 16;
 
+// Whether an institution's numbers in the one are in the other as well.
+bool holds_all_of(const Translation& now, const Translation& before) {
+    return now.kind == TranslationKind::prefix_map && now.operator_id == before.operator_id &&
+           now.hub_prefix.contains(before.hub_prefix);
+}
+
 // Whether what institutions lean on is there as it was: they need not be looked at again.
 bool same_ground(const Policy& before, const Policy& policy, const HubNumbers& numbers) {
     bool same = before.hub_pools == policy.hub_pools;
@@ -26,11 +31,13 @@ bool same_ground(const Policy& before, const Policy& policy, const HubNumbers& n
         });
     decltype(policy.translations)::differences(
         before.translations, policy.translations, [&](const Translation* was, const Translation* is) {
-            // With equal sides a line may lean on it.
-            if (was != nullptr)
-                same = same && was->kind == TranslationKind::prefix_map && was->operator_prefix != was->hub_prefix &&
-                       !numbers.meet(was->hub_prefix);
-            same = same && (is == nullptr || is->kind == TranslationKind::prefix_map);
+            for (const Translation* const each : {was, is})
+                same = same && (each == nullptr || each->kind != TranslationKind::family);
+            if (was == nullptr) return;
+            // With equal sides a line may lean on it. Who is behind a port block is looked at with it.
+            same = same && was->operator_prefix != was->hub_prefix &&
+                   (was->kind == TranslationKind::port_block || (is != nullptr && holds_all_of(*is, *was)) ||
+                    !numbers.meet(was->hub_prefix));
         });
     return same;
 }
@@ -53,15 +60,10 @@ class Change {
             check_own_numbers(policy_, *institution, hub, about);
             check_institution(policy_, *institution, about);
         }
-        if (moves_behind_) {
-            numbers_.behind = std::make_shared<const BehindBlocks>(behind_blocks_of(policy_));
-            check_port_blocks(policy_, findings_);
-            check_agreements(policy_, numbers_, findings_);
-        } else {
-            for (const Agreement* agreement : agreements_) {
-                ObjectFindings about(findings_, "agreements", agreement->id);
-                check_agreement(policy_, *agreement, numbers_, about);
-            }
+        check_blocks();
+        for (const Agreement* agreement : agreements_) {
+            ObjectFindings about(findings_, "agreements", agreement->id);
+            check_agreement(policy_, *agreement, numbers_, about);
         }
         if (!gone_.empty() || shrinks_) check_other_agreements();
         check_gates(policy_, findings_);
@@ -70,21 +72,22 @@ class Change {
 
   private:
     void gather() {
-        decltype(policy_.institutions)::differences(before_.institutions, policy_.institutions,
-                                                    [&](const Institution* was, const Institution* is) {
-                                                        if (is == nullptr) gone_.insert(was->id);
-                                                        if (is != nullptr) institutions_.push_back(is);
-                                                        if (was != nullptr) was_.push_back(was);
-                                                        moves_behind_ = moves_behind_ || !same_behind(was, is);
-                                                    });
+        decltype(policy_.institutions)::differences(
+            before_.institutions, policy_.institutions, [&](const Institution* was, const Institution* is) {
+                if (is == nullptr) gone_.insert(was->id);
+                if (is != nullptr) institutions_.push_back(is);
+                if (was != nullptr) was_.push_back(was);
+                moves_behind_ = moves_behind_ || !same_behind(was, is);
+                if (was != nullptr && was->operator_prefixes.empty() && is != nullptr && !is->operator_prefixes.empty())
+                    newly_behind_.insert(is->id);
+            });
         decltype(policy_.agreements)::differences(before_.agreements, policy_.agreements,
                                                   [&](const Agreement*, const Agreement* is) {
                                                       if (is != nullptr) agreements_.push_back(is);
                                                   });
     }
 
-    // Whether it has the same behind port blocks. Who is there is told by translations, which are the same ones,
-    // institutions and agreements together.
+    // Whether it has the same behind port blocks.
     static bool same_behind(const Institution* was, const Institution* is) {
         if (was != nullptr && is != nullptr)
             return was->operator_prefixes == is->operator_prefixes && was->operator_id == is->operator_id;
@@ -171,6 +174,57 @@ class Change {
             for (const IpPrefix& prefix : was->prefixes) shrinks_ = shrinks_ || !numbers_.cover(prefix);
     }
 
+    // Port blocks, and who is behind them.
+    void check_blocks() {
+        std::set<std::string_view> moved;  // whose blocks those are that came, went or changed
+        decltype(policy_.translations)::differences(
+            before_.translations, policy_.translations, [&](const Translation* was, const Translation* is) {
+                for (const Translation* const each : {was, is})
+                    if (each != nullptr && each->kind == TranslationKind::port_block) moved.insert(each->operator_id);
+            });
+        if (moved.empty() && !moves_behind_) return;
+        const BlocksOf blocks = blocks_of(policy_);
+        move_behind();
+        for (const Institution* institution : institutions_) {
+            ObjectFindings about(findings_, "institutions", institution->id);
+            check_own_behind(blocks, *institution, about);
+        }
+        for (const std::string_view of : moved) {
+            const auto behind = numbers_.behind.find(of);
+            const auto its = blocks.find(of);
+            fits_ = fits_ &&
+                    (behind == numbers_.behind.end() || its == blocks.end() || behind->second.are_inside(its->second));
+        }
+        check_port_blocks(policy_, numbers_.behind, findings_);
+        if (!newly_behind_.empty()) check_tracked_agreements();
+    }
+
+    // As move_numbers(), in the operators' spaces.
+    void move_behind() {
+        const Behind before = numbers_.behind;
+        for (const Institution* was : was_)
+            for (const IpPrefix& prefix : was->operator_prefixes)
+                fits_ = numbers_.behind[was->operator_id].erase(prefix) && fits_;
+        for (const Institution* is : institutions_)
+            for (const IpPrefix& prefix : is->operator_prefixes) {
+                fits_ = numbers_.behind[is->operator_id].insert(prefix) && fits_;
+                if (!before.contains(is->operator_id)) newly_behind_.insert(is->operator_id);
+            }
+        std::erase_if(numbers_.behind, [](const auto& each) { return each.second.empty(); });
+    }
+
+    // Those that stayed, and may name as stateless who comes behind a port block.
+    void check_tracked_agreements() {
+        const auto names = [&](const std::vector<std::string>& all) {
+            return std::any_of(all.begin(), all.end(),
+                               [&](const std::string& name) { return newly_behind_.contains(name); });
+        };
+        for (const auto& [id, agreement] : policy_.agreements)
+            fits_ = fits_ && (agreement.state != AgreementState::stateless ||
+                              !(names(agreement.client_operators) || names(agreement.client_institutions) ||
+                                names(agreement.service_institutions)));
+    }
+
     // Agreements that stayed, and may name what is gone.
     void check_other_agreements() {
         const auto names_gone = [&](const std::vector<std::string>& names) {
@@ -196,6 +250,7 @@ class Change {
     std::vector<const Institution*> was_, institutions_;  // of those that changed
     std::vector<const Agreement*> agreements_;
     std::set<std::string_view> gone_;
+    std::set<std::string_view> newly_behind_;  // institutions that were there before, and operators of the first
     bool moves_behind_ = false;  // somebody comes behind a port block, goes, or is there with other prefixes
     bool shrinks_ = false;       // some prefix is no institution's any more
     bool fits_ = true;

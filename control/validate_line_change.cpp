@@ -2,7 +2,7 @@
 // Compiler thread.
 //
 // One look at all the others, none of which is checked again: that nothing of what changed gets in their way. Whatever
-// could (an underlay, an address that moves) is for the whole validation, which tells all that is wrong.
+// could (an address that moves) is for the whole validation, which tells all that is wrong.
 #include <algorithm>
 #include <set>
 #include <vector>
@@ -14,12 +14,14 @@ namespace sekisho::control {
 
 namespace {
 
-constexpr std::size_t kMostLines = 64;  // that change; beyond, the whole is looked at
+constexpr std::size_t kMostLines = 64;      // that change; beyond, the whole is looked at
+constexpr std::size_t kMostTunnels = 1024;  // that change, or are over an underlay that does
 
 // All by which others know it.
 bool same_to_others(const Attachment& a, const Attachment& b) {
     return a.operator_id == b.operator_id && a.tunnel == b.tunnel && a.family == b.family && a.ipv4 == b.ipv4 &&
-           a.ipv6 == b.ipv6 && a.subnet4 == b.subnet4 && a.subnet6 == b.subnet6 && a.link_local == b.link_local;
+           a.ipv6 == b.ipv6 && a.subnet4 == b.subnet4 && a.subnet6 == b.subnet6 && a.link_local == b.link_local &&
+           a.underlay == b.underlay;
 }
 
 bool in_the_way(const Attachment& a, const Attachment& b) {
@@ -49,6 +51,7 @@ class LineChange {
         for (const Attachment* attachment : changed_) {
             ObjectFindings about(findings_, "attachments", attachment->id);
             check_attachment(policy_, *attachment, about);
+            if (!attachment->kernel_interface.empty()) check_kernel_interface(policy_, *attachment, about);
             check_subnets(policy_, hub_, *attachment, findings_);
         }
         check_changed_tunnels();
@@ -61,9 +64,9 @@ class LineChange {
                                                    [&](const Attachment* was, const Attachment* is) {
                                                        can_ = can_ && changed_.size() + gone_.size() < kMostLines;
                                                        for (const Attachment* each : {was, is}) {
-                                                           can_ = can_ && (each == nullptr || !each->bears_others());
-                                                           if (each != nullptr && each->is_tunnel())
-                                                               tunnels_.insert(each->tunnel);
+                                                           if (each == nullptr) continue;
+                                                           if (each->is_tunnel()) tunnels_.insert(each->tunnel);
+                                                           if (each->underlay) underlays_.insert(each->id);
                                                        }
                                                        if (is == nullptr) {
                                                            gone_.insert(was->id);
@@ -80,8 +83,12 @@ class LineChange {
         decltype(policy_.tunnels)::differences(before_.tunnels, policy_.tunnels,
                                                [&](const Tunnel* was, const Tunnel* is) {
                                                    tunnels_.insert(is != nullptr ? is->id : was->id);
-                                                   can_ = can_ && tunnels_.size() <= kMostLines;
+                                                   can_ = can_ && tunnels_.size() <= kMostTunnels;
                                                });
+        if (underlays_.empty()) return;
+        for (const auto& [id, tunnel] : policy_.tunnels)
+            if (underlays_.contains(tunnel.underlay)) tunnels_.insert(id);
+        can_ = can_ && tunnels_.size() <= kMostTunnels;
     }
 
     // Nobody else has a place or a subnet of theirs; and whose paths the tunnels are.
@@ -89,30 +96,41 @@ class LineChange {
         for (const auto& [id, other] : policy_.attachments) {
             for (const Attachment* attachment : changed_)
                 can_ = can_ && (attachment->id == id || !in_the_way(*attachment, other));
-            if (other.underlay)
-                can_ = can_ && !is_translated(other.operator_id, other.subnet4, other.ipv4.has_value()) &&
-                       !is_translated(other.operator_id, other.subnet6, other.ipv6.has_value());
+            for (const Attachment* attachment : changed_)
+                can_ = can_ && (attachment->id == id || other.kernel_interface.empty() ||
+                                other.kernel_interface != attachment->kernel_interface ||
+                                other.operator_id != attachment->operator_id);
+            for (const Translation* translation : translations_)
+                can_ = can_ && !(other.underlay && lies_in(other, *translation));
             if (other.is_tunnel() && tunnels_.contains(other.tunnel)) users_[other.tunnel].push_back(&other);
         }
-        for (const Attachment* attachment : fresh_)
+        for (const Attachment* attachment : fresh_) {
             for (const IpPrefix& subnet : {IpPrefix(attachment->subnet4), IpPrefix(attachment->subnet6)})
                 can_ = can_ && !policy_.routes.contains(Route{attachment->operator_id, subnet, false, {}}.id());
+            if (attachment->underlay)
+                for (const auto& [id, translation] : policy_.translations)
+                    can_ = can_ && !lies_in(*attachment, translation);
+        }
     }
 
     // What institutions are reached by never lies behind an underlay.
-    bool is_translated(const std::string& operator_id, const IpPrefix& prefix, bool is_there = true) const {
-        return is_there && std::any_of(translations_.begin(), translations_.end(), [&](const Translation* each) {
-                   return each->operator_id == operator_id && each->operator_prefix.overlaps(prefix);
-               });
+    static bool lies_in(const Attachment& underlay, const Translation& translation) {
+        const IpPrefix& inside = translation.operator_prefix;
+        return underlay.operator_id == translation.operator_id &&
+               ((underlay.ipv4 && inside.overlaps(underlay.subnet4)) ||
+                (underlay.ipv6 && inside.overlaps(underlay.subnet6)));
+    }
+    bool is_translated(const Route& route) const {
+        return std::any_of(translations_.begin(), translations_.end(), [&](const Translation* each) {
+            return each->operator_id == route.operator_id && each->operator_prefix.overlaps(route.prefix);
+        });
     }
     bool translates_behind_underlays() const {
         if (translations_.empty()) return false;
         for (const auto& [id, route] : policy_.routes)
             for (const RouteNexthop& nexthop : route.nexthops) {
                 const auto by = policy_.attachments.find(nexthop.attachment);
-                if (by != policy_.attachments.end() && by->second.underlay &&
-                    is_translated(route.operator_id, route.prefix))
-                    return true;
+                if (by != policy_.attachments.end() && by->second.underlay && is_translated(route)) return true;
             }
         return false;
     }
@@ -170,7 +188,8 @@ class LineChange {
     std::vector<const Attachment*> changed_, fresh_;
     std::vector<const Translation*> translations_;  // that changed or came
     std::set<std::string, std::less<>> gone_;
-    std::set<std::string, std::less<>> tunnels_;  // those that are gone too
+    std::set<std::string, std::less<>> tunnels_;    // those that are gone too
+    std::set<std::string, std::less<>> underlays_;  // likewise
     TunnelUsers users_;
     bool can_ = true;
 };

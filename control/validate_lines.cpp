@@ -62,15 +62,8 @@ void check_mtu(const Policy& policy, const Attachment& attachment, ObjectFinding
 // By operator and name: whose TAP it is.
 using Interfaces = std::map<std::pair<std::string_view, std::string_view>, std::string_view>;
 
-void check_kernel_interface(const Policy& policy, const Attachment& attachment, Interfaces& interfaces,
-                            ObjectFindings& about) {
+void check_is_free(const Attachment& attachment, Interfaces& interfaces, ObjectFindings& about) {
     const std::string& name = attachment.kernel_interface;
-    // The kernel has interfaces of its own by the first of these names, and settings by the others.
-    if (name == "lo" || name == "all" || name == "default")
-        about.wrong("kernel_interface", in_quotes(name) + " is a name that the kernel uses itself");
-    const auto owner = policy.operators.find(attachment.operator_id);
-    if (owner != policy.operators.end() && owner->second.network_namespace.empty())
-        about.wrong("kernel_interface", "needs a network_namespace of operator " + in_quotes(attachment.operator_id));
     const auto [taken, free] = interfaces.try_emplace({attachment.operator_id, name}, attachment.id);
     if (!free)
         about.wrong("kernel_interface",
@@ -183,6 +176,16 @@ void check_attachment(const Policy& policy, const Attachment& attachment, Object
     if (attachment.vlan > 4094) about.wrong("vlan", std::to_string(attachment.vlan) + " is not 0 to 4094");
 }
 
+void check_kernel_interface(const Policy& policy, const Attachment& attachment, ObjectFindings& about) {
+    const std::string& name = attachment.kernel_interface;
+    // The kernel has interfaces of its own by the first of these names, and settings by the others.
+    if (name == "lo" || name == "all" || name == "default")
+        about.wrong("kernel_interface", in_quotes(name) + " is a name that the kernel uses itself");
+    const auto owner = policy.operators.find(attachment.operator_id);
+    if (owner != policy.operators.end() && owner->second.network_namespace.empty())
+        about.wrong("kernel_interface", "needs a network_namespace of operator " + in_quotes(attachment.operator_id));
+}
+
 void check_subnets(const Policy& policy, const HubSpace& hub, const Attachment& attachment, Findings& findings) {
     for (const Claim& claim : claims_of(attachment))
         check_subnet_in_hub_space(policy, hub, claim, attachment.operator_id, findings);
@@ -201,7 +204,10 @@ void check_attachments(const Policy& policy, const HubSpace& hub, Findings& find
                 about.wrong("port", "port " + in_quotes(attachment.port) + " vlan " + std::to_string(attachment.vlan) +
                                         " is that of " + place_of("attachments", place->second) + " already");
         }
-        if (!attachment.kernel_interface.empty()) check_kernel_interface(policy, attachment, interfaces, about);
+        if (!attachment.kernel_interface.empty()) {
+            check_kernel_interface(policy, attachment, about);
+            check_is_free(attachment, interfaces, about);
+        }
         check_subnets(policy, hub, attachment, findings);
         auto& claims = subnets[attachment.operator_id];
         for (Claim& claim : claims_of(attachment)) claims.push_back(std::move(claim));

@@ -119,16 +119,9 @@ HubNumbers check_numbers(const Policy& policy, const HubSpace& hub, Findings& fi
     const AddressSpace space(std::move(claims), [&](const Claim& cover, const Claim& claim) {
         findings.add(ErrorCode::invalid, claim.place(), both(cover, claim));
     });
-    check_port_blocks(policy, findings);
-    std::vector<Prefix4> ipv4;
-    std::vector<Prefix6> ipv6;
-    for (const Claim& claim : space.claims())
-        if (claim.prefix.is_ipv4())
-            ipv4.push_back(claim.prefix.ipv4());
-        else
-            ipv6.push_back(claim.prefix.ipv6());
-    return {PrefixSet<Ipv4Address>(ipv4), PrefixSet<Ipv6Address>(ipv6),
-            std::make_shared<const BehindBlocks>(behind_blocks_of(policy))};
+    HubNumbers numbers{space.prefixes(), check_behind(policy, findings)};
+    check_port_blocks(policy, numbers.behind, findings);
+    return numbers;
 }
 
 }  // namespace sekisho::control

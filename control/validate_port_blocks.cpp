@@ -31,7 +31,7 @@ void check_size(const Translation& translation, ObjectFindings& about) {
                                   std::to_string(has));
 }
 
-void check_statics(const Translation& translation, const AddressSpace& behind, ObjectFindings& about) {
+void check_statics(const Translation& translation, const PrefixSets* behind, ObjectFindings& about) {
     std::set<std::tuple<Protocol, Ipv4Address, std::uint16_t>> outside, inside;
     const auto& maps = translation.port_block.static_maps;
     for (std::size_t i = 0; i < maps.size(); ++i) {
@@ -40,8 +40,8 @@ void check_statics(const Translation& translation, const AddressSpace& behind, O
         if (!translation.hub_prefix.ipv4().contains(map.hub_address))
             about.wrong(field + ".hub_address",
                         map.hub_address.text() + " is none of hub_prefix " + translation.hub_prefix.text());
-        const Claim* const owner = behind.covering(Prefix4(map.operator_address, 32));
-        if (owner == nullptr || !translation.operator_prefix.ipv4().contains(map.operator_address))
+        const bool is_owned = behind != nullptr && behind->ipv4.covers(Prefix4(map.operator_address, 32));
+        if (!is_owned || !translation.operator_prefix.ipv4().contains(map.operator_address))
             about.wrong(field + ".operator_address",
                         map.operator_address.text() + " is not inside an institution's operator_prefixes behind it");
         if (!outside.emplace(map.protocol, map.hub_address, map.hub_port).second)
@@ -52,42 +52,53 @@ void check_statics(const Translation& translation, const AddressSpace& behind, O
     }
 }
 
-// By operator, what its institutions have behind blocks.
-std::map<std::string_view, AddressSpace> behind_of(const Policy& policy, Findings& findings) {
-    std::map<std::string_view, std::vector<IpPrefix>> blocks;
+}  // namespace
+
+BlocksOf blocks_of(const Policy& policy) {
+    BlocksOf blocks;
     for (const auto& [id, translation] : policy.translations)
         if (translation.kind == TranslationKind::port_block)
             blocks[translation.operator_id].push_back(translation.operator_prefix);
-    std::map<std::string_view, std::vector<Claim>> claims;
-    for (const auto& [id, institution] : policy.institutions) {
-        ObjectFindings about(findings, "institutions", id);
-        for (std::size_t i = 0; i < institution.operator_prefixes.size(); ++i) {
-            const IpPrefix& prefix = institution.operator_prefixes[i];
-            // Where the operator has none here, they are another node's (docs/store.md): a warning tells it.
-            if (const auto of = blocks.find(institution.operator_id);
-                of != blocks.end() && std::none_of(of->second.begin(), of->second.end(),
-                                                   [&](const IpPrefix& block) { return block.contains(prefix); }))
-                about.wrong(indexed("operator_prefixes", i),
-                            prefix.text() + " is not inside one port_block translation of operator " +
-                                in_quotes(institution.operator_id));
-            claims[institution.operator_id].push_back(
-                {prefix, "institutions", id, "operator_prefixes", i, institution.operator_id});
-        }
-    }
-    std::map<std::string_view, AddressSpace> spaces;
-    for (auto& [id, of] : claims)
-        spaces.try_emplace(id, std::move(of), [&](const Claim& cover, const Claim& claim) {
-            findings.add(ErrorCode::invalid, claim.place(),
-                         claim.prefix.text() + " overlaps " + cover.prefix.text() + " of " + cover.place());
-        });
-    return spaces;
+    return blocks;
 }
 
-}  // namespace
+void check_own_behind(const BlocksOf& blocks, const Institution& institution, ObjectFindings& about) {
+    // Where the operator has none here, they are another node's (docs/store.md): a warning tells it.
+    const auto of_operator = blocks.find(institution.operator_id);
+    if (of_operator == blocks.end()) return;
+    for (std::size_t i = 0; i < institution.operator_prefixes.size(); ++i) {
+        const IpPrefix& prefix = institution.operator_prefixes[i];
+        if (std::none_of(of_operator->second.begin(), of_operator->second.end(),
+                         [&](const IpPrefix& block) { return block.contains(prefix); }))
+            about.wrong(indexed("operator_prefixes", i), prefix.text() +
+                                                             " is not inside one port_block translation of operator " +
+                                                             in_quotes(institution.operator_id));
+    }
+}
 
-void check_port_blocks(const Policy& policy, Findings& findings) {
-    const auto behind = behind_of(policy, findings);
-    static const AddressSpace kNobody({}, [](const Claim&, const Claim&) {});
+Behind check_behind(const Policy& policy, Findings& findings) {
+    const BlocksOf blocks = blocks_of(policy);
+    std::map<std::string_view, std::vector<Claim>> claims;
+    for (const auto& [id, institution] : policy.institutions) {
+        if (institution.operator_prefixes.empty()) continue;
+        ObjectFindings about(findings, "institutions", id);
+        check_own_behind(blocks, institution, about);
+        auto& of_operator = claims[institution.operator_id];
+        for (std::size_t i = 0; i < institution.operator_prefixes.size(); ++i)
+            of_operator.push_back({institution.operator_prefixes[i], "institutions", id, "operator_prefixes", i,
+                                   institution.operator_id});
+    }
+    Behind behind;
+    for (auto& [id, of_operator] : claims)
+        behind.emplace(id, AddressSpace(std::move(of_operator), [&](const Claim& cover, const Claim& claim) {
+                               findings.add(
+                                   ErrorCode::invalid, claim.place(),
+                                   claim.prefix.text() + " overlaps " + cover.prefix.text() + " of " + cover.place());
+                           }).prefixes());
+    return behind;
+}
+
+void check_port_blocks(const Policy& policy, const Behind& behind, Findings& findings) {
     for (const auto& [id, translation] : policy.translations) {
         if (translation.kind != TranslationKind::port_block) continue;
         ObjectFindings about(findings, "translations", id);
@@ -97,7 +108,7 @@ void check_port_blocks(const Policy& policy, Findings& findings) {
         }
         check_size(translation, about);
         const auto of_operator = behind.find(translation.operator_id);
-        check_statics(translation, of_operator == behind.end() ? kNobody : of_operator->second, about);
+        check_statics(translation, of_operator == behind.end() ? nullptr : &of_operator->second, about);
     }
 }
 

@@ -102,8 +102,8 @@ class PortShares {
 
 // A pool in a generation.
 struct PortPoolRow {
-    std::shared_ptr<PortShares> shares;
-    VrfId vrf;  // whose institutions are behind it
+    std::shared_ptr<PortShares> shares;  // null: a hole in the numbering
+    VrfId vrf;                           // whose institutions are behind it
     nat::PortRules rules;
 };
 

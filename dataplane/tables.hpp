@@ -174,9 +174,9 @@ struct TableParts {
     std::vector<Matrix> matrices;  // by source VRF
     bool tracks = false;           // some permission is tracked: sessions are looked for
 
-    nat::Timeouts timeouts;  // of sessions
-    std::vector<PortPoolRow> port_pools;
-    nat::StaticMaps static_maps;  // of all pools
+    nat::Timeouts timeouts;               // of sessions
+    std::vector<PortPoolRow> port_pools;  // by number
+    nat::StaticMaps static_maps;          // of all pools
 
     std::vector<GateWord<std::uint64_t>> closed_institutions;  // one bit an InstitutionId: its effective gate
     GateWord<bool> any_institution_closed = false;             // false: there is no need to look

@@ -99,7 +99,7 @@ def until_generation(control, beyond, longest=60):
         time.sleep(0.001)
 
 
-# In what is left of the pool; a port block is none that is there at this size, and compiled whole when it comes.
+# In what is left of the pool.
 SHARED = {"id": "bench-shared", "operator": "operator-0", "kind": "port_block", "operator_prefix": "172.30.0.0/16", "hub_prefix": "44.255.0.0/30",
           "port_block": {"per": "host", "subscribers": 10}}
 
@@ -117,13 +117,19 @@ def changes_of(control):
     institution = first("institutions", lambda each: each["id"].startswith("operator-"))
     attachment = first("attachments", lambda each: "tunnel" in each)
     line = first("attachments", lambda each: "tunnel" not in each and not each.get("underlay") and each["id"].startswith("operator-"))
+    underlay = first("attachments", lambda each: each.get("underlay") and each["id"].startswith("operator-"))
     route = first("routes", lambda each: each["operator"].startswith("operator-"))
     newcomer = first("operators")
     hidden = {**institution, "id": "bench-hidden", "operator": SHARED["operator"], "links": line_of(control, SHARED["operator"])}
     del hidden["prefixes"]
+    numbered = first("translations", lambda each: each["id"] == "operator-0-v4")
+    length = numbered["operator_prefix"].split("/")[1]
     return {
         "institutions": (institution["id"], lambda run: {**institution, "application": f"bench {run}"}),
         "institutions, one behind a port block": ("bench-hidden", lambda run: {**hidden, "operator_prefixes": [f"172.30.{run}.0/24"]}),
+        "translations, a port block that comes": ("bench-block-{run}", lambda run: {
+            **SHARED, "id": f"bench-block-{run}", "operator_prefix": f"172.29.{run}.0/24", "hub_prefix": f"44.255.1.{4 * run}/30"}),
+        "translations, of all numbers of an operator": (numbered["id"], lambda run: {**numbered, "operator_prefix": f"10.{128 * ((run + 1) % 2)}.0.0/{length}"}),
         "agreements": (first("agreements")["id"], lambda run: {**first("agreements"), "ports": [9000 + run % 7]}),
         "gates": ("bench", lambda run: {"id": "bench", "target": "institution", "target_id": institution["id"], "reason": "emergency",
                                         "notice": f"bench {run}"}),
@@ -132,7 +138,8 @@ def changes_of(control):
         "tunnels": (attachment["tunnel"], lambda run: {**first("tunnels", lambda each: each["id"] == attachment["tunnel"]),
                                                        "replay_window": 64 << run % 7}),
         "attachments, a tunnel's": (attachment["id"], lambda run: {**attachment, "mtu": 1300 + run % 50}),
-        "attachments, a line": (line["id"], lambda run: {**line, "mtu": 1400 + run % 50})}
+        "attachments, a line": (line["id"], lambda run: {**line, "mtu": 1400 + run % 50}),
+        "attachments, an underlay with its tunnels": (underlay["id"], lambda run: {**underlay, "mtu": 1400 + run % 50})}
 
 
 def by_socket(control, kind, value):

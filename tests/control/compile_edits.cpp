@@ -9,30 +9,40 @@
 
 namespace sekisho::control::test {
 
-// An attachment that carries no tunnels: gone with all that names it, moved, or another one for the same tunnel.
+// An attachment: gone with all that names it, changed, or another one for the same tunnel.
 void RandomPolicies::edit_attachment(Policy& policy) {
-    std::vector<std::string> names;
+    if (policy.attachments.empty()) return;
     std::uint16_t vlan = 1;
-    for (const auto& [name, attachment] : policy.attachments) {
+    for (const auto& [name, attachment] : policy.attachments)
         vlan = std::max<std::uint16_t>(vlan, attachment.vlan + 1U);
-        if (!attachment.underlay) names.push_back(name);
-    }
-    if (names.empty()) return;
-    const std::string name = names[below(static_cast<std::uint32_t>(names.size()))];
+    const std::string name = any_of(policy.attachments);
     if (one_in(2)) {
         Attachment& changed = policy.attachments[name];
         changed.mtu = static_cast<std::uint16_t>(1280 + below(200));
         if (changed.is_tunnel()) return;
         changed.vlan = one_in(2) ? vlan : changed.vlan;
+        changed.port = one_in(2) ? fmt::format("p{}", below(4)) : changed.port;
         changed.reachable_time = static_cast<std::uint16_t>(1 + below(100));
+        changed.kernel_interface = one_in(2) ? "k-" + name : "";
+        if (changed.underlay) return;
         changed.family = one_in(4) ? FamilyChoice::ipv4 : FamilyChoice::dual;
         return;
     }
+    const bool another = policy.attachments.at(name).is_tunnel() && one_in(2);
+    drop_attachment(policy, name, another ? name + "-too" : "");
+}
+
+// Whatever names it names the other one afterwards, or is gone as well.
+void RandomPolicies::drop_attachment(Policy& policy, const std::string& name, const std::string& other) {
     const Attachment gone = policy.attachments.at(name);
     policy.attachments.erase(name);
-    const std::string other = gone.is_tunnel() && one_in(2) ? name + "-too" : "";
     if (!other.empty()) (policy.attachments[other] = gone).id = other;
     if (gone.is_tunnel() && other.empty()) policy.tunnels.erase(gone.tunnel);
+    if (gone.underlay) {
+        const auto attachments = policy.attachments;
+        for (const auto& [id, user] : attachments)
+            if (user.is_tunnel() && policy.tunnels.at(user.tunnel).underlay == name) drop_attachment(policy, id, "");
+    }
     const auto routes = policy.routes;
     for (const auto& [id, route] : routes)
         for (std::size_t i = 0; i < route.nexthops.size() && policy.routes.contains(id); ++i) {
@@ -68,11 +78,23 @@ void RandomPolicies::edit_tunnel(Policy& policy) {
     if (one_in(4)) tunnel.udp.reset();
 }
 
-// Of nobody's prefixes, and what people call an operator.
+// Translations, most of them of nobody's prefixes, and what people call an operator.
 void RandomPolicies::edit_ground(Policy& policy) {
     const std::string id = fmt::format("x{}", below(4));
-    switch (below(4)) {
+    switch (below(5)) {
         case 0: policy.translations.erase(id); break;
+        case 4: {  // one that somebody may have numbers in: its other side moves
+            Translation& moved = policy.translations[any_of(policy.translations)];
+            if (moved.operator_prefix == moved.hub_prefix || moved.id[0] == 'x') break;
+            if (moved.operator_prefix.is_ipv4())
+                moved.operator_prefix = Prefix4(Ipv4Address(moved.operator_prefix.ipv4().address().value() ^ 1U << 14),
+                                                moved.operator_prefix.length());
+            else
+                moved.operator_prefix =
+                    Prefix6(Ipv6Address(moved.operator_prefix.ipv6().address().high() ^ 1U << 12, 0),
+                            moved.operator_prefix.length());
+            break;
+        }
         case 1: policy.operators[any_of(policy.operators)].name = fmt::format("called {}", below(100)); break;
         default: {
             const std::string of = any_of(policy.operators);

@@ -1,10 +1,12 @@
 // The compiled tables against a naive reading of the policy, over random policies and over random edits of them.
 // SEKISHO_TEST_ROUNDS: how many policies are edited.
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <map>
 
 #include <catch2/catch.hpp>
+#include <fmt/format.h>
 
 #include "tests/control/compile_support.hpp"
 #include "tests/support/sanitizer.hpp"
@@ -12,6 +14,28 @@
 using namespace sekisho;
 using namespace sekisho::control;
 using namespace sekisho::control::test;
+
+namespace {
+
+// All that the tables say of an attachment but what tunnel_of() does, by names.
+std::string line_of(const Compiler& compiler, const dataplane::Tables& tables, const std::string& name) {
+    const AttachmentId id = compiler.attachment_id(name).value();
+    const dataplane::Attachment& line = tables.attachments.at(id.index());
+    const bool is_placed = tables.attachment_on(line.port, line.vlan.index()) == id;
+    const auto tap = std::find_if(tables.taps.begin(), tables.taps.end(),
+                                  [&](const dataplane::TapSpec& each) { return each.attachment == id; });
+    if (tap != tables.taps.end()) REQUIRE(tap->tap == line.tap);
+    return fmt::format("port {} vlan {}{}, of {}, MTU {}, {} s, {} {}{}{}, ESP port {}{}{}", line.port.value(),
+                       line.vlan.value(), is_placed ? "" : " elsewhere", compiler.vrf_name(line.vrf),
+                       std::uint16_t{line.mtu}, line.reachable_time, line.subnet4.text(), line.subnet6.text(),
+                       line.serves_ipv4 ? " IPv4" : "", line.serves_ipv6 ? " IPv6" : "", line.esp_port.value(),
+                       line.underlay ? ", underlay" : "",
+                       tap == tables.taps.end()
+                           ? (line.tap == TapId() ? "" : ", a TAP that is none")
+                           : fmt::format(", TAP {} in {}, MTU {}", tap->interface, tap->network_namespace, tap->mtu));
+}
+
+}  // namespace
 
 TEST_CASE("compile: the tables answer as a naive reading of the policy does", "[compile]") {
     RandomPolicies random("compile, against the oracle");
@@ -69,10 +93,12 @@ TEST_CASE("compile: editing a policy step by step comes to the same as compiling
                 const AttachmentId::Value id = compiler.attachment_id(name).value().value();
                 REQUIRE(attachment_ids.try_emplace(name, id).first->second == id);
                 REQUIRE(tunnel_of(compiler, *stepped.tables, name) == tunnel_of(policy, name));
+                REQUIRE(line_of(compiler, *stepped.tables, name) == line_of(other, *afresh.tables, name));
                 if (!attachment.is_tunnel()) continue;
                 const std::uint32_t tunnel = stepped.tables->attachments[id].tunnel.value();
                 REQUIRE(tunnel_ids.try_emplace(attachment.tunnel, tunnel).first->second == tunnel);
             }
+            CHECK(stepped.tables->taps.size() == afresh.tables->taps.size());
             CHECK(stepped.report.who_rows == afresh.report.who_rows);
             CHECK(stepped.report.hub_rows == afresh.report.hub_rows);
             CHECK(stepped.report.where_rows == afresh.report.where_rows);

@@ -200,7 +200,7 @@ namespace {
 struct Told {
     std::string institution;
     std::string hub_institution;
-    unsigned pool = 0;
+    std::string pool;
     bool named_by_link = false;
     std::vector<bool> may;  // by port of the clinic
     dataplane::Nexthop::Kind way = dataplane::Nexthop::Kind::blackhole;
@@ -220,7 +220,7 @@ Told told(const Compiler& compiler, const Tables& tables, const std::string& sou
     if (row.is_behind()) {
         const auto& hub = family.hub_rows.at(row.behind);
         told.hub_institution = compiler.institution_name(hub.institution);
-        told.pool = hub.pool;
+        told.pool = tables.port_pools.at(hub.pool - 1U).shares->name();
         if (hub.nexthop != dataplane::kResolve) told.way = tables.nexthops[hub.nexthop.index()].kind;
     }
     const lpm::Row clinic = family.hub.find(0, *Ipv4Address::parse("100.65.1.7"));
@@ -230,24 +230,77 @@ Told told(const Compiler& compiler, const Tables& tables, const std::string& sou
     return told;
 }
 
+// Whose pool a hub-space address is of, or "".
+std::string pool_at(const Compiler& compiler, const Tables& tables, const std::string& address) {
+    const auto& family = tables.ipv4;
+    const lpm::Row hub = family.hub.find(0, *Ipv4Address::parse(address));
+    if (hub == lpm::kNoRow || !family.hub_rows[hub].is_pool()) return "";
+    const auto& row = family.hub_rows[hub];
+    const auto& pool = tables.port_pools.at(row.pool - 1U);
+    CHECK(row.nexthop == dataplane::kResolve);
+    CHECK(row.vrf == pool.vrf);
+    return fmt::format("{} of {}, {} blocks each", pool.shares->name(), compiler.vrf_name(row.vrf),
+                       pool.rules.blocks_each);
+}
+
+Translation& add_block(Policy& policy, const std::string& id, const std::string& inside, const std::string& hub) {
+    Translation& block = add_translation(policy, id, "kita", inside, hub);
+    block.kind = TranslationKind::port_block;
+    block.port_block.subscribers = 1;
+    return block;
+}
+
+// 10.7.0.0/16 is behind one port block, or each half of what is used of it behind one; 10.9.0.0/16 behind another.
+void add_blocks(Policy& policy, bool halves) {
+    add_block(policy, "kita-shared", "10.9.0.0/16", "100.90.0.0/31");
+    add_block(policy, "kita-more", halves ? "10.7.32.0/19" : "10.7.0.0/16", "100.91.0.0/31");
+    policy.translations.erase("kita-halves");
+    if (halves) add_block(policy, "kita-halves", "10.7.0.0/19", "100.92.0.0/31");
+}
+
+// Blocks that come, go and change; never such that somebody of kita's is behind none of them.
+void edit_blocks(Policy& policy, std::uint32_t choice) {
+    const auto more = policy.translations.find("kita-more");
+    if (more == policy.translations.end()) return add_blocks(policy, choice % 2 == 0);
+    switch (choice) {
+        case 0:
+            for (const char* const id : {"kita-shared", "kita-more", "kita-halves"}) policy.translations.erase(id);
+            return;
+        case 1: add_blocks(policy, !policy.translations.contains("kita-halves")); return;
+        case 2:
+            policy.translations["kita-more"].hub_prefix =
+                prefix(more->second.hub_prefix == prefix("100.91.0.0/31") ? "100.91.0.2/31" : "100.91.0.0/31");
+            return;
+        case 3: policy.translations["kita-more"].port_block.blocks ^= 3; return;
+        default: {
+            auto& maps = policy.translations["kita-shared"].port_block.static_maps;
+            if (maps.empty())
+                maps.push_back(
+                    {Protocol::tcp, *Ipv4Address::parse("100.90.0.1"), 8443, *Ipv4Address::parse("10.9.10.9"), 443});
+            else
+                maps.clear();
+        }
+    }
+}
+
 }  // namespace
 
-TEST_CASE("compile: edits of those behind port blocks come to the same as compiling afresh", "[compile][steps]") {
+TEST_CASE("compile: edits of port blocks and those behind come to the same as compiling afresh", "[compile][steps]") {
     sekisho::test::Random random("behind port blocks, step by step");
     const auto below = [&](std::uint32_t limit) { return static_cast<std::uint32_t>(random.below(limit)); };
     int from_last = 0, steps = 0, behind = 0;
     for (int round = 0; round < 10; ++round) {
         Policy policy = shared();
-        policy.translations["kita-shared"].port_block.static_maps.clear();
-        Translation& more = add_translation(policy, "kita-more", "kita", "10.7.0.0/16", "100.91.0.0/31");
-        more.kind = TranslationKind::port_block;
-        more.port_block.subscribers = 1;
+        add_blocks(policy, false);
         Compiler compiler(ports());
-        for (int step = 0; step < 30; ++step, ++steps) {
+        for (int step = 0; step < 40; ++step, ++steps) {
             const std::uint32_t number = below(6);
             const std::string name = "hidden-" + std::to_string(number);
             auto& agreed = policy.agreements["records"].client_institutions;
-            switch (below(7)) {
+            switch (below(10)) {
+                case 7:
+                case 8:
+                case 9: edit_blocks(policy, below(5)); break;
                 case 0:
                     policy.institutions.erase(name);
                     std::erase(agreed, name);
@@ -280,11 +333,19 @@ TEST_CASE("compile: edits of those behind port blocks come to the same as compil
             INFO("round " << round << ", step " << step);
             CHECK(stepped.report.who_rows == afresh.report.who_rows);
             CHECK(stepped.report.hub_rows == afresh.report.hub_rows);
+            for (int host = 0; host < 4; ++host)
+                for (const int net : {90, 91, 92}) {
+                    const std::string address = fmt::format("100.{}.0.{}", net, host);
+                    CHECK(pool_at(compiler, *stepped.tables, address) == pool_at(other, *afresh.tables, address));
+                }
+            const nat::Endpoint door{*Ipv4Address::parse("100.90.0.1"), 8443};
+            CHECK((stepped.tables->static_maps.by_outside(door, nat::PortProtocol::tcp) != nullptr) ==
+                  (afresh.tables->static_maps.by_outside(door, nat::PortProtocol::tcp) != nullptr));
             for (const int net : {7, 9})
                 for (int third = 0; third < 64; third += 2) {
                     const std::string source = fmt::format("10.{}.{}.77", net, third);
                     const Told now = told(compiler, *stepped.tables, source);
-                    behind += now.pool != 0 ? 1 : 0;
+                    behind += now.pool.empty() ? 0 : 1;
                     if (!(now == told(other, *afresh.tables, source))) FAIL_CHECK(source);
                 }
         }

@@ -53,6 +53,7 @@ void RandomPolicies::add_random_operator(Policy& policy) {
     const std::string id = fmt::format("o{}", n);
     if (policy.operators.contains(id)) return;
     add_operator(policy, id);
+    policy.operators[id].network_namespace = "of-" + id;
     for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
         // One in four uses its hub numbers natively.
         const std::string hub4 = fmt::format("100.{}.{}.0/18", 64 + n, slot * 64);
@@ -73,6 +74,7 @@ void RandomPolicies::add_random_attachment(Policy& policy) {
     added.port = fmt::format("p{}", below(4));
     if (one_in(2)) added.subnet6 = Prefix6(Ipv6Address(0xfd00'0000'0000'0000ULL | below(4) << 16 | below(64), 0), 64);
     if (one_in(4)) added.family = one_in(2) ? FamilyChoice::ipv4 : FamilyChoice::ipv6;
+    if (one_in(4)) added.kernel_interface = "k-" + id;
     for (const auto& [name, other] : policy.attachments)
         if (name != id && other.operator_id == of &&
             (other.subnet4 == added.subnet4 || other.subnet6 == added.subnet6)) {

@@ -105,6 +105,7 @@ class RandomPolicies {
     void add_random_route(Policy& policy);
     void add_random_gate(Policy& policy);
     void edit_attachment(Policy& policy);
+    void drop_attachment(Policy& policy, const std::string& name, const std::string& other);
     void edit_tunnel(Policy& policy);
     void edit_ground(Policy& policy);
     void drop_operator(Policy& policy);

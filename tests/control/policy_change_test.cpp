@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iostream>
 #include <iterator>
+#include <map>
 #include <set>
 
 #include <catch2/catch.hpp>
@@ -191,7 +192,10 @@ class Editor {
         switch (below(6)) {
             case 0: line.mtu = static_cast<std::uint16_t>(1200 + below(400)); return;
             case 1: line.vlan = static_cast<std::uint16_t>(1000 + below(20)); return;
-            case 2: line.reachable_time = static_cast<std::uint16_t>(below(40)); return;
+            case 2:
+                line.reachable_time = static_cast<std::uint16_t>(below(40));
+                if (below(2) == 0) line.kernel_interface = below(8) == 0 ? "lo" : "tap-" + std::to_string(below(4));
+                return;
             case 3: line.family = FamilyChoice::dual; return;
             case 4: line.underlay = !line.underlay; return;
             default: place(line, (198U << 24) | (18U << 16) | below(12) << 8, 28);
@@ -206,6 +210,7 @@ class Editor {
             if (below(6) == 0) changed.network_namespace = "space-" + std::to_string(below(3));
             return;
         }
+        if (below(3) == 0) return change_blocks(policy);
         Translation added;
         added.id = "translation-" + std::to_string(below(4));
         if (below(4) == 0) {
@@ -218,6 +223,48 @@ class Editor {
         added.operator_prefix = below(3) == 0 ? prefix("198.18." + net + ".0/24") : prefix("10.99." + net + ".0/24");
         if (below(8) == 0) added.operator_prefix = added.hub_prefix;
         policy.translations[added.id] = added;
+    }
+    // Port blocks that come, go and change, and translations that institutions have numbers in.
+    void change_blocks(Policy& policy) {
+        Translation& changed =
+            policy.translations[below(2) == 0 || policy.translations.empty() ? "shared" : any_of(policy.translations)];
+        if (changed.id.empty()) {
+            changed.id = "shared";
+            changed.operator_id = "kita";
+            changed.kind = TranslationKind::port_block;
+        }
+        const std::string net = std::to_string(below(32));
+        const bool is_block = changed.kind == TranslationKind::port_block;
+        switch (below(6)) {
+            case 0: changed.operator_prefix = prefix(is_block ? "10.9.0.0/16" : "10.77." + net + ".0/24"); return;
+            case 1:
+                if (is_block)
+                    changed.hub_prefix = prefix("100.98.0." + std::to_string(2 * below(4)) + "/31");
+                else
+                    for (IpPrefix* const side : {&changed.hub_prefix, &changed.operator_prefix})  // half of it
+                        *side = prefix(side->text().substr(0, side->text().find('/') + 1) +
+                                       std::to_string(side->length() + 1));
+                return;
+            case 2: changed.port_block.static_maps.clear(); return;
+            case 3:
+                changed.port_block.static_maps = {{Protocol::tcp, *Ipv4Address::parse("100.98.0.1"), 8443,
+                                                   *Ipv4Address::parse("10.9." + net + ".9"), 443}};
+                return;
+            case 4: {
+                Translation other = changed;
+                other.id = "shared-too";
+                other.kind = TranslationKind::port_block;
+                other.operator_id = any_of(policy.operators);
+                other.operator_prefix = prefix(below(2) == 0 ? "10.9.0.0/16" : "10.8.0.0/16");
+                other.hub_prefix = prefix("100.98.1.0/31");
+                other.port_block.subscribers = 1;
+                other.port_block.static_maps.clear();
+                policy.translations[other.id] = other;
+                return;
+            }
+            default:
+                if (below(2) == 0) policy.translations.erase(std::string(changed.id));
+        }
     }
     // An operator that few things are of: it may well go.
     void change_newcomer(Policy& policy) {
@@ -237,6 +284,16 @@ class Editor {
 
     Random& random_;
 };
+
+std::map<std::string, std::vector<std::string>> members_of(const Behind& behind) {
+    std::map<std::string, std::vector<std::string>> members;
+    for (const auto& [of, prefixes] : behind)
+        prefixes.ipv4.for_each_inside({}, [&, &all = members[of]](const Prefix4& each) {
+            all.push_back(each.text());
+            return true;
+        });
+    return members;
+}
 
 // Somebody of kita's is behind a port block, with a server that has a port of its own.
 void share(Policy& policy) {
@@ -284,7 +341,7 @@ TEST_CASE("validate: of a small change the same is said as of the whole, step by
             ++valid;
             CHECK(of_change.ipv4.size() == of_whole.ipv4.size());
             CHECK(of_change.ipv6.size() == of_whole.ipv6.size());
-            CHECK(*of_change.behind == *of_whole.behind);
+            CHECK(members_of(of_change.behind) == members_of(of_whole.behind));
             policy = next;
             numbers = of_change;
         }
@@ -325,6 +382,9 @@ TEST_CASE("validate: what a small change of lines does to tunnels that stay is f
     route.prefix = prefix("203.0.114.0/24");
     before.routes[route.id()] = route;
     tunnel(before, "far", "198.19.0.1/32", "203.0.113.77");
+    before.attachments["far"].mtu = 1280;
+    before.operators["kita"].network_namespace = "of-kita";
+    line(before, "with-tap", "198.18.2.0/24").kernel_interface = "tap";
     HubNumbers numbers;
     REQUIRE(words_of(validate(before, numbers)).empty());
 
@@ -346,6 +406,20 @@ TEST_CASE("validate: what a small change of lines does to tunnels that stay is f
                Catch::Contains("on the same underlay"));
     CHECK_THAT(said([&](Policy& policy) { line(policy, "same-subnet", "203.0.114.0/24"); }),
                Catch::Contains("203.0.114.0/24 is the subnet of"));
+    CHECK(said([&](Policy& policy) { line(policy, "more", "198.18.1.0/24").underlay = true; }).empty());
+    CHECK(said([&](Policy& policy) { policy.attachments["under"].mtu = 1480; }).empty());
+    CHECK_THAT(said([&](Policy& policy) { policy.attachments["under"].mtu = 1300; }),
+               Catch::Contains("attachments \"far\" .mtu: 1280 is more than the"));
+    CHECK_THAT(said([&](Policy& policy) {
+                   policy.attachments.erase("under");
+                   for (const char* const id : {"kita 203.0.113.0/24", "kita 203.0.114.0/24"}) policy.routes.erase(id);
+               }),
+               Catch::Contains("tunnels \"far\" .underlay: there is no attachment \"under\""));
+    CHECK(said([&](Policy& policy) { line(policy, "other", "198.18.3.0/24").kernel_interface = "tap-2"; }).empty());
+    CHECK_THAT(said([&](Policy& policy) { line(policy, "other", "198.18.3.0/24").kernel_interface = "tap"; }),
+               Catch::Contains("\"tap\" is that of attachments \"other\" already"));
+    CHECK_THAT(said([&](Policy& policy) { line(policy, "more", "10.1.9.0/24").underlay = true; }),
+               Catch::Contains("by the underlay \"more\" overlaps 10.1.0.0/16"));
 }
 
 TEST_CASE("warnings: of a small change they are about what it changes", "[control]") {

@@ -125,7 +125,8 @@ TEST_CASE("port blocks: a stateless agreement with somebody behind one is refuse
         "is stateless, and institution \"mori-pharmacy\" is behind a port block, by its operator_prefixes: only "
         "tracked agreements work there";
     CHECK(shared().set("/agreements/0/state", "stateless").errors() ==  // all of kita's
-          Words{"agreements \"kita-eligibility\" .state: " + words});
+          Words{"agreements \"kita-eligibility\" .state: is stateless, and operator \"kita\" has 10.2.1.0/24, an "
+                "institution's operator_prefixes, behind a port block: only tracked agreements work there"});
     CHECK(shared().set("/agreements/1/services/institutions", {"mori-pharmacy"}).errors() ==
           Words{"agreements \"kita-tanaka\" .state: " + words});
     CHECK(shared()
