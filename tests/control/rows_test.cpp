@@ -113,7 +113,12 @@ TEST_CASE("rows: a trial changes nothing of what they say", "[control][rows]") {
     const Draft draft;
     RealHub hub{draft};
     Asker asker(hub);
-    const json before = all_rows(asker, {{"table", "hub"}});
+    const auto rows_now = [&] {
+        json rows = all_rows(asker, {{"table", "hub"}});
+        for (json& row : rows) row.erase("row");  // their places may be others
+        return rows;
+    };
+    const json before = rows_now();
     json fewer = draft.json();
     fewer["agreements"] = json::array();
     fewer["institutions"].erase(0);
@@ -121,7 +126,7 @@ TEST_CASE("rows: a trial changes nothing of what they say", "[control][rows]") {
     const json transaction = asker.result("begin", {{"replace", true}})["transaction"];
     asker.result("batch", {{"transaction", transaction}, {"put", fewer}});
     CHECK(asker.result("commit", {{"transaction", transaction}, {"dry_run", true}})["generation"] == 2);
-    CHECK(all_rows(asker, {{"table", "hub"}}) == before);
+    CHECK(rows_now() == before);
     CHECK(asker.result("commit", {{"transaction", transaction}})["generation"] == 2);
-    CHECK(all_rows(asker, {{"table", "hub"}}).size() < before.size());
+    CHECK(rows_now().size() < before.size());
 }
