@@ -5,6 +5,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <iterator>
 
 namespace sekisho::lpm {
 
@@ -80,6 +81,17 @@ unsigned dense_stride(Cuts cuts, unsigned position, unsigned most, std::size_t s
     return 0;
 }
 
+// Whether a leaf has room for the block, and a chunk would need other nodes.
+bool is_for_leaf(Cuts cuts, unsigned position) {
+    if (cuts.size() > Leaf::kMostRanges) return false;
+    bool deep = false;
+    for (const Cut& cut : cuts.subspan(1)) {
+        if ((cut.first & last_of(0, position + Leaf::kWindowBits)) != 0) return false;
+        deep = deep || (cut.first & last_of(0, position + kWindowBits)) != 0;
+    }
+    return deep;
+}
+
 // Calls with the cuts and the first address of each of 2^stride slots of the block.
 template <class Call>
 void for_each_slot(Cuts cuts, Bits first, unsigned position, unsigned stride, const Call& call) {
@@ -130,6 +142,7 @@ Value Builder::value_of_row(Row row) {
 Value Builder::value(Cuts cuts, Bits first, unsigned position) {
     if (failed_) return 0;
     if (cuts.size() == 1) return value_of_row(cuts[0].row);
+    if (is_for_leaf(cuts, position)) return leaf(cuts, position);
     const unsigned most = std::min(kMostStride, 128 - position);
     if (const unsigned stride = dense_stride(cuts, position, most, kDenseSlots * cuts.size()); stride != 0)
         return direct(cuts, first, position, stride);
@@ -183,6 +196,19 @@ Value Builder::chunk(const ChunkRanges& ranges) {
     std::memcpy(at, keys, sizeof(std::uint16_t) * ranges.count);
     std::memcpy(at + chunk_values_offset(ranges.count), ranges.values.data(), sizeof(Value) * ranges.count);
     return chunk_value(block.unit);
+}
+
+Value Builder::leaf(Cuts cuts, unsigned position) {
+    const Block block = allocate(sizeof(Leaf));
+    if (failed_) return 0;
+    Leaf leaf;
+    std::fill(std::begin(leaf.starts), std::end(leaf.starts), ~std::uint64_t{0});
+    std::fill(std::begin(leaf.rows), std::end(leaf.rows), cuts.back().row);
+    for (std::size_t i = 0; i < cuts.size(); ++i) leaf.rows[i] = cuts[i].row;
+    for (std::size_t i = 1; i < cuts.size(); ++i)
+        leaf.starts[i - 1] = static_cast<std::uint64_t>((cuts[i].first << position) >> 64);
+    std::memcpy(arena_.at(block.unit), &leaf, sizeof leaf);
+    return leaf_value(block.unit);
 }
 
 Value Builder::direct(Cuts cuts, Bits first, unsigned position, unsigned stride) {
@@ -282,8 +308,7 @@ WideWord Builder::wide_word_of(Cuts cuts, Bits first, unsigned position) {
 void Builder::values_of(Cuts cuts, Bits first, unsigned position, unsigned stride, Value* values) {
     for_each_slot(cuts, first, position, stride, [&](std::size_t slot, Cuts inside, Bits start) {
         // A cell is shared by the slots of its range.
-        const bool goes_on = slot > 0 && inside.size() == 1 && inside[0].first < start && !is_chunk(values[slot - 1]) &&
-                             !is_direct(values[slot - 1]);
+        const bool goes_on = slot > 0 && inside.size() == 1 && inside[0].first < start && !is_node(values[slot - 1]);
         values[slot] = goes_on ? values[slot - 1] : value(inside, start, position + stride);
     });
 }

@@ -85,6 +85,7 @@ class Builder {
 
     Block allocate(std::size_t bytes);
     Value value_of_row(Row row);
+    Value leaf(Cuts cuts, unsigned position);
     Value direct(Cuts cuts, Bits first, unsigned position, unsigned stride);
     unsigned root_stride(Cuts cuts, unsigned position, unsigned address_bits) const;
 

@@ -35,6 +35,8 @@ struct Avx2 {
         const std::uint64_t starts = _bzhi_u64(~above >> offset, 2U * ranges) & ~std::uint64_t{3};
         return chunk_values_offset(ranges) + 2 * static_cast<std::size_t>(_mm_popcnt_u64(starts));
     }
+
+    static Row row_in_leaf(const std::byte* leaf, std::uint64_t key) noexcept { return find_in_leaf(leaf, key); }
 };
 
 }  // namespace

@@ -28,6 +28,15 @@ struct Avx512 {
         const std::uint32_t starts = _bzhi_u32(not_above >> (offset / 2), ranges) & ~1U;
         return chunk_values_offset(ranges) + sizeof(Value) * static_cast<std::size_t>(_mm_popcnt_u32(starts));
     }
+
+    // The row of the last range of a leaf that starts at or below `key`.
+    static Row row_in_leaf(const std::byte* leaf, std::uint64_t key) noexcept {
+        const __m512i line = _mm512_load_si512(leaf);
+        const unsigned begun = _mm512_cmple_epu64_mask(line, _mm512_set1_epi64(static_cast<long long>(key))) &
+                               ((1U << (Leaf::kMostRanges - 1)) - 1);
+        return load_slot<Row>(leaf + offsetof(Leaf, rows) +
+                              sizeof(Row) * static_cast<std::size_t>(_mm_popcnt_u32(begun)));
+    }
 };
 
 }  // namespace

@@ -31,6 +31,8 @@ struct Scalar {
         }
         return chunk_values_offset(ranges) + sizeof(Value) * range;
     }
+
+    static Row row_in_leaf(const std::byte* leaf, std::uint64_t key) noexcept { return find_in_leaf(leaf, key); }
 };
 
 }  // namespace

@@ -2,7 +2,8 @@
 //
 // A table is a head and a root. A root is an array of values over the first bits of its region; a value is a row, or
 // names a node for the bits after: a `direct` node (an array of values again), a `chunk` (the starts of up to 31
-// ranges within the next 16 bits, in one cache line, and their values), or a `cell` (a row too large for a value).
+// ranges within the next 16 bits, in one cache line, and their values), a `leaf` (up to 6 ranges within the next 64
+// bits, and their rows, in one cache line), or a `cell` (a row too large for a value).
 // A `wide` root serves large tables. IPv4: 2^19 words, each a bitmap over 32 slots of /24 and its run of values. IPv6:
 // a `top`, a word for each /16 of the region, which names a group of 2^11 such words, 32 slots of /32 each, or has a
 // value.
@@ -16,20 +17,26 @@
 
 namespace sekisho::lpm {
 
-// The top bits tell: 0.. a row, 100 a chunk, 101 a cell, 11. a direct node.
+// The top bits tell: 0... a row, 1000 a chunk, 1001 a leaf, 101. a cell, 11.. a direct node.
 using Value = std::uint32_t;
 
 constexpr bool is_row(Value value) noexcept {
     return (value >> 31) == 0;
 }
 constexpr bool is_chunk(Value value) noexcept {
-    return (value >> 29) == 4;
+    return (value >> 28) == 8;
+}
+constexpr bool is_leaf(Value value) noexcept {
+    return (value >> 28) == 9;
 }
 constexpr bool is_cell(Value value) noexcept {
     return (value >> 29) == 5;
 }
 constexpr bool is_direct(Value value) noexcept {
     return (value >> 30) == 3;
+}
+constexpr bool is_node(Value value) noexcept {
+    return is_chunk(value) || is_leaf(value) || is_direct(value);
 }
 
 // Rows below 2^30, and the topmost quarter with kNoRow in it, are kept in 31 bits and come back by their sign.
@@ -43,15 +50,19 @@ constexpr Row row_of(Value value) noexcept {
     return static_cast<Row>(static_cast<std::int32_t>(value << 1) >> 1);
 }
 
-// Chunks and cells are named by unit (29 bits: 8 GiB), direct nodes by line (26 bits: 4 GiB) and stride, 1 to 16 bits.
+// Chunks, leaves and cells are named by unit (28 bits: 4 GiB), direct nodes by line (26 bits: 4 GiB) and stride, 1 to
+// 16 bits.
 constexpr Value chunk_value(Unit unit) noexcept {
     return 4U << 29 | unit;
+}
+constexpr Value leaf_value(Unit unit) noexcept {
+    return 9U << 28 | unit;
 }
 constexpr Value cell_value(Unit unit) noexcept {
     return 5U << 29 | unit;
 }
 constexpr Unit unit_of(Value value) noexcept {
-    return value & 0x1fff'ffffU;
+    return value & 0xfff'ffffU;
 }
 inline constexpr unsigned kMostStride = 16;
 constexpr Value direct_value(Unit unit, unsigned stride) noexcept {
@@ -77,6 +88,16 @@ constexpr std::size_t chunk_values_offset(std::size_t ranges) noexcept {
 constexpr std::size_t chunk_bytes(std::size_t ranges) noexcept {
     return chunk_values_offset(ranges) + sizeof(Value) * ranges;
 }
+
+// A leaf, for few ranges that begin anywhere within the next 64 bits: the starts of all but the first, ascending, and
+// their rows, in one cache line. Starts that are not used are the last address's, and have the last range's row.
+struct Leaf {
+    static constexpr std::size_t kMostRanges = 6;
+    static constexpr unsigned kWindowBits = 64;
+    std::uint64_t starts[kMostRanges - 1];
+    Row rows[kMostRanges];
+};
+static_assert(sizeof(Leaf) == kLineBytes);
 
 // Where a table's root is and which bits index it. `first` and the address's first 64 bits (an IPv4 address in the
 // upper half) give slot (address - first) >> shift; every address outside of the region has the value of slot

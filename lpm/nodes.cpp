@@ -56,6 +56,7 @@ std::size_t value_offset_in(const std::byte* chunk, std::uint16_t key) noexcept 
 void gather_value(const Arena& arena, Value value, std::vector<Block>& blocks) {
     if (is_row(value)) return;
     if (is_cell(value)) return add(unit_of(value), sizeof(Row), blocks);
+    if (is_leaf(value)) return add(unit_of(value), sizeof(Leaf), blocks);
     if (is_direct(value)) {
         const Unit unit = direct_unit(value);
         gather_values(arena, arena.at(unit), std::size_t{1} << stride_of(value), blocks);

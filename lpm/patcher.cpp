@@ -145,7 +145,7 @@ WideWord Patcher<Address>::word(WideWord old, Bits first, unsigned position) {
     const std::size_t slot = touched(first, position, kWideGroupBits).from;
     const auto rank = static_cast<std::size_t>(std::popcount(bitmap << (kSlots - 1 - slot)));
     const Value node = bitmap == 0 ? upper : load_slot<Value>(arena_.at(upper) + (rank - 1) * sizeof(Value));
-    if (!is_chunk(node) && !is_direct(node)) return run(old, first, position);
+    if (!is_node(node)) return run(old, first, position);
     const auto values = static_cast<std::size_t>(std::popcount(bitmap));
     const Unit kept = owned({upper, static_cast<std::uint32_t>(values * sizeof(Value))}).unit;
     if (builder_.failed()) return old;
@@ -231,7 +231,7 @@ std::optional<Value> Patcher<Address>::below_chunk(Value old, Bits first, unsign
     const std::size_t offset = value_offset_in(arena_.at(unit_of(old)), key);
     const Value below = load_slot<Value>(arena_.at(unit_of(old)) + offset);
     // Only a window with a node of its own stays a range of its own, whatever becomes of the node.
-    if (!is_chunk(below) && !is_direct(below)) return std::nullopt;
+    if (!is_node(below)) return std::nullopt;
     const Unit node = owned(chunk_block(arena_, old)).unit;
     if (builder_.failed()) return old;
     const Value fresh = value(below, window, position + kWindowBits);

@@ -1,0 +1,104 @@
+// Steps of a batch lookup that all its addresses take together, in loops which compilers make vectors of.
+//
+// Only loads and prefetches go address by address. Included by lpm/walk.hpp only, for several instruction sets: all
+// functions are inlined by force, so that none of them is taken for another's. Readers' threads; no allocation.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "lpm/layout.hpp"
+#include "net/prefetch.hpp"
+
+namespace sekisho::lpm {
+
+inline constexpr std::size_t kMostOfBatch = 256;
+inline constexpr std::uint32_t kValuesOfUnit = kUnitBytes / sizeof(Value);
+inline constexpr std::uint32_t kValuesOfWord = sizeof(WideWord) / sizeof(Value);
+inline constexpr std::uint32_t kWordsOfUnit = kUnitBytes / sizeof(WideWord);
+
+[[gnu::always_inline]] inline std::uint32_t all_ones_if(bool condition) noexcept {
+    return 0 - static_cast<std::uint32_t>(condition);
+}
+
+// By arithmetic that all processors have for many numbers at once.
+[[gnu::always_inline]] inline std::uint32_t bits_set(std::uint32_t bits) noexcept {
+    bits -= bits >> 1 & 0x5555'5555U;
+    bits = (bits & 0x3333'3333U) + (bits >> 2 & 0x3333'3333U);
+    bits = (bits + (bits >> 4)) & 0x0f0f'0f0fU;
+    bits += bits >> 8;
+    return (bits + (bits >> 16)) & 0x3fU;
+}
+
+// The place of the value that a word has for the slot which the low bits of `slot` say; 0 where the word is it.
+[[gnu::always_inline]] inline std::uint32_t place_in_word(WideWord word, std::uint32_t slot) noexcept {
+    const auto bitmap = static_cast<std::uint32_t>(word);
+    const auto run = static_cast<std::uint32_t>(word >> 32);
+    const std::uint32_t rank = bits_set(bitmap << (~slot % (1U << kWideGroupBits)));
+    return bitmap == 0 ? 0 : run * kValuesOfUnit + rank - 1;
+}
+
+// The place of the group's word that a top's word leads to, in words; 0 where the word is the value.
+[[gnu::always_inline]] inline std::uint32_t place_in_top(WideWord word, std::uint64_t high) noexcept {
+    const auto group = static_cast<std::uint32_t>(word >> 32);
+    const auto in_group = static_cast<std::uint32_t>(high << kTopPosition >> (64 - kGroupBits));
+    return (group * kWordsOfUnit + in_group) & (0 - static_cast<std::uint32_t>(word));
+}
+
+// The row of the last range of a leaf that starts at or below `key`.
+[[gnu::always_inline]] inline Row find_in_leaf(const std::byte* leaf, std::uint64_t key) noexcept {
+    std::size_t range = 0;
+    for (std::size_t i = 0; i + 1 < Leaf::kMostRanges; ++i) {
+        std::uint64_t start;
+        std::memcpy(&start, leaf + sizeof start * i, sizeof start);
+        range += start <= key;
+    }
+    return load_slot<Row>(leaf + offsetof(Leaf, rows) + sizeof(Row) * range);
+}
+
+// Calls with the number of each bit, and `from`.
+template <class Call>
+[[gnu::always_inline]] inline void for_each_bit(std::uint32_t bits, std::size_t from, const Call& call) noexcept {
+    for (; bits != 0; bits &= bits - 1) call(from + static_cast<std::size_t>(std::countr_zero(bits)));
+}
+
+// Reads what lies at `places`, counted from the base in slots of this size. Place 0 is nobody's: who has none reads it
+// all the same, and does not use it. Callers choose by that in a loop of its own, which becomes vectors: together with
+// a load it would be a branch that cannot be predicted.
+template <class Slot>
+[[gnu::always_inline]] inline void fetch(const std::byte* base, const std::uint32_t* __restrict places,
+                                         Slot* __restrict slots, std::size_t count) noexcept {
+    for (std::size_t i = 0; i < count; ++i) prefetch(base + std::size_t{places[i]} * sizeof(Slot));
+    for (std::size_t i = 0; i < count; ++i) slots[i] = load_slot<Slot>(base + std::size_t{places[i]} * sizeof(Slot));
+}
+
+// The values that words have for the slots which the low bits of slots[i] say.
+[[gnu::always_inline]] inline void find_in_words(const std::byte* base, const WideWord* __restrict words,
+                                                 const std::uint32_t* __restrict slots, Value* __restrict found,
+                                                 std::size_t count) noexcept {
+    std::uint32_t places[kMostOfBatch];  // 0 where the word is the value
+    for (std::size_t i = 0; i < count; ++i) places[i] = place_in_word(words[i], slots[i]);
+    fetch(base, places, found, count);
+    for (std::size_t i = 0; i < count; ++i) found[i] = places[i] == 0 ? static_cast<Value>(words[i] >> 32) : found[i];
+}
+
+// Takes the slots of direct nodes for what was found, where that is one and the slot within the first 64 bits.
+[[gnu::always_inline]] inline void find_in_direct(const std::byte* base, const std::uint64_t* __restrict high,
+                                                  Value* __restrict found, std::uint32_t* __restrict positions,
+                                                  std::size_t count) noexcept {
+    std::uint32_t places[kMostOfBatch];  // 0 for what is no direct node
+    Value in_nodes[kMostOfBatch];
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint32_t stride = stride_of(found[i]);
+        const std::uint32_t direct = all_ones_if(is_direct(found[i]) && positions[i] + stride <= 64);
+        const auto slot = static_cast<std::uint32_t>(high[i] << positions[i] % 64 >> 32) >> (32 - stride);
+        places[i] = (direct_unit(found[i]) * kValuesOfUnit + slot) & direct;
+        positions[i] += stride & direct;
+    }
+    fetch(base, places, in_nodes, count);
+    for (std::size_t i = 0; i < count; ++i) found[i] = places[i] == 0 ? found[i] : in_nodes[i];
+}
+
+}  // namespace sekisho::lpm
