@@ -14,7 +14,7 @@
 namespace sekisho::control {
 
 struct GroundChange {
-    std::vector<std::uint32_t> institutions;       // to be cut again, by number; each as often as it lies in one
+    std::vector<std::uint32_t> institutions;       // to be cut again, by number; some of them twice
     std::optional<PortPools::OfGeneration> pools;  // if port blocks differ
     std::vector<Prefix4> gone;                     // addresses that were a pool's, or another one's
     std::vector<SharedAddresses> fresh;

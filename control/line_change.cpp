@@ -6,13 +6,13 @@
 #include <set>
 
 #include "control/attachments.hpp"
+#include "control/tunnels.hpp"
 
 namespace sekisho::control {
 
 namespace {
 
-constexpr std::size_t kMostLines = 256;     // that change; beyond, the whole way takes no longer
-constexpr std::size_t kMostTunnels = 1024;  // that change, or are over an underlay that does
+constexpr std::size_t kMostLines = 256;  // that change; beyond, the whole way takes no longer
 
 }  // namespace
 
@@ -32,7 +32,7 @@ class LineChange::Taking {
         if (can_ && !underlays_.empty())
             for (const auto& [id, tunnel] : policy_.tunnels)
                 if (underlays_.contains(tunnel.underlay)) tunnels_.insert(id);
-        if (!can_ || tunnels_.size() > kMostTunnels || !settle_tunnels() || !settle_places()) return std::nullopt;
+        if (!can_ || tunnels_.size() > kFewTunnels || !settle_tunnels() || !settle_places()) return std::nullopt;
         return std::move(change_);
     }
 

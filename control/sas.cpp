@@ -24,7 +24,6 @@ namespace {
 constexpr std::chrono::milliseconds kLook{100};
 constexpr std::size_t kTicks = 8192;  // SAs in one look
 constexpr unsigned kReserveLooks = 10;
-constexpr std::size_t kMostTunnels = 1024;  // that change; beyond, all are looked at
 
 }  // namespace
 
@@ -78,7 +77,7 @@ bool Sas::changed_tunnels(const Policy& before, const Policy& policy,
     if (!underlays.empty())
         for (const auto& [id, tunnel] : policy.tunnels)
             if (underlays.contains(tunnel.underlay)) users.emplace(id, nullptr);
-    if (users.size() > kMostTunnels) return false;
+    if (users.size() > kFewTunnels) return false;
     for (auto& [id, user] : users) {
         const auto known = tunnels_.find(id);
         if (known == tunnels_.end()) continue;

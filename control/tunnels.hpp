@@ -4,6 +4,7 @@
 // is not taken for granted: what cannot be told is none. Pure; any thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -14,6 +15,9 @@
 #include "control/policy.hpp"
 
 namespace sekisho::control {
+
+// So many tunnels may change, or be over an underlay that does, and still be looked at one by one.
+inline constexpr std::size_t kFewTunnels = 1024;
 
 // The largest inner packet whose ESP, maybe in UDP, fits a packet of `mtu` bytes with an outer header of this family,
 // whatever padding it takes; 0 when none does.

@@ -1,7 +1,7 @@
 // Validation of a small change: what changed, and what leans on it. Compiler thread.
 //
 // It only ever finds that all is well. Whenever something is wrong, or what changed has half a million others lean on
-// it (a translation that moved), everything is looked at, and every error told as it always is.
+// it (a pool, a translation that gets smaller), everything is looked at, and every error told as it always is.
 #include <algorithm>
 #include <set>
 #include <utility>

@@ -14,8 +14,7 @@ namespace sekisho::control {
 
 namespace {
 
-constexpr std::size_t kMostLines = 64;      // that change; beyond, the whole is looked at
-constexpr std::size_t kMostTunnels = 1024;  // that change, or are over an underlay that does
+constexpr std::size_t kMostLines = 64;  // that change; beyond, the whole is looked at
 
 // All by which others know it.
 bool same_to_others(const Attachment& a, const Attachment& b) {
@@ -83,12 +82,12 @@ class LineChange {
         decltype(policy_.tunnels)::differences(before_.tunnels, policy_.tunnels,
                                                [&](const Tunnel* was, const Tunnel* is) {
                                                    tunnels_.insert(is != nullptr ? is->id : was->id);
-                                                   can_ = can_ && tunnels_.size() <= kMostTunnels;
+                                                   can_ = can_ && tunnels_.size() <= kFewTunnels;
                                                });
         if (underlays_.empty()) return;
         for (const auto& [id, tunnel] : policy_.tunnels)
             if (underlays_.contains(tunnel.underlay)) tunnels_.insert(id);
-        can_ = can_ && tunnels_.size() <= kMostTunnels;
+        can_ = can_ && tunnels_.size() <= kFewTunnels;
     }
 
     // Nobody else has a place or a subnet of theirs; and whose paths the tunnels are.
