@@ -22,7 +22,9 @@ struct Lookups {
         for (std::size_t done = 0; done < count; done += Walk<Isa, Key>::kMost) {
             const std::size_t now = std::min(count - done, Walk<Isa, Key>::kMost);
             Walk<Isa, Key> walk(lookup, keys + done, rows + done, now);
-            if (head.wide != 0)
+            if (now < Walk<Isa, Key>::kFewest)
+                walk.one_by_one([&head](std::size_t) { return head; });
+            else if (head.wide != 0)
                 walk.through_wide(head);
             else
                 walk.through(head);
@@ -35,7 +37,9 @@ struct Lookups {
         for (std::size_t done = 0; done < count; done += Walk<Isa, Key>::kMost) {
             const std::size_t now = std::min(count - done, Walk<Isa, Key>::kMost);
             Walk<Isa, Key> walk(lookup, keys + done, rows + done, now);
-            if (lookup.any_wide)
+            if (now < Walk<Isa, Key>::kFewest)
+                walk.one_by_one(HeadOf{lookup, tables + done});
+            else if (lookup.any_wide)
                 walk.template through_many<true>(HeadOf{lookup, tables + done});
             else
                 walk.template through_many<false>(HeadOf{lookup, tables + done});

@@ -45,6 +45,13 @@ class Walk {
     Walk(const Lookup& lookup, const Key* keys, Row* rows, std::size_t count) noexcept
         : base_(lookup.base), keys_(keys), rows_(rows), count_(count) {}
 
+    // Batches of fewer are done address by address: steps that all take would cost more than they save.
+    static constexpr std::size_t kFewest = 8;
+    template <class HeadOf>
+    [[gnu::always_inline]] void one_by_one(const HeadOf& head_of) noexcept {
+        for (std::size_t i = 0; i < count_; ++i) rows_[i] = row_in(head_of(i), keys_[i]);
+    }
+
     // Each in a table of its own, whose head is `head_of(i)`. Without kAnyWide no root is wide.
     template <bool kAnyWide, class HeadOf>
     [[gnu::always_inline]] void through_many(const HeadOf& head_of) noexcept {
@@ -123,6 +130,43 @@ class Walk {
 
     static constexpr bool kIpv4 = std::is_same_v<Key, Key4>;
     static constexpr unsigned kSlotsEnd = kIpv4 ? kWidePosition : kGroupPosition;  // of the bits that choose a slot
+
+    // One address, from its root to its row.
+    [[gnu::always_inline]] Row row_in(const TableHead& head, const Key& key) const noexcept {
+        const std::uint64_t high = first_bits(key);
+        const std::uint64_t slot = std::min((high - head.first) >> head.shift, std::uint64_t{1} << head.bits);
+        const std::uint32_t root = head.root * kValuesOfUnit;
+        unsigned position = head.position;
+        Value value;
+        if (head.wide == 0) {
+            value = load_slot<Value>(value_at_place(root + static_cast<std::uint32_t>(slot)));
+        } else {
+            auto word = load_slot<WideWord>(value_at_place(root + static_cast<std::uint32_t>(slot) * kValuesOfWord));
+            if constexpr (!kIpv4)
+                if (const std::uint32_t place = place_in_top(word, high); place != 0) {
+                    word = load_slot<WideWord>(value_at_place(place * kValuesOfWord));
+                    position = kGroupPosition;
+                }
+            const std::uint32_t place = place_in_word(word, static_cast<std::uint32_t>(high >> (64 - kSlotsEnd)));
+            value = place == 0 ? static_cast<Value>(word >> 32) : load_slot<Value>(value_at_place(place));
+        }
+        while (!is_row(value)) {
+            const std::uint64_t bits = bits_from(key, position);
+            const std::byte* const node = at_unit(unit_of(value));
+            if (is_leaf(value)) return Isa::row_in_leaf(node, bits);
+            if (is_cell(value)) return load_slot<Row>(node);
+            if (is_chunk(value)) {
+                const auto window = static_cast<std::uint16_t>(bits >> (64 - kWindowBits));
+                value = load_slot<Value>(node + Isa::value_offset(node, window));
+                position += kWindowBits;
+            } else {
+                const unsigned stride = stride_of(value);
+                value = load_slot<Value>(at_unit(direct_unit(value)) + (bits >> (64 - stride)) * sizeof(Value));
+                position += stride;
+            }
+        }
+        return row_of(value);
+    }
 
     // As through(), from words.
     [[gnu::always_inline]] void through_words(const TableHead& head) noexcept {
