@@ -8,6 +8,9 @@ namespace {
 
 // A table of which more than one route in this many changes is loaded whole.
 constexpr std::size_t kLoadFraction = 8;
+// Numbers beyond those of the rows that are wanted: one for so many rows, and some that any table may have.
+constexpr std::size_t kHoleFraction = 4;
+constexpr std::size_t kMostHoles = 256;
 
 // Walks two ascending lists of routes side by side: `call` gets what each has of a prefix, nullptr for nothing.
 template <class Address, class Call>
@@ -63,13 +66,17 @@ RowNumbers number_rows(const TableRoutes<Address>& installed, const TableRoutes<
     using TableRoute = lpm::Route<Address>;
     RowNumbers numbers;
     std::vector<bool> taken;
+    std::size_t rows = 0;
+    for (const auto& routes : wanted) rows += routes.size();
+    const std::size_t end = rows + rows / kHoleFraction + kMostHoles;
     for (std::size_t table = 0; table < wanted.size(); ++table) {
         std::vector<lpm::Row>& of = numbers.of.emplace_back();
         of.reserve(wanted[table].size());
         side_by_side(installed[table], wanted[table], [&](const TableRoute* was, const TableRoute* is) {
             if (is == nullptr) return;
-            of.push_back(was == nullptr ? lpm::kNoRow : was->row);
-            if (was == nullptr) return;
+            const bool stays = was != nullptr && was->row < end;
+            of.push_back(stays ? was->row : lpm::kNoRow);
+            if (!stays) return;
             if (taken.size() <= was->row) taken.resize(was->row + std::size_t{1});
             taken[was->row] = true;
         });

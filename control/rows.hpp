@@ -21,7 +21,8 @@ template <class Address>
 TableRoutes<Address> routes_in(const lpm::Fib<Address>& fib);
 
 // A row number for each of the wanted prefixes, in their order, whatever rows `wanted` holds: those of `installed` keep
-// theirs, the others get the lowest that are free. No two are the same.
+// theirs, unless that is far beyond what so many rows need; the others get the lowest that are free. No two are the
+// same.
 struct RowNumbers {
     std::vector<std::vector<lpm::Row>> of;  // by table, then in the order of `wanted`
     std::size_t size = 0;                   // one more than the highest

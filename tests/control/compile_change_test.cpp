@@ -1,5 +1,8 @@
 // Small changes: what is told of them is what is told of the whole, and generations before do not notice.
+#include <algorithm>
+
 #include <catch2/catch.hpp>
+#include <fmt/format.h>
 
 #include "tests/control/compile_support.hpp"
 
@@ -54,6 +57,26 @@ TEST_CASE("compile: a mistake in a small change is told as in a large one, and t
     const Question question{"kita-line", address("10.1.1.7"), address("100.65.1.9")};
     CHECK(look_up(compiler, *closed.tables, question).source_closed);
     CHECK(look_up(compiler, *closed.tables, question) == decide(policy, kNow, question));
+}
+
+TEST_CASE("compile: small changes for ever do not make the rows grow", "[compile]") {
+    Compiler compiler(ports());
+    Policy policy = two_operators();
+    std::size_t most = 0;
+    int from_last = 0;
+    for (int step = 0; step < 200; ++step) {
+        for (int i = 0; i < 60; ++i) {  // all of them move
+            const std::string name = fmt::format("office-{}", i);
+            policy.institutions.erase(name);
+            add_institution(policy, name, "kita", {fmt::format("100.64.{}.0/26", 10 + (step + i) % 100)},
+                            {"kita-line"});
+        }
+        const Compiled compiled = compile(compiler, policy);
+        from_last += compiled.report.from_last ? 1 : 0;
+        most = std::max(most, compiled.tables->ipv4.who_rows.size());
+    }
+    CHECK(from_last > 100);
+    CHECK(most < 4000);  // some 60 at once, room for 1,024 beside them, and holes
 }
 
 TEST_CASE("compile: an agreement of a whole operator changes cells and not one row", "[compile]") {

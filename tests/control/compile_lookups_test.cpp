@@ -47,6 +47,13 @@ TEST_CASE("rows: a prefix that stays keeps its row, and what is free is used aga
     CHECK(numbers.size == 4);
 }
 
+TEST_CASE("rows: a row far beyond what is wanted moves down, so that numbers do not grow for ever", "[compile]") {
+    const Routes installed = {{route("10.0.0.0/8", 100'000), route("10.1.0.0/16", 0), route("10.2.0.0/16", 200)}};
+    const RowNumbers numbers = number_rows(installed, installed);
+    CHECK(numbers.of == std::vector<std::vector<lpm::Row>>{{1, 0, 200}});
+    CHECK(numbers.size == 201);
+}
+
 TEST_CASE("rows: few changes and many come to the same routes", "[compile]") {
     lpm::Fib4 fib(3);
     Routes wanted(2);
