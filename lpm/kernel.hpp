@@ -1,4 +1,4 @@
-// The batch lookup, once for all versions: what differs is how a chunk is searched and how bits are counted.
+// The batch lookup, once for all versions: what differs is how chunks and leaves are searched.
 //
 // Included by the kernel_*.cpp files only; readers' threads; no allocation.
 #pragma once

@@ -8,8 +8,6 @@ namespace sekisho::lpm {
 namespace {
 
 struct Avx2 {
-    static unsigned bits_set(std::uint32_t bits) noexcept { return static_cast<unsigned>(_mm_popcnt_u32(bits)); }
-
     // Bit k: value k of 32 names a node.
     static std::uint32_t nodes_among(const Value* values) noexcept {
         std::uint32_t nodes = 0;

@@ -6,12 +6,6 @@ namespace sekisho::lpm {
 namespace {
 
 struct Scalar {
-    static unsigned bits_set(std::uint32_t bits) noexcept {
-        bits -= bits >> 1 & 0x5555'5555U;
-        bits = (bits & 0x3333'3333U) + (bits >> 2 & 0x3333'3333U);
-        return ((bits + (bits >> 4)) & 0x0f0f'0f0fU) * 0x0101'0101U >> 24;
-    }
-
     // Bit k: value k of 32 names a node.
     static std::uint32_t nodes_among(const Value* values) noexcept {
         std::uint32_t nodes = 0;
