@@ -39,30 +39,37 @@ constexpr std::optional<nat::PortProtocol> port_protocol_of(std::uint8_t protoco
 
 // The flow of a packet between two hub-space addresses; `fields` has its protocol and ports.
 template <class Address>
+void make_flow(FlowOf<Address>& flow, const Packet& fields, const Address& source,
+               const Address& destination) noexcept {
+    nat::make_canonical(flow, source, fields.source_port.value(), destination, fields.destination_port.value(),
+                        nat::kHubSpace, fields.protocol);
+    flow.behind = false;
+}
+template <class Address>
 FlowOf<Address> flow_of(const Packet& fields, const Address& source, const Address& destination) noexcept {
-    SessionKeyOf<Address> key;
-    key.source = source;
-    key.destination = destination;
-    key.source_port = fields.source_port.value();
-    key.destination_port = fields.destination_port.value();
-    key.protocol = fields.protocol;
-    return {nat::canonical(key), false};
+    FlowOf<Address> flow;
+    make_flow(flow, fields, source, destination);
+    return flow;
 }
 
 // The flow of a packet of `vrf` from `source`, in its space and of row `who`, to hub-space `destination`, of row `hub`.
 template <class Address>
+[[gnu::always_inline]] inline void make_flow(FlowOf<Address>& flow, const Packet& fields, VrfId vrf,
+                                             const WhoRow<Address>& who, const Address& source,
+                                             const HubRow<Address>& hub, const Address& destination) noexcept {
+    if (!who.is_behind() && !hub.is_pool()) [[likely]]
+        return make_flow(flow, fields, who.to_hub.apply(source), destination);
+    flow.behind = true;
+    flow.turned = false;
+    nat::set_addresses(flow.key, who.is_behind() ? source : who.to_hub.apply(source), destination);
+    nat::set_ports(flow.key, fields.source_port.value(), fields.destination_port.value(),
+                   who.is_behind() ? space_of(vrf) : nat::kHubSpace, fields.protocol);
+}
+template <class Address>
 FlowOf<Address> flow_between(const Packet& fields, VrfId vrf, const WhoRow<Address>& who, const Address& source,
                              const HubRow<Address>& hub, const Address& destination) noexcept {
-    if (!who.is_behind() && !hub.is_pool()) [[likely]]
-        return flow_of(fields, who.to_hub.apply(source), destination);
     FlowOf<Address> flow;
-    flow.behind = true;
-    flow.key.source = who.is_behind() ? source : who.to_hub.apply(source);
-    flow.key.destination = destination;
-    flow.key.source_port = fields.source_port.value();
-    flow.key.destination_port = fields.destination_port.value();
-    flow.key.space = who.is_behind() ? space_of(vrf) : nat::kHubSpace;
-    flow.key.protocol = fields.protocol;
+    make_flow(flow, fields, vrf, who, source, hub, destination);
     return flow;
 }
 

@@ -16,6 +16,7 @@
 #include "dataplane/behind_open.hpp"
 #include "dataplane/icmp_error.hpp"
 #include "dataplane/stages.hpp"
+#include "net/unset.hpp"
 
 namespace sekisho::dataplane {
 namespace {
@@ -27,6 +28,7 @@ using nat::SessionRefusal;
 using nat::Slot;
 
 constexpr std::size_t kOpenedTogether = 16;
+constexpr std::size_t kMatchedTogether = 16;  // more lines than about twenty are not fetched at once
 
 template <class Address>
 constexpr std::uint8_t kIcmpOf = Address::kFamily == Family::ipv4 ? kProtocolIcmp : kProtocolIcmpv6;
@@ -60,18 +62,22 @@ bool is_agreed(Walk& walk, Slot, nat::Session6& session) noexcept {
     return is_tracked(walk.tables, session.key, client_is_source(session.core));
 }
 
-// False, and the session has ended, when no agreement covers it any more.
+// Under tables that it was not decided under. False, and the session has ended, when no agreement covers it any more.
 template <class Address>
-bool still_agreed(Walk& walk, Slot slot) noexcept {
+[[gnu::noinline]] bool decide_again(Walk& walk, Slot slot) noexcept {
     auto& session = walk.worker.tracker.of<Address>()[slot];
-    if (session.core.epoch == walk.tables.epoch()) [[likely]]
-        return true;
     if (!is_agreed(walk, slot, session)) {
         end_session<Address>(walk.worker, walk.tables, slot, second_of(walk));
         return false;
     }
     session.core.epoch = walk.tables.epoch();
     return true;
+}
+template <class Address>
+bool still_agreed(Walk& walk, Slot slot) noexcept {
+    if (walk.worker.tracker.of<Address>()[slot].core.epoch == walk.tables.epoch()) [[likely]]
+        return true;
+    return decide_again<Address>(walk, slot);
 }
 
 // Why a packet of a session's flow is not of the session; nullopt: it is.
@@ -99,10 +105,10 @@ bool is_held_back(const nat::Sessions<nat::Session4>& sessions, const nat::Sessi
            !sessions[core.twin].core.is(SessionMarks::kReplied);
 }
 
-// `receiver`: of an end behind a port block, see take_rewrite().
+// `receiver`: of an end behind a port block, see take_rewrite(). `now`: seconds.
 template <class Address>
 void take_as_of_session(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Slot slot, lpm::Row receiver,
-                        Lane& admitted) noexcept {
+                        std::uint32_t now, Lane& admitted) noexcept {
     auto& sessions = walk.worker.tracker.of<Address>();
     const auto& session = sessions[slot];
     const Packet& packet = walk.packets[i];
@@ -115,11 +121,11 @@ void take_as_of_session(Walk& walk, std::size_t i, const FlowOf<Address>& flow, 
                 return refuse(walk, i, *reason, IcmpError::admin_prohibited);
             if (is_held_back(sessions, session.core, direction)) {
                 // Its time goes on: who is not let in does not keep its peer's port for ever.
-                sessions.touch(slot, direction, packet.l4_type, packet.l3_length, second_of(walk), false);
+                sessions.touch(slot, direction, packet.l4_type, packet.l3_length, now, false);
                 return walk.drop(i, DropReason::port_filtered);
             }
         }
-    sessions.touch(slot, direction, packet.l4_type, packet.l3_length, second_of(walk));
+    sessions.touch(slot, direction, packet.l4_type, packet.l3_length, now);
     admitted.add(i);
 }
 
@@ -188,14 +194,15 @@ void open_or_refuse(Walk& walk, std::size_t i, const FlowOf<Address>& flow, std:
         if (flow.behind)
             receiver =
                 receiver_of(walk, walk.packets[i], walk.worker.tracker.of<Ipv4Address>()[slot].rewrite.destination);
-    take_as_of_session<Address>(walk, i, flow, slot, receiver, admitted);
+    take_as_of_session<Address>(walk, i, flow, slot, receiver, second_of(walk), admitted);
 }
 
-// Packets of a burst whose session was not found: `packets[n]` of `flows[n]`, where it was looked for at `slots[n]`.
+// Packets of a burst, `packets[n]` of `flows[n]`, and where the session was that was looked for at `places[n]`.
 template <class Address>
 struct Searched {
     std::array<std::size_t, kWalkPackets> packets;
-    std::array<FlowOf<Address>, kWalkPackets> flows;
+    Unset<FlowOf<Address>, kWalkPackets> flows;
+    std::array<nat::Place, kWalkPackets> places;
     std::array<Slot, kWalkPackets> slots;
 };
 
@@ -248,37 +255,50 @@ Slot session_of(Walk& walk, const FlowOf<Ipv6Address>& flow) noexcept {
 template <class Address>
 void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept {
     const FamilyTables<Address>& family = walk.tables.family<Address>();
-    // 1. The flows, and whose they are.
+    auto& sessions = walk.worker.tracker.of<Address>();
+    const bool is_alone = walk.worker.team.size() == 1;
+    // 1. The flows, whose they are, and where their sessions would be.
     Searched<Address> burst;
-    auto& [own, flows, slots] = burst;
-    std::array<SessionKeyOf<Address>, kWalkPackets> keys;
-    std::size_t count = 0;
+    auto& [own, flows, places, slots] = burst;
+    std::size_t count = 0, matched = 0;
     for (const std::size_t i : in) {
         const Packet& packet = walk.packets[i];
         const auto& header = header_of<Address>(packet);
-        flows[count] = flow_between(packet, packet.vrf, family.who_rows[packet.who_row], address_of(header.source),
-                                    family.hub_rows[packet.hub_row], address_of(header.destination));
-        if (const WorkerId other =
-                owner_of(walk, flows[count], family.who_rows[packet.who_row], family.hub_rows[packet.hub_row]);
-            other != walk.worker.self) {
-            walk.hand_over(i, other, Entry::parse);
-            continue;
+        const WhoRow<Address>& who = family.who_rows[packet.who_row];
+        const HubRow<Address>& hub = family.hub_rows[packet.hub_row];
+        FlowOf<Address>& flow = flows[count];
+        make_flow(flow, packet, packet.vrf, who, address_of(header.source), hub, address_of(header.destination));
+        if (!is_alone) {
+            const WorkerId owner = owner_of(walk, flow, who, hub);
+            if (owner != walk.worker.self) {
+                walk.hand_over(i, owner, Entry::parse);
+                continue;
+            }
         }
-        keys[count] = flows[count].key;
+        places[count] = sessions.look_for(flow.key);
         own[count++] = i;
+        if (count - matched == 2 * kMatchedTogether) {  // the first half's signatures have come
+            sessions.match(&places[matched], &slots[matched], kMatchedTogether);
+            matched += kMatchedTogether;
+        }
     }
     // 2. Their sessions: those that are there first, for opening one may move others.
-    walk.worker.tracker.of<Address>().find(keys.data(), slots.data(), count);
+    sessions.match(&places[matched], &slots[matched], count - matched);
+    for (std::size_t n = 0; n < count; ++n) slots[n] = sessions.settle(flows[n].key, places[n], slots[n]);
     std::array<lpm::Row, kWalkPackets> receivers;
     if constexpr (Address::kFamily == Family::ipv4)
-        find_receivers(walk, std::span(own).first(count), flows, std::span(slots).first(count), receivers);
+        find_receivers(walk, std::span(own).first(count), std::span(flows.data(), count), std::span(slots).first(count),
+                       receivers);
     std::array<std::size_t, kWalkPackets> missing;
     std::size_t missing_count = 0;
+    const std::uint32_t now = second_of(walk);
+    const std::size_t there = sessions.records();
     for (std::size_t n = 0; n < count; ++n) {
         // What the tables changed for one packet may have ended for the next one of its flow.
-        if (slots[n] != kNoSlot && walk.worker.tracker.of<Address>().table().holds(slots[n]) &&
+        const bool may_have_ended = sessions.records() != there;
+        if (slots[n] != kNoSlot && (!may_have_ended || sessions.table().holds(slots[n])) &&
             still_agreed<Address>(walk, slots[n]))
-            take_as_of_session<Address>(walk, own[n], flows[n], slots[n], receivers[n], admitted);
+            take_as_of_session<Address>(walk, own[n], flows[n], slots[n], receivers[n], now, admitted);
         else
             missing[missing_count++] = n;
     }

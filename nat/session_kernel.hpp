@@ -1,6 +1,5 @@
-// The batch lookup of sessions in its versions: the same answers, by the instructions that the processor has.
-//
-// What differs is how a line of signatures is compared. `scalar` runs everywhere.
+// What a line of signatures is compared by, in its versions: the same answers, by the instructions that the processor
+// has. `scalar` runs everywhere.
 #pragma once
 
 #include <cstddef>
@@ -13,6 +12,7 @@ namespace sekisho::nat {
 struct SessionView {
     const SignatureLine* lines = nullptr;
     const std::byte* records = nullptr;  // each begins with its key
+    std::size_t record_bytes = 0;
     std::uint32_t buckets = 0;
     HashSeed seed;
 };
@@ -23,8 +23,11 @@ template <class Key>
 inline constexpr std::size_t kRecordBytes = sizeof(Key) == 16 ? kRecordBytes4 : kRecordBytes6;
 
 struct SessionKernel {
-    void (*find4)(const SessionView&, const SessionKey4* keys, Slot* slots, std::size_t count) noexcept;
-    void (*find6)(const SessionView&, const SessionKey6* keys, Slot* slots, std::size_t count) noexcept;
+    // For each place the first record of its first bucket that has its signature, whose first line is on its way, or
+    // kNoSlot.
+    void (*match)(const SessionView&, const Place* places, Slot* slots, std::size_t count) noexcept;
+    // The places of a bucket that have this signature, one bit each; 0: those that are free.
+    std::uint32_t (*matches)(const SignatureLine& line, std::uint16_t signature) noexcept;
     // The places of a bucket that are to be looked at at `now`, one bit each.
     std::uint32_t (*due)(const DueLine& line, std::uint16_t now) noexcept;
 };

@@ -24,19 +24,12 @@ HashSeed new_seed() {
 }  // namespace
 
 SessionTableBase::SessionTableBase(std::size_t capacity, std::size_t record_bytes)
-    : view_{nullptr, nullptr, buckets_for(capacity), new_seed()},
+    : view_{nullptr, nullptr, record_bytes, buckets_for(capacity), new_seed()},
       pages_(bytes_of(view_.buckets, record_bytes), Pages::Size::huge),
       lines_(reinterpret_cast<SignatureLine*>(pages_.data())),
       dues_(reinterpret_cast<DueLine*>(lines_ + view_.buckets)) {
     view_.lines = lines_;
     view_.records = reinterpret_cast<const std::byte*>(dues_ + view_.buckets);
-}
-
-std::uint32_t SessionTableBase::matches(std::uint32_t bucket, std::uint16_t signature) const noexcept {
-    const SignatureLine& line = lines_[bucket];
-    std::uint32_t found = 0;
-    for (unsigned i = 0; i < kPlaces; ++i) found |= std::uint32_t{line.signature[i] == signature} << i;
-    return found;
 }
 
 void SessionTableBase::occupy(Slot slot, const Place& place) noexcept {

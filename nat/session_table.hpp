@@ -6,6 +6,9 @@
 // as is when it ends: sweep() only says which are due.
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -36,7 +39,9 @@ class SessionTableBase {
   protected:
     SessionTableBase(std::size_t capacity, std::size_t record_bytes);
 
-    std::uint32_t matches(std::uint32_t bucket, std::uint16_t signature) const noexcept;
+    std::uint32_t matches(std::uint32_t bucket, std::uint16_t signature) const noexcept {
+        return session_kernel().matches(lines_[bucket], signature);
+    }
     void occupy(Slot slot, const Place& place) noexcept;
     void vacate(Slot slot, const Place& place) noexcept;
 
@@ -63,12 +68,36 @@ class SessionTable : public SessionTableBase {
     Record& operator[](Slot slot) noexcept { return records_[record_of(slot)]; }
     const Record& operator[](Slot slot) const noexcept { return records_[record_of(slot)]; }
 
-    // The slots of keys, kNoSlot for those that are not there. Their records' first lines are on their way.
+    // A lookup is three steps, each for a whole burst, so that what the next one reads is on its way meanwhile.
+    // 1. Where the key belongs; the signatures there are on their way.
+    Place look_for(const Key& key) const noexcept {
+        const Place place = place_of(hash_of(key, view_.seed), view_.buckets);
+        prefetch(&lines_[place.first]);
+        return place;
+    }
+    // 2. Of each a record that may be its own, which is on its way; of many at once only the first ones are, see
+    // net/prefetch.hpp.
+    void match(const Place* places, Slot* slots, std::size_t count) const noexcept {
+        session_kernel().match(view_, places, slots, count);
+    }
+    // 3. Where it is; kNoSlot: nowhere.
+    Slot settle(const Key& key, const Place& place, Slot slot) const noexcept {
+        if (slot != kNoSlot && same_key((*this)[slot].key, key)) [[likely]]
+            return slot;
+        if (slot == kNoSlot && lines_[place.first].overflow == 0) return kNoSlot;
+        return find_thoroughly(key, place);
+    }
+
+    // All three, for any number of keys.
     void find(const Key* keys, Slot* slots, std::size_t count) const noexcept {
-        if constexpr (std::is_same_v<Key, SessionKey4>)
-            session_kernel().find4(view_, keys, slots, count);
-        else
-            session_kernel().find6(view_, keys, slots, count);
+        constexpr std::size_t kBurst = 64;
+        std::array<Place, kBurst> places;
+        for (std::size_t here; count != 0; keys += here, slots += here, count -= here) {
+            here = std::min(count, kBurst);
+            for (std::size_t i = 0; i < here; ++i) places[i] = look_for(keys[i]);
+            match(places.data(), slots, here);
+            for (std::size_t i = 0; i < here; ++i) slots[i] = settle(keys[i], places[i], slots[i]);
+        }
     }
     Slot find(const Key& key) const noexcept {
         Slot slot;
@@ -149,6 +178,20 @@ class SessionTable : public SessionTableBase {
     }
 
   private:
+    // For the few that need more than one look: a signature that two keys share, or a bucket that was full.
+    [[gnu::noinline]] Slot find_thoroughly(const Key& key, const Place& place) const noexcept {
+        const Slot slot = find_in(place.first, place.signature, key);
+        if (slot != kNoSlot || lines_[place.first].overflow == 0) return slot;
+        return find_in(place.second, place.signature, key);
+    }
+    Slot find_in(std::uint32_t bucket, std::uint16_t signature, const Key& key) const noexcept {
+        for (std::uint32_t match = matches(bucket, signature); match != 0; match &= match - 1) {
+            const Slot slot = slot_at(bucket, first_of(match));
+            if (same_key((*this)[slot].key, key)) return slot;
+        }
+        return kNoSlot;
+    }
+
     static unsigned first_of(std::uint32_t places) noexcept { return static_cast<unsigned>(std::countr_zero(places)); }
 
     // Moves one record of a full bucket to its other bucket, if there is one that can go; the place that is free then.

@@ -33,9 +33,15 @@ class Sessions {
     std::size_t records() const noexcept { return table_.size(); }
     Record& operator[](Slot slot) noexcept { return table_[slot]; }
     const Record& operator[](Slot slot) const noexcept { return table_[slot]; }
-    void find(const Key* keys, Slot* slots, std::size_t count) const noexcept { table_.find(keys, slots, count); }
     Slot find(const Key& key) const noexcept { return table_.find(key); }
     // See nat/session_table.hpp.
+    Place look_for(const Key& key) const noexcept { return table_.look_for(key); }
+    void match(const Place* places, Slot* slots, std::size_t count) const noexcept {
+        table_.match(places, slots, count);
+    }
+    Slot settle(const Key& key, const Place& place, Slot slot) const noexcept {
+        return table_.settle(key, place, slot);
+    }
     void expect(const Key& key) const noexcept { table_.expect(key); }
     void expect_place(const Key& key) const noexcept { table_.expect_place(key); }
 
