@@ -5,8 +5,10 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 
@@ -93,6 +95,20 @@ struct alignas(64) Packet {
     // The IP packet: exactly its own length, never the padding behind it.
     std::span<std::uint8_t> ip() noexcept { return {l3, l3_length}; }
 
+    // What parse finds of most packets, in two stores: fields one by one are two instructions each. `ports`: the
+    // source's above the destination's.
+    void set_found(std::uint16_t length, std::uint16_t offset, std::uint32_t ports, std::uint32_t all_marks,
+                   std::uint8_t l4_protocol, std::uint8_t type, VrfId space) noexcept {
+        static_assert(std::endian::native == std::endian::little);
+        const std::uint64_t first = std::uint64_t{ports & 0xffff} << 48 | std::uint64_t{ports >> 16} << 32 |
+                                    std::uint64_t{offset} << 16 | length;
+        const std::uint64_t second = std::uint64_t{space.value()} << 48 | std::uint64_t{type} << 40 |
+                                     std::uint64_t{l4_protocol} << 32 | all_marks;
+        auto* const at = reinterpret_cast<std::byte*>(this);
+        std::memcpy(at + offsetof(Packet, l3_length), &first, sizeof first);
+        std::memcpy(at + offsetof(Packet, marks), &second, sizeof second);
+    }
+
     // Makes the frame begin `header` bytes before the IP header and end with the IP packet. False if there is no room.
     bool frame_from(std::size_t header) noexcept {
         auto* const start = static_cast<std::uint8_t*>(mbuf->buf_addr);
@@ -104,6 +120,13 @@ struct alignas(64) Packet {
     }
 };
 static_assert(sizeof(Packet) == 64);
+// As set_found() has them.
+static_assert(offsetof(Packet, l4_offset) == offsetof(Packet, l3_length) + 2 &&
+              offsetof(Packet, source_port) == offsetof(Packet, l3_length) + 4 &&
+              offsetof(Packet, destination_port) == offsetof(Packet, l3_length) + 6 &&
+              offsetof(Packet, protocol) == offsetof(Packet, marks) + 4 &&
+              offsetof(Packet, l4_type) == offsetof(Packet, marks) + 5 &&
+              offsetof(Packet, vrf) == offsetof(Packet, marks) + 6);
 
 // Packets that share a fate so far, by their place in the walk's array, in order of arrival.
 class Lane {

@@ -17,26 +17,46 @@ namespace {
 
 // A frame at least this long has room for a tag, IPv4 or IPv6 without options, and the first bytes of TCP or UDP.
 constexpr std::size_t kUsualLength = sizeof(EthernetHeader) + sizeof(VlanTag) + sizeof(Ipv4Header) + sizeof(TcpHeader);
-constexpr std::uint8_t kUsualIpv4 = 0x45;  // version and header length of IPv4 without options
 
 constexpr Be16 wire(EtherType type) noexcept {
     return Be16::from_host(static_cast<std::uint16_t>(type));
 }
 
-// Of a header without options: in 64-bit words, each carry brought round (RFC 1071 §2(B) and (C)).
-std::uint64_t header_sum(const Ipv4Header& header) noexcept {
-    static_assert(sizeof header == 20);
-    const auto* const at = reinterpret_cast<const std::uint8_t*>(&header);
-    std::uint64_t first, second;
-    std::uint32_t third;
-    std::memcpy(&first, at, sizeof first);
-    std::memcpy(&second, at + 8, sizeof second);
-    std::memcpy(&third, at + 16, sizeof third);
-    std::uint64_t sum;
-    const bool carry = __builtin_add_overflow(first, second, &sum);
-    const bool again = __builtin_add_overflow(sum, std::uint64_t{third} + carry, &sum);
-    return sum + again;
-}
+// An IPv4 header without options, loaded once: a field is a shift away, where a load for each would be two
+// instructions.
+class HeaderWords {
+  public:
+    explicit HeaderWords(const std::uint8_t* at) noexcept {
+        static_assert(sizeof(Ipv4Header) == 20);
+        Be64 first, second;
+        Be32 third;
+        std::memcpy(&first, at, sizeof first);
+        std::memcpy(&second, at + 8, sizeof second);
+        std::memcpy(&third, at + 16, sizeof third);
+        first_ = first.to_host();
+        second_ = second.to_host();
+        third_ = third.to_host();
+    }
+    // Version 4, no options, and not a fragment.
+    bool is_plain() const noexcept {
+        constexpr std::uint64_t kVersion = 0x45ULL << 56;
+        return (first_ & (0xffULL << 56 | kIpv4MoreFragments | kIpv4OffsetMask)) == kVersion;
+    }
+    std::size_t total_length() const noexcept { return first_ >> 32 & 0xffff; }
+    std::uint8_t protocol() const noexcept { return static_cast<std::uint8_t>(second_ >> 48); }
+    Ipv4Address destination() const noexcept { return Ipv4Address(third_); }
+    // Each carry is brought round (RFC 1071 §2(B) and (C)).
+    bool has_good_checksum() const noexcept {
+        std::uint64_t sum;
+        const bool carry = __builtin_add_overflow(first_, second_, &sum);
+        const bool again = __builtin_add_overflow(sum, std::uint64_t{third_} + carry, &sum);
+        return checksum_is_good(sum + again);
+    }
+
+  private:
+    std::uint64_t first_, second_;
+    std::uint32_t third_;
+};
 
 // ESP in UDP to an underlay's own address, whole, and UDP's length the packet's. The rest is parse_any()'s.
 [[gnu::noinline]] Way usual_in_udp(Packet& packet, L4Port esp_port, std::uint8_t protocol, std::size_t offset,
@@ -61,11 +81,12 @@ std::uint64_t header_sum(const Ipv4Header& header) noexcept {
 // Whatever is not like that is `unusual`, and parse_any() says what it is. It lives in registers only.
 class UsualParser {
   public:
-    UsualParser(Walk& walk, std::size_t index) noexcept : walk_(walk), packet_(walk.packets[index]) {}
+    explicit UsualParser(const Walk& walk) noexcept
+        : attachments_(walk.tables.attachments.data()), by_vlan_(walk.tables.attachments_on(walk.origin)) {}
 
-    Way run() noexcept {
-        const std::span<std::uint8_t> bytes = packet_.frame();
-        if (packet_.mbuf->nb_segs != 1 || bytes.size() < kUsualLength) return Way::unusual;
+    Way run(Packet& packet) const noexcept {
+        const std::span<std::uint8_t> bytes = packet.frame();
+        if (packet.mbuf->nb_segs != 1 || bytes.size() < kUsualLength || by_vlan_ == nullptr) return Way::unusual;
         const auto& ethernet = *reinterpret_cast<const EthernetHeader*>(bytes.data());
         Be16 ether_type = ethernet.ether_type;
         std::size_t l3_offset = sizeof(EthernetHeader);
@@ -76,80 +97,81 @@ class UsualParser {
             ether_type = tag.ether_type;
             l3_offset += sizeof(VlanTag);
         }
-        const AttachmentId attachment = walk_.tables.attachment_on(walk_.origin, vlan);
-        if (attachment == Tables::kNoAttachment) return Way::unusual;
-        attachment_ = &walk_.tables.attachments[attachment.index()];
-        if (!attachment_->open || ethernet.destination != attachment_->mac) return Way::unusual;
-        packet_.attachment = attachment;
-        packet_.vrf = attachment_->vrf;
-        packet_.l3 = bytes.data() + l3_offset;
+        const AttachmentId id = by_vlan_[vlan];
+        if (id == Tables::kNoAttachment) return Way::unusual;
+        const Attachment& attachment = attachments_[id.index()];
+        if (!attachment.open || ethernet.destination != attachment.mac) return Way::unusual;
+        packet.attachment = id;
+        packet.l3 = bytes.data() + l3_offset;
         const std::size_t room = bytes.size() - l3_offset;
-        if (ether_type == wire(EtherType::ipv4) && attachment_->serves_ipv4)
-            return attachment_->underlay ? esp4(room) : ipv4(room);
-        if (ether_type == wire(EtherType::ipv6) && attachment_->serves_ipv6)
-            return attachment_->underlay ? esp6(room) : ipv6(room);
+        if (ether_type == wire(EtherType::ipv4) && attachment.serves_ipv4)
+            return attachment.underlay ? esp4(packet, attachment, room) : ipv4(packet, attachment, room);
+        if (ether_type == wire(EtherType::ipv6) && attachment.serves_ipv6)
+            return attachment.underlay ? esp6(packet, attachment, room) : ipv6(packet, attachment, room);
         return Way::unusual;
     }
 
     // What was opened: see parse_inner().
-    Way run_inner(AttachmentId attachment, std::span<std::uint8_t> bytes, Family family) noexcept {
-        attachment_ = &walk_.tables.attachments[attachment.index()];
-        if (!attachment_->open) return Way::unusual;
-        packet_.attachment = attachment;
-        packet_.vrf = attachment_->vrf;
-        packet_.l3 = bytes.data();
-        if (family == Family::ipv4) return attachment_->serves_ipv4 ? ipv4(bytes.size()) : Way::unusual;
-        return attachment_->serves_ipv6 ? ipv6(bytes.size()) : Way::unusual;
+    Way run_inner(Packet& packet, AttachmentId id, std::span<std::uint8_t> bytes, Family family) const noexcept {
+        const Attachment& attachment = attachments_[id.index()];
+        if (!attachment.open) return Way::unusual;
+        packet.attachment = id;
+        packet.l3 = bytes.data();
+        if (family == Family::ipv4)
+            return attachment.serves_ipv4 ? ipv4(packet, attachment, bytes.size()) : Way::unusual;
+        return attachment.serves_ipv6 ? ipv6(packet, attachment, bytes.size()) : Way::unusual;
     }
 
   private:
-    Way esp4(std::size_t room) noexcept {
-        const auto& header = *reinterpret_cast<const Ipv4Header*>(packet_.l3);
-        const std::size_t length = header.total_length.to_host();
-        if (header.version_ihl != kUsualIpv4 || length > room || length < sizeof header ||
-            (header.flags_offset.to_host() & (kIpv4MoreFragments | kIpv4OffsetMask)) != 0 ||
-            !checksum_is_good(header_sum(header)) || Ipv4Address(header.destination) != attachment_->ipv4)
+    static Way esp4(Packet& packet, const Attachment& attachment, std::size_t room) noexcept {
+        const HeaderWords header(packet.l3);
+        const std::size_t length = header.total_length();
+        if (!header.is_plain() || length > room || length < sizeof(Ipv4Header) || !header.has_good_checksum() ||
+            header.destination() != attachment.ipv4)
             return Way::unusual;
-        return esp(header.protocol, sizeof header, length, 0);
+        return esp(packet, attachment, header.protocol(), sizeof(Ipv4Header), length, 0);
     }
-    Way esp6(std::size_t room) noexcept {
-        const auto& header = *reinterpret_cast<const Ipv6Header*>(packet_.l3);
+    static Way esp6(Packet& packet, const Attachment& attachment, std::size_t room) noexcept {
+        const auto& header = *reinterpret_cast<const Ipv6Header*>(packet.l3);
         const std::size_t length = sizeof header + header.payload_length.to_host();
         if (room < sizeof header || header.version() != 6 || length > room ||
-            header.destination.address() != attachment_->ipv6)
+            header.destination.address() != attachment.ipv6)
             return Way::unusual;
-        return esp(header.next_header, sizeof header, length, Packet::kIpv6);
+        return esp(packet, attachment, header.next_header, sizeof header, length, Packet::kIpv6);
     }
-    Way esp(std::uint8_t protocol, std::size_t offset, std::size_t length, std::uint32_t family) noexcept {
+    static Way esp(Packet& packet, const Attachment& attachment, std::uint8_t protocol, std::size_t offset,
+                   std::size_t length, std::uint32_t family) noexcept {
+        packet.vrf = attachment.vrf;
         if (protocol != kProtocolEsp)
-            return usual_in_udp(packet_, attachment_->esp_port, protocol, offset, length, family);
-        packet_.l3_length = static_cast<std::uint16_t>(length);
-        packet_.l4_offset = static_cast<std::uint16_t>(offset);
-        packet_.marks = family;
+            return usual_in_udp(packet, attachment.esp_port, protocol, offset, length, family);
+        packet.l3_length = static_cast<std::uint16_t>(length);
+        packet.l4_offset = static_cast<std::uint16_t>(offset);
+        packet.marks = family;
         return Way::esp;
     }
 
-    Way ipv4(std::size_t room) noexcept {
-        const auto& header = *reinterpret_cast<const Ipv4Header*>(packet_.l3);
-        const std::size_t length = header.total_length.to_host();
-        if (header.version_ihl != kUsualIpv4 || length > room ||
-            (header.flags_offset.to_host() & (kIpv4MoreFragments | kIpv4OffsetMask)) != 0 ||
-            !checksum_is_good(header_sum(header)) || Ipv4Address(header.destination) == attachment_->ipv4)
+    static Way ipv4(Packet& packet, const Attachment& attachment, std::size_t room) noexcept {
+        const HeaderWords header(packet.l3);
+        const std::size_t length = header.total_length();
+        if (!header.is_plain() || length > room || !header.has_good_checksum() ||
+            header.destination() == attachment.ipv4)
             return Way::unusual;
-        return l4(header.protocol, sizeof header, length, 0) ? Way::ipv4 : Way::unusual;
+        return l4(packet, attachment.vrf, header.protocol(), sizeof(Ipv4Header), length, 0) ? Way::ipv4 : Way::unusual;
     }
-    Way ipv6(std::size_t room) noexcept {
-        const auto& header = *reinterpret_cast<const Ipv6Header*>(packet_.l3);
+    static Way ipv6(Packet& packet, const Attachment& attachment, std::size_t room) noexcept {
+        const auto& header = *reinterpret_cast<const Ipv6Header*>(packet.l3);
         const std::size_t length = sizeof header + header.payload_length.to_host();
         if (room < sizeof header || header.version() != 6 || length > room) return Way::unusual;
         const Ipv6Address destination = header.destination.address();
         // fe80::/10 and ff00::/8 are in fe00::/7.
-        if (destination.high() >> 57 == 0x7f || destination == attachment_->ipv6) return Way::unusual;
-        return l4(header.next_header, sizeof header, length, Packet::kIpv6) ? Way::ipv6 : Way::unusual;
+        if (destination.high() >> 57 == 0x7f || destination == attachment.ipv6) return Way::unusual;
+        return l4(packet, attachment.vrf, header.next_header, sizeof header, length, Packet::kIpv6) ? Way::ipv6
+                                                                                                    : Way::unusual;
     }
     // Fills in the packet if its L4 header is TCP's or UDP's, and whole.
-    bool l4(std::uint8_t protocol, std::size_t offset, std::size_t length, std::uint32_t family) noexcept {
-        const auto& tcp = *reinterpret_cast<const TcpHeader*>(packet_.l3 + offset);
+    static bool l4(Packet& packet, VrfId vrf, std::uint8_t protocol, std::size_t offset, std::size_t length,
+                   std::uint32_t family) noexcept {
+        const auto& tcp = *reinterpret_cast<const TcpHeader*>(packet.l3 + offset);
         std::uint8_t type = 0;
         std::uint32_t syn = 0;
         if (protocol == kProtocolTcp) {
@@ -161,19 +183,15 @@ class UsualParser {
         } else if (protocol != kProtocolUdp || length < offset + sizeof(UdpHeader)) {
             return false;
         }
-        packet_.l3_length = static_cast<std::uint16_t>(length);
-        packet_.l4_offset = static_cast<std::uint16_t>(offset);
-        packet_.source_port = L4Port(tcp.source_port.to_host());  // UDP's lie there too
-        packet_.destination_port = L4Port(tcp.destination_port.to_host());
-        packet_.protocol = protocol;
-        packet_.l4_type = type;
-        packet_.marks = family | Packet::kL4Known | syn;
+        Be32 ports;  // UDP's lie there too
+        std::memcpy(&ports, packet.l3 + offset, sizeof ports);
+        packet.set_found(static_cast<std::uint16_t>(length), static_cast<std::uint16_t>(offset), ports.to_host(),
+                         family | Packet::kL4Known | syn, protocol, type, vrf);
         return true;
     }
 
-    Walk& walk_;
-    Packet& packet_;
-    const Attachment* attachment_ = nullptr;
+    const Attachment* attachments_;
+    const AttachmentId* by_vlan_;
 };
 
 void sort(Way way, std::size_t i, const ParseOut& out) noexcept {
@@ -196,9 +214,12 @@ void sort(Way way, std::size_t i, const ParseOut& out) noexcept {
 
 void parse(Walk& walk, ParseOut out) noexcept {
     constexpr std::size_t kAhead = 4;
-    for (std::size_t i = 0; i < walk.received; ++i) {
-        if (i + kAhead < walk.received) prefetch(rte_pktmbuf_mtod(walk.packets[i + kAhead].mbuf, const void*));
-        Way way = UsualParser(walk, i).run();
+    const UsualParser usual(walk);
+    Packet* const packets = walk.packets.data();
+    const std::size_t received = walk.received;
+    for (std::size_t i = 0; i < received; ++i) {
+        if (i + kAhead < received) prefetch(rte_pktmbuf_mtod(packets[i + kAhead].mbuf, const void*));
+        Way way = usual.run(packets[i]);
         if (way == Way::unusual) way = parse_any(walk, i);
         sort(way, i, out);
     }
@@ -206,7 +227,7 @@ void parse(Walk& walk, ParseOut out) noexcept {
 
 void parse_inner(Walk& walk, std::size_t i, AttachmentId attachment, std::span<std::uint8_t> bytes, Family family,
                  const ParseOut& out) noexcept {
-    Way way = UsualParser(walk, i).run_inner(attachment, bytes, family);
+    Way way = UsualParser(walk).run_inner(walk.packets[i], attachment, bytes, family);
     if (way == Way::unusual) way = parse_any_inner(walk, i, attachment, bytes, family);
     sort(way, i, out);
 }

@@ -204,9 +204,13 @@ struct Tables : TableParts {
         else
             return ipv6;
     }
-    // The attachment on this port and VLAN (kUntagged: none), or kNoAttachment.
+    // Those on this port, by VLAN (kUntagged: none), or kNoAttachment; nullptr: none at all.
+    const AttachmentId* attachments_on(PortId port) const noexcept {
+        return port.index() < attachment_of.size() ? attachment_of[port.index()].data() : nullptr;
+    }
     AttachmentId attachment_on(PortId port, std::size_t vlan) const noexcept {
-        return port.index() < attachment_of.size() ? attachment_of[port.index()][vlan] : kNoAttachment;
+        const AttachmentId* const by_vlan = attachments_on(port);
+        return by_vlan == nullptr ? kNoAttachment : by_vlan[vlan];
     }
     // What a session was decided under: with another one it is decided again, at its next packet.
     std::uint32_t epoch() const noexcept { return static_cast<std::uint32_t>(generation); }
