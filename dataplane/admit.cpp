@@ -15,8 +15,6 @@
 namespace sekisho::dataplane {
 namespace {
 
-constexpr std::size_t kNearRows = 8192;  // so many stay in the L2 cache, and the lookups of a burst hide its latency
-
 template <class Address>
 bool in_hub_space(const FamilyTables<Address>& tables, const Address& address) noexcept {
     return std::any_of(tables.hub_space.begin(), tables.hub_space.end(),
@@ -160,20 +158,26 @@ void admit(Walk& walk, const Lane& in, AdmitOut out) noexcept {
     family.hub.find(lpm::TableId{0}, destinations.data(), hub.data(), count);
     const WhoRow<Address>* const who_rows = family.who_rows.data();
     const HubRow<Address>* const hub_rows = family.hub_rows.data();
-    if (family.who_rows.size() + family.hub_rows.size() > kNearRows) {
-        for (std::size_t n = 0; n < count; ++n) {
-            if (who[n] != lpm::kNoRow) prefetch(who_rows + who[n]);
-            if (hub[n] != lpm::kNoRow) prefetch(hub_rows + hub[n]);
-        }
-    }
-
-    // 4. The cells: a loop of its own, for each is found by loads that wait for one another, and short ones overlap.
+    // 4. The cells. Loops of their own, for what a load waits for is then other packets', and short ones overlap: in a
+    // large table no row is in the cache, and a prefetch of each would be forgotten (net/prefetch.hpp).
+    std::array<std::uint16_t, kWalkPackets> matrix_rows;
+    std::array<std::uint16_t, kWalkPackets> groups;
+    for (std::size_t n = 0; n < count; ++n)
+        if (who[n] != lpm::kNoRow) [[likely]]
+            matrix_rows[n] = who_rows[who[n]].matrix_row;
+    for (std::size_t n = 0; n < count; ++n)
+        if (hub[n] != lpm::kNoRow) [[likely]]
+            groups[n] = hub_rows[hub[n]].group;
     std::array<Permissions::Index, kWalkPackets> cells;
-    for (std::size_t n = 0; n < count; ++n) {
-        if (who[n] == lpm::kNoRow || hub[n] == lpm::kNoRow) continue;
-        const Matrix& matrix = tables.matrices[walk.packets[in[n]].vrf.index()];
-        cells[n] = matrix.cell(who_rows[who[n]].matrix_row, hub_rows[hub[n]].group);
-    }
+    const auto find_cells = [&](const auto& matrix_of) {
+        for (std::size_t n = 0; n < count; ++n)
+            if (who[n] != lpm::kNoRow && hub[n] != lpm::kNoRow) [[likely]]
+                cells[n] = matrix_of(n).cell(matrix_rows[n], groups[n]);
+    };
+    if (one_vrf)
+        find_cells([&matrix = tables.matrices[vrf.index()]](std::size_t) -> const Matrix& { return matrix; });
+    else
+        find_cells([&](std::size_t n) -> const Matrix& { return tables.matrices[walk.packets[in[n]].vrf.index()]; });
 
     // 5. May it pass.
     const bool gates = tables.any_institution_closed;
