@@ -70,7 +70,6 @@ template <class Call>
 template <class Slot>
 [[gnu::always_inline]] inline void fetch(const std::byte* base, const std::uint32_t* __restrict places,
                                          Slot* __restrict slots, std::size_t count) noexcept {
-    for (std::size_t i = 0; i < count; ++i) prefetch(base + std::size_t{places[i]} * sizeof(Slot));
     for (std::size_t i = 0; i < count; ++i) slots[i] = load_slot<Slot>(base + std::size_t{places[i]} * sizeof(Slot));
 }
 

@@ -1,7 +1,8 @@
 // One batch on its way down a lookup structure, the same for all versions.
 //
-// Every step is a loop over the batch that reads what the step before it prefetched, so that a batch waits for memory
-// once a level and not once an address. There is no branch on what was found: addresses that are not done yet are
+// Every step is a loop over the batch whose loads wait for none of its own, so that a batch waits for memory once a
+// level and not once an address. Prefetches stand only where loads would be few: of a batch that is asked for at once
+// most are forgotten (net/prefetch.hpp). There is no branch on what was found: addresses that are not done yet are
 // gathered in queues. Included by lpm/kernel.hpp only; readers' threads; no allocation.
 #pragma once
 
@@ -106,7 +107,6 @@ class Walk {
         for (std::size_t i = 0; i < count; ++i)
             slots[i] = static_cast<std::uint32_t>(
                 std::min((first_bits(keys[i]) - head.first) >> head.shift, std::uint64_t{1} << head.bits));
-        for (std::size_t i = 0; i < count; ++i) prefetch(root + std::size_t{slots[i]} * sizeof(Value));
         for (std::size_t i = 0; i < count; ++i)
             found[i] = load_slot<Value>(root + std::size_t{slots[i]} * sizeof(Value));
         std::uint64_t high[kMost];
@@ -203,7 +203,6 @@ class Walk {
         for (std::size_t i = 0; i < count; ++i) high[i] = keys[i].high;
         for (std::size_t i = 0; i < count; ++i)
             slots[i] = static_cast<std::uint32_t>(std::min((high[i] - first) >> shift, end));
-        for (std::size_t i = 0; i < count; ++i) prefetch(top + std::size_t{slots[i]} * sizeof(WideWord));
         for (std::size_t i = 0; i < count; ++i)
             words[i] = load_slot<WideWord>(top + std::size_t{slots[i]} * sizeof(WideWord));
         for (std::size_t i = 0; i < count; ++i) {
