@@ -44,20 +44,21 @@ class AeadKey {
     EngineKind kind_ = EngineKind::ipsec_mb;
 };
 
-// One packet's work. All pointers are the caller's and must live until the call returns; `in` and `out` are the same or
-// do not overlap. Fills one cache line.
-struct AeadJob {
-    const std::uint8_t* key;  // AeadKey::prepared() of a key of the engine's own kind
-    const std::uint8_t* in;
-    std::uint8_t* out;
-    const std::uint8_t* aad;
-    std::uint8_t* tag;  // kIcvLength bytes: written by seal, read by open
-    std::uint32_t length;
-    std::uint16_t aad_length;
+// One packet's work, in place. Key and text are the caller's and must live until the call returns. Fills one cache
+// line.
+struct alignas(64) AeadJob {
+    static constexpr std::size_t kLongestAad = 20;
+
+    const std::uint8_t* key;   // AeadKey::prepared() of a key of the engine's own kind
+    std::uint8_t* text;        // `length` bytes, and behind them kIcvLength of the tag: written by seal, read by open
+    std::uint32_t length;      // of the text alone
+    std::uint16_t aad_length;  // at most kLongestAad
     Suite suite;
-    bool good;  // set by both: done, and for open the tag was right; otherwise `out` must not be used
+    bool good;  // set by both: done, and for open the tag was right; otherwise the text must not be used
     std::array<std::uint8_t, kNonceLength> nonce;
+    std::array<std::uint8_t, kLongestAad> aad;
 };
+static_assert(sizeof(AeadJob) == 64);
 
 class AeadEngine {
   public:

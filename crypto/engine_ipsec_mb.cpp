@@ -91,8 +91,9 @@ class IpsecMbEngine final : public AeadEngine {
             AeadJob& job = jobs[i];
             if (job.key != before) asked = look_ahead(jobs, i, asked);
             before = job.key;
-            call[static_cast<std::size_t>(job.suite)](key_of(job), &context_, job.out, job.in, job.length,
-                                                      job.nonce.data(), job.aad, job.aad_length, job.tag, kIcvLength);
+            call[static_cast<std::size_t>(job.suite)](key_of(job), &context_, job.text, job.text, job.length,
+                                                      job.nonce.data(), job.aad.data(), job.aad_length,
+                                                      job.text + job.length, kIcvLength);
             job.good = true;
         }
         return true;
@@ -108,9 +109,10 @@ class IpsecMbEngine final : public AeadEngine {
             AeadJob& job = jobs[i];
             if (job.key != before) asked = look_ahead(jobs, i, asked);
             before = job.key;
-            call[static_cast<std::size_t>(job.suite)](key_of(job), &context_, job.out, job.in, job.length,
-                                                      job.nonce.data(), job.aad, job.aad_length, tag, kIcvLength);
-            job.good = equal_tags(tag, job.tag);
+            call[static_cast<std::size_t>(job.suite)](key_of(job), &context_, job.text, job.text, job.length,
+                                                      job.nonce.data(), job.aad.data(), job.aad_length, tag,
+                                                      kIcvLength);
+            job.good = equal_tags(tag, job.text + job.length);
             good &= job.good;
         }
         return good;

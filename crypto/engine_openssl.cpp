@@ -86,14 +86,15 @@ class OpensslEngine final : public AeadEngine {
         int done = 0;
         std::uint8_t rest[kIcvLength];  // GCM leaves nothing for the end, EVP wants a place all the same
         if (EVP_CipherInit_ex2(context, nullptr, key, job.nonce.data(), direction, nullptr) != 1) return false;
-        if (job.aad_length != 0 && EVP_CipherUpdate(context, nullptr, &done, job.aad, job.aad_length) != 1)
+        if (job.aad_length != 0 && EVP_CipherUpdate(context, nullptr, &done, job.aad.data(), job.aad_length) != 1)
             return false;
-        if (job.length != 0 && EVP_CipherUpdate(context, job.out, &done, job.in, static_cast<int>(job.length)) != 1)
+        if (job.length != 0 && EVP_CipherUpdate(context, job.text, &done, job.text, static_cast<int>(job.length)) != 1)
             return false;
-        if (direction == kOpen && EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, kIcvLength, job.tag) != 1)
+        std::uint8_t* const tag = job.text + job.length;
+        if (direction == kOpen && EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, kIcvLength, tag) != 1)
             return false;
         if (EVP_CipherFinal_ex(context, rest, &done) != 1) return false;
-        return direction == kOpen || EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, kIcvLength, job.tag) == 1;
+        return direction == kOpen || EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, kIcvLength, tag) == 1;
     }
 
     std::array<std::array<Context, 2>, 2> contexts_;  // by Suite, then Direction

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "crypto/aead.hpp"
@@ -73,13 +74,13 @@ class Esp {
   private:
     // seal.cpp
     void seal_burst(std::span<SealPacket> packets) noexcept;
-    std::size_t seal_run(std::span<SealPacket> packets, std::size_t first, std::size_t end, std::size_t jobs) noexcept;
+    std::size_t seal_run(std::span<SealPacket> run, std::size_t jobs) noexcept;
     struct Framed {
         std::size_t jobs;     // there are then
         std::uint64_t bytes;  // that the cipher works on
     };
     template <std::size_t kOuter>
-    Framed frame(const OutboundSa::Hot& told, std::span<SealPacket> run, std::uint64_t sequence, std::size_t first,
+    Framed frame(const OutboundSa::Hot& told, std::span<SealPacket> run, std::uint64_t sequence,
                  std::size_t jobs) noexcept;
     // open.cpp
     void open_burst(std::span<OpenPacket> packets) noexcept;
@@ -88,17 +89,22 @@ class Esp {
     std::size_t drop_forged(std::span<OpenPacket> packets, std::size_t jobs) noexcept;
     void accept_run(std::span<OpenPacket> packets, std::size_t first, std::size_t end) noexcept;
 
-    // An AAD with the high half of the sequence number, which the packet does not carry (RFC 4106 §5).
-    struct ExtendedAad {
-        Be32 spi, high, low;
-    };
-    static_assert(sizeof(ExtendedAad) == 12);
+    // RFC 4106 §4. Part by part: a struct of them would be stored by parts and loaded in others, which waits.
+    static void put_nonce(AeadJob& job, const std::array<std::uint8_t, kSaltLength>& salt, Be64 iv) noexcept {
+        std::memcpy(job.nonce.data(), salt.data(), kSaltLength);
+        std::memcpy(job.nonce.data() + kSaltLength, &iv, kIvLength);
+    }
+    // RFC 4106 §5: the packet carries the low half of the sequence number only; without ESN there is but that one, and
+    // is to be the first here.
+    static void put_aad(AeadJob& job, Be32 spi, Be64 sequence) noexcept {
+        std::memcpy(job.aad.data(), &spi, sizeof spi);
+        std::memcpy(job.aad.data() + sizeof spi, &sequence, sizeof sequence);
+    }
 
     AeadEngine* engine_;
     std::array<SealPacket, kBurst> to_seal_;
     std::array<OpenPacket, kBurst> to_open_;
     std::array<AeadJob, kBurst> jobs_;
-    std::array<ExtendedAad, kBurst> aads_;
     std::array<std::uint8_t, kBurst> packet_of_;   // by job: its place in the burst
     std::array<std::uint64_t, kBurst> sequences_;  // by job
 };

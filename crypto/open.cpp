@@ -164,6 +164,7 @@ std::size_t Esp::prepare_run(std::span<OpenPacket> packets, std::size_t first, s
     const auto salt = sa->salt();
     const Suite suite = sa->suite();
     const bool esn = sa->esn();
+    const auto aad_length = static_cast<std::uint16_t>(esn ? kExtendedAad : kPlainAad);
     for (std::size_t i = first; i < end; ++i) {
         OpenPacket& packet = packets[i];
         std::uint8_t* const data = packet.esp;
@@ -190,19 +191,14 @@ std::size_t Esp::prepare_run(std::span<OpenPacket> packets, std::size_t first, s
             }
         if (i == first) window.prefetch_slot(sequence);  // accept() writes it
         // 4. The cipher's work.
-        std::uint8_t* const cipher = data + sizeof esp;
         AeadJob& job = jobs_[jobs];
         job.key = key;
-        job.in = cipher;
-        job.out = cipher;
-        job.tag = cipher + cipher_length;
+        job.text = data + sizeof esp;
         job.length = cipher_length;
+        job.aad_length = aad_length;
         job.suite = suite;
-        std::memcpy(job.nonce.data(), salt.data(), kSaltLength);
-        std::memcpy(job.nonce.data() + kSaltLength, &esp.iv, kIvLength);
-        aads_[jobs] = {esp.spi, Be32::from_host(static_cast<std::uint32_t>(sequence >> 32)), esp.sequence};
-        job.aad = esn ? reinterpret_cast<const std::uint8_t*>(&aads_[jobs]) : data;
-        job.aad_length = static_cast<std::uint16_t>(esn ? kExtendedAad : kPlainAad);
+        put_nonce(job, salt, esp.iv);
+        put_aad(job, esp.spi, Be64::from_host(esn ? sequence : sequence << 32));
         sequences_[jobs] = sequence;
         packet_of_[jobs++] = static_cast<std::uint8_t>(i);
     }

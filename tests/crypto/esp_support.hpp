@@ -140,11 +140,10 @@ struct Pair {
         REQUIRE(key);
         AeadJob job{};
         job.key = key->prepared();
-        job.in = plain.data();
-        job.out = packet.data() + sizeof header;
-        job.aad = aad.data();
+        std::copy(plain.begin(), plain.end(), packet.begin() + sizeof header);
+        job.text = packet.data() + sizeof header;
         job.aad_length = static_cast<std::uint16_t>(aad.size());
-        job.tag = packet.data() + packet.size() - kIcvLength;
+        std::copy(aad.begin(), aad.end(), job.aad.begin());
         job.length = static_cast<std::uint32_t>(plain.size());
         job.suite = options.suite;
         std::copy(keying.end() - kSaltLength, keying.end(), job.nonce.begin());
