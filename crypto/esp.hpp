@@ -29,8 +29,8 @@ struct SealPacket {
     // In: the inner IP packet, `length` bytes and nothing behind it. Out, when done: the outer one.
     std::uint8_t* data = nullptr;
     std::uint32_t length = 0;
-    std::uint16_t headroom = 0;  // bytes that may be written before data, and behind its end; not changed
-    std::uint16_t tailroom = 0;
+    std::int32_t headroom = 0;  // bytes that may be written before data, and behind its end; less than none is none
+    std::int32_t tailroom = 0;
     OutboundSa* sa = nullptr;  // nullptr: dropped as sa_missing
     EspOutcome outcome = EspOutcome::dropped;
     DropReason reason = DropReason::sa_missing;  // when dropped

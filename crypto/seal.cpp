@@ -162,9 +162,10 @@ Esp::Framed Esp::frame(const OutboundSa::Hot& told, std::span<SealPacket> run, s
             drop(packet, DropReason::esp_inner_malformed);
             continue;
         }
-        const std::uint32_t cipher_length = length + padding_of(length) + kTrailer;
-        const std::uint32_t outer_length = kHead + cipher_length + kIcvLength;
-        if (packet.headroom < kHead || packet.tailroom < cipher_length + kIcvLength - length) [[unlikely]] {
+        const auto cipher_length = static_cast<std::uint32_t>(length + padding_of(length) + kTrailer);
+        const auto outer_length = static_cast<std::uint32_t>(kHead + cipher_length + kIcvLength);
+        const auto behind = static_cast<std::int32_t>(cipher_length + kIcvLength - length);
+        if (packet.headroom < static_cast<std::int32_t>(kHead) || packet.tailroom < behind) [[unlikely]] {
             drop(packet, DropReason::no_room);
             continue;
         }

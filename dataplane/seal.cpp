@@ -23,135 +23,10 @@ bool may_fragment(const Packet& packet) noexcept {
            (header_of<Ipv4Address>(packet).flags_offset.to_host() & kIpv4DontFragment) == 0;
 }
 
-// What a tunnel's packets have in common.
-struct Found {
-    OutboundSa* sa = nullptr;
+struct Way {
     NexthopId nexthop;
     AttachmentId egress;
-    const Tunnel* in_udp = nullptr;  // the tunnel, if it is
-    UdpEndpoint peer = {};           // in UDP
 };
-
-// In UDP: where the peer is.
-[[gnu::noinline]] std::optional<DropReason> find_in_udp(const Walk& walk, Packet& packet, TunnelId id,
-                                                        const Associations& associations, Found& found) noexcept {
-    const Tunnel& tunnel = walk.tables.tunnels[id.index()];
-    found.in_udp = &tunnel;
-    found.peer = peer_of(tunnel, associations.peer_word(id));
-    if (found.peer.address == tunnel.peer) return take_tunnel_way(walk.tables, packet, id);
-    return take_tunnel_way(walk.tables, packet, id, &found.peer.address);
-}
-
-std::optional<DropReason> find(const Walk& walk, Packet packet, const Associations& associations,
-                               Found& found) noexcept {
-    found.sa = nullptr;
-    found.in_udp = nullptr;
-    const TunnelId tunnel = walk.tables.attachments[packet.egress.index()].tunnel;
-    const bool in_udp = tunnel.index() < walk.tables.tunnels.size() && walk.tables.tunnels[tunnel.index()].in_udp;
-    const auto reason =
-        in_udp ? find_in_udp(walk, packet, tunnel, associations, found) : take_tunnel_way(walk.tables, packet, tunnel);
-    if (reason) return reason;
-    OutboundSa* const sa = associations.outbound(tunnel);
-    if (sa == nullptr) return DropReason::sa_missing;
-    sa->prefetch();
-    found.sa = sa;
-    found.nexthop = packet.nexthop;
-    found.egress = packet.egress;
-    return std::nullopt;
-}
-
-// As many packets of the lane as the cipher takes at once.
-struct Sealing {
-    explicit Sealing(crypto::Esp& esp) noexcept : packets(esp.to_seal()) {}
-
-    std::size_t count = 0;
-    const std::span<SealPacket, crypto::Esp::kBurst> packets;
-    std::array<Lane::Index, crypto::Esp::kBurst> places;
-    std::size_t runs_in_udp = 0;  // how many of the worker's `arounds` are of this burst
-    std::size_t run = 0;          // where the run of the present tunnel begins
-};
-
-// Another tunnel comes, or the burst is full: what is there of a tunnel in UDP is noted.
-[[gnu::noinline]] void note_run(Sealing& sealing, WorkerState& worker, const Found& found) noexcept {
-    UdpAround& around = worker.arounds[sealing.runs_in_udp++];
-    const bool ipv4 = found.peer.address.is_ipv4();
-    around.high = ipv4 ? 0 : found.peer.address.ipv6().high();
-    around.low = ipv4 ? found.peer.address.ipv4().value() : found.peer.address.ipv6().low();
-    around.from = found.in_udp->local_port.value();
-    around.to = found.peer.port.value();
-    around.first = static_cast<std::uint16_t>(sealing.run);
-    around.end = static_cast<std::uint16_t>(sealing.count);
-}
-void end_run(Sealing& sealing, WorkerState& worker, const Found& found) noexcept {
-    if (found.in_udp != nullptr && sealing.run != sealing.count) [[unlikely]]
-        note_run(sealing, worker, found);
-    sealing.run = sealing.count;
-}
-
-void refuse(Walk& walk, std::size_t i, OutboundSa* sa, DropReason reason) noexcept {
-    sa->failures().count(reason);
-    walk.drop(i, reason);
-}
-
-// The room before an ESP packet suffices for the outer header, but maybe not for UDP's.
-[[gnu::noinline]] void put_runs_in_udp(Walk& walk, const Sealing& sealing) noexcept {
-    for (const UdpAround& around : std::span(walk.worker.arounds).first(sealing.runs_in_udp))
-        for (std::size_t n = around.first; n < around.end; ++n) {
-            SealPacket& sealed = sealing.packets[n];
-            if (sealed.outcome != EspOutcome::done) continue;
-            const auto* const buffer = static_cast<const std::uint8_t*>(walk.packets[sealing.places[n]].mbuf->buf_addr);
-            if (static_cast<std::size_t>(sealed.data - buffer) < kLinkRoom + sizeof(UdpHeader)) {
-                sealed.outcome = EspOutcome::dropped;
-                sealed.reason = DropReason::no_room;
-                continue;
-            }
-            put_in_udp(sealed, around);
-        }
-}
-
-void seal_burst(Walk& walk, Sealing& sealing, Lane& sealed) noexcept {
-    const std::span packets(sealing.packets.data(), sealing.count);
-    walk.worker.esp->seal(packets);
-    if (sealing.runs_in_udp != 0) [[unlikely]]
-        put_runs_in_udp(walk, sealing);
-    const Tables& tables = walk.tables;
-    const auto generation = Packet::low_bits(tables.generation);
-    AttachmentId before;
-    std::uint16_t mtu = 0;
-    for (std::size_t n = 0; n < packets.size(); ++n) {
-        const SealPacket& done = packets[n];
-        const std::size_t i = sealing.places[n];
-        Packet& packet = walk.packets[i];
-        if (done.outcome != EspOutcome::done) [[unlikely]] {
-            refuse(walk, i, done.sa, done.reason);
-            continue;
-        }
-        if (n == 0 || packet.egress != before) {
-            before = packet.egress;
-            mtu = tables.attachments[before.index()].mtu;
-        }
-        // The compiler has set the tunnel's MTU by the underlay's; another member of its way may have a smaller one.
-        if (done.length > mtu) [[unlikely]] {
-            refuse(walk, i, done.sa, DropReason::packet_too_big);
-            continue;
-        }
-        packet.l3 = done.data;
-        packet.l3_length = static_cast<std::uint16_t>(done.length);
-        const std::uint32_t inner_ipv6 = packet.is(Packet::kIpv6) ? Packet::kSealedIpv6 : 0;
-        const std::uint32_t outer_ipv6 = done.sa->hot().outer_length == sizeof(Ipv6Header) ? Packet::kIpv6 : 0;
-        packet.unmark(Packet::kIpv6);
-        packet.mark(Packet::kSealed | inner_ipv6 | outer_ipv6);
-        packet.decided_in = generation;
-        sealed.add(i);
-    }
-    sealing.count = 0;
-    sealing.runs_in_udp = 0;
-    sealing.run = 0;
-}
-
-}  // namespace
-
-namespace {
 
 // `where` of the underlay's VRF for a peer that the tables do not know.
 NexthopId way_to(const Tables& tables, const Tunnel& tunnel, const IpAddress& peer) noexcept {
@@ -161,10 +36,8 @@ NexthopId way_to(const Tables& tables, const Tunnel& tunnel, const IpAddress& pe
     return row == lpm::kNoRow ? kNoNexthop : NexthopId(row);
 }
 
-}  // namespace
-
-std::optional<DropReason> take_tunnel_way(const Tables& tables, Packet& packet, TunnelId id,
-                                          const IpAddress* moved_to) noexcept {
+// See take_tunnel_way().
+std::optional<DropReason> find_way(const Tables& tables, TunnelId id, const IpAddress* moved_to, Way& found) noexcept {
     if (id.index() >= tables.tunnels.size() || !tables.tunnels[id.index()].exists) return DropReason::sa_missing;
     const Tunnel& tunnel = tables.tunnels[id.index()];
     if (!tables.attachments[tunnel.underlay.index()].open) return DropReason::egress_closed;
@@ -184,8 +57,206 @@ std::optional<DropReason> take_tunnel_way(const Tables& tables, Packet& packet, 
     if (egress.tunnel != TunnelId()) return DropReason::no_route;              // none in another
     if (moved_to != nullptr && !egress.underlay) return DropReason::no_route;  // else the compiler has looked
     if (!egress.open) return DropReason::egress_closed;
-    packet.nexthop = way;
-    packet.egress = nexthop.attachment;
+    found = {way, nexthop.attachment};
+    return std::nullopt;
+}
+
+// What a tunnel's packets have in common.
+struct Found {
+    OutboundSa* sa = nullptr;
+    Way way;
+    const Tunnel* in_udp = nullptr;  // the tunnel, if it is
+    UdpEndpoint peer = {};           // in UDP
+};
+
+// In UDP: where the peer is.
+[[gnu::noinline]] std::optional<DropReason> find_in_udp(const Walk& walk, TunnelId id, const Associations& associations,
+                                                        Found& found) noexcept {
+    const Tunnel& tunnel = walk.tables.tunnels[id.index()];
+    found.in_udp = &tunnel;
+    found.peer = peer_of(tunnel, associations.peer_word(id));
+    return find_way(walk.tables, id, found.peer.address == tunnel.peer ? nullptr : &found.peer.address, found.way);
+}
+
+std::optional<DropReason> find(const Walk& walk, TunnelId tunnel, Found& found) noexcept {
+    const Associations& associations = *walk.worker.associations;
+    const bool in_udp = tunnel.index() < walk.tables.tunnels.size() && walk.tables.tunnels[tunnel.index()].in_udp;
+    const auto reason =
+        in_udp ? find_in_udp(walk, tunnel, associations, found) : find_way(walk.tables, tunnel, nullptr, found.way);
+    if (reason) return reason;
+    found.sa = associations.outbound(tunnel);
+    if (found.sa == nullptr) return DropReason::sa_missing;
+    found.sa->prefetch();
+    return std::nullopt;
+}
+
+// Packets of one tunnel that follow each other. Not initialized, for there is an array of them.
+struct Run {
+    std::uint32_t end;    // of it in Sealing
+    std::uint32_t mtu;    // by which they leave sealed
+    std::uint32_t marks;  // that they have then
+};
+
+// As many packets of the lane as the cipher takes at once.
+struct Sealing {
+    explicit Sealing(crypto::Esp& esp) noexcept : packets(esp.to_seal()) {}
+
+    std::size_t count = 0;
+    const std::span<SealPacket, crypto::Esp::kBurst> packets;
+    std::array<Lane::Index, crypto::Esp::kBurst> places;
+    std::size_t run_count = 0;
+    std::array<Run, crypto::Esp::kBurst> runs;
+    std::size_t runs_in_udp = 0;  // how many of the worker's `arounds` are of this burst
+};
+
+// A run of a tunnel in UDP, from `first` to what is the last now.
+[[gnu::noinline]] void note_in_udp(Sealing& sealing, WorkerState& worker, const Found& found,
+                                   std::size_t first) noexcept {
+    UdpAround& around = worker.arounds[sealing.runs_in_udp++];
+    const bool ipv4 = found.peer.address.is_ipv4();
+    around.high = ipv4 ? 0 : found.peer.address.ipv6().high();
+    around.low = ipv4 ? found.peer.address.ipv4().value() : found.peer.address.ipv6().low();
+    around.from = found.in_udp->local_port.value();
+    around.to = found.peer.port.value();
+    around.first = static_cast<std::uint16_t>(first);
+    around.end = static_cast<std::uint16_t>(sealing.count);
+}
+
+// The packets from `place` on that go by the same tunnel as the first: they get its way, and go to the cipher. Returns
+// where another tunnel's begin, or `end`.
+const Lane::Index* take_run(Walk& walk, const Lane::Index* place, const Lane::Index* end, Sealing& sealing) noexcept {
+    // Copies: what is written might change what they are read from.
+    Packet* const packets = walk.packets.data();
+    const AttachmentId tunnelled = packets[*place].egress;
+    Found found;
+    if (const auto reason = find(walk, walk.tables.attachments[tunnelled.index()].tunnel, found)) [[unlikely]] {
+        for (; place != end && packets[*place].egress == tunnelled; ++place) {
+            packets[*place].egress_was = tunnelled.value();
+            walk.drop(*place, *reason);
+        }
+        return place;
+    }
+    OutboundSa* const sa = found.sa;
+    const Way way = found.way;
+    const std::size_t first = sealing.count;
+    SealPacket* to_seal = sealing.packets.data() + first;
+    Lane::Index* kept = sealing.places.data() + first;
+    do {
+        Packet& packet = packets[*place];
+        packet.egress_was = tunnelled.value();
+        packet.nexthop = way.nexthop;
+        packet.egress = way.egress;
+        const rte_mbuf& mbuf = *packet.mbuf;
+        const auto head = static_cast<std::int32_t>(packet.l3 - static_cast<const std::uint8_t*>(mbuf.buf_addr));
+        to_seal->sa = sa;
+        to_seal->data = packet.l3;
+        to_seal->length = packet.l3_length;
+        to_seal->headroom = head - static_cast<std::int32_t>(kLinkRoom);
+        to_seal->tailroom = mbuf.buf_len - head - packet.l3_length;
+        ++to_seal;
+        *kept++ = *place;
+    } while (++place != end && packets[*place].egress == tunnelled);
+    sealing.count = static_cast<std::size_t>(to_seal - sealing.packets.data());
+    if (found.in_udp != nullptr) [[unlikely]]
+        note_in_udp(sealing, walk.worker, found, first);
+    // The compiler has set the tunnel's MTU by the underlay's; another member of its way may have a smaller one.
+    sealing.runs[sealing.run_count++] = {
+        static_cast<std::uint32_t>(sealing.count), walk.tables.attachments[way.egress.index()].mtu,
+        Packet::kSealed | (sa->hot().outer_length == sizeof(Ipv6Header) ? Packet::kIpv6 : 0)};
+    return place;
+}
+
+[[gnu::noinline]] void refuse(Walk& walk, std::size_t i, const SealPacket& refused) noexcept {
+    const DropReason reason =
+        refused.outcome == EspOutcome::dropped ? refused.reason : DropReason::packet_too_big;  // by the way it leaves
+    refused.sa->failures().count(reason);
+    walk.drop(i, reason);
+}
+
+// The room before an ESP packet suffices for the outer header, but maybe not for UDP's.
+[[gnu::noinline]] void put_runs_in_udp(Walk& walk, const Sealing& sealing) noexcept {
+    for (const UdpAround& around : std::span(walk.worker.arounds).first(sealing.runs_in_udp))
+        for (std::size_t n = around.first; n < around.end; ++n) {
+            SealPacket& sealed = sealing.packets[n];
+            if (sealed.outcome != EspOutcome::done) continue;
+            const auto* const buffer = static_cast<const std::uint8_t*>(walk.packets[sealing.places[n]].mbuf->buf_addr);
+            if (static_cast<std::size_t>(sealed.data - buffer) < kLinkRoom + sizeof(UdpHeader)) {
+                sealed.outcome = EspOutcome::dropped;
+                sealed.reason = DropReason::no_room;
+                continue;
+            }
+            put_in_udp(sealed, around);
+        }
+}
+
+// Sequence numbers, headers, cipher; and the way on.
+void seal_burst(Walk& walk, Sealing& sealing, Lane& sealed) noexcept {
+    walk.worker.esp->seal(std::span(sealing.packets.data(), sealing.count));
+    if (sealing.runs_in_udp != 0) [[unlikely]]
+        put_runs_in_udp(walk, sealing);
+    Packet* const packets = walk.packets.data();
+    const auto generation = Packet::low_bits(walk.tables.generation);
+    std::size_t n = 0;
+    for (const Run run : std::span(sealing.runs.data(), sealing.run_count))
+        for (; n < run.end; ++n) {
+            const SealPacket& done = sealing.packets[n];
+            const std::size_t i = sealing.places[n];
+            if (done.outcome != EspOutcome::done || done.length > run.mtu) [[unlikely]] {
+                refuse(walk, i, done);
+                continue;
+            }
+            Packet& packet = packets[i];
+            packet.l3 = done.data;
+            packet.l3_length = static_cast<std::uint16_t>(done.length);
+            const std::uint32_t inner_ipv6 = (packet.marks & Packet::kIpv6) * (Packet::kSealedIpv6 / Packet::kIpv6);
+            packet.marks = (packet.marks & ~Packet::kIpv6) | inner_ipv6 | run.marks;
+            packet.decided_in = generation;
+            sealed.add(i);
+        }
+}
+
+// Asks for the tunnels and their words. False: some packets are longer than their tunnels carry.
+bool ask_ahead(const Walk& walk, const Lane& in) noexcept {
+    const Packet* const packets = walk.packets.data();
+    AttachmentId asked = Tables::kNoAttachment;
+    std::uint16_t mtu = 0;
+    bool all_fit = true;
+    for (const std::size_t i : in) {
+        const Packet& packet = packets[i];
+        if (packet.egress != asked) {
+            asked = packet.egress;
+            const Attachment& egress = walk.tables.attachments[asked.index()];
+            mtu = egress.mtu;
+            walk.worker.associations->prefetch_outbound(egress.tunnel);
+            prefetch(walk.tables.tunnels.data() + egress.tunnel.index());
+        }
+        all_fit &= packet.l3_length <= mtu;
+    }
+    return all_fit;
+}
+
+[[gnu::noinline]] void cut_too_long(Walk& walk, const Lane& in, Lane& fitting) noexcept {
+    for (const std::size_t i : in) {
+        const Packet& packet = walk.packets[i];
+        const std::uint16_t mtu = walk.tables.attachments[packet.egress.index()].mtu;
+        if (packet.l3_length <= mtu) {
+            fitting.add(i);
+        } else if (!may_fragment(packet)) {  // our own: fit has told the others' senders
+            walk.drop(i, DropReason::packet_too_big);
+        } else if (const auto reason = cut_to_be_sealed(walk, i, mtu, fitting)) {
+            walk.drop(i, *reason);
+        }
+    }
+}
+
+}  // namespace
+
+std::optional<DropReason> take_tunnel_way(const Tables& tables, Packet& packet, TunnelId id,
+                                          const IpAddress* moved_to) noexcept {
+    Way way;
+    if (const auto reason = find_way(tables, id, moved_to, way)) return reason;
+    packet.nexthop = way.nexthop;
+    packet.egress = way.egress;
     return std::nullopt;
 }
 
@@ -195,62 +266,20 @@ void seal(Walk& walk, const Lane& in, Lane& sealed) noexcept {
         for (const std::size_t i : in) walk.drop(i, DropReason::sa_missing);
         return;
     }
-    // 1. What is too long is cut; the tunnels and their words are asked for.
-    Lane fitting;
-    AttachmentId asked;
-    std::uint16_t mtu = 0;
-    for (const std::size_t i : in) {
-        const Packet& packet = walk.packets[i];
-        if (fitting.empty() || packet.egress != asked) {
-            asked = packet.egress;
-            const Attachment& egress = walk.tables.attachments[asked.index()];
-            mtu = egress.mtu;
-            associations->prefetch_outbound(egress.tunnel);
-            prefetch(walk.tables.tunnels.data() + egress.tunnel.index());
-        }
-        if (packet.l3_length <= mtu) [[likely]] {
-            fitting.add(i);
-        } else if (!may_fragment(packet)) {  // our own: fit has told the others' senders
-            walk.drop(i, DropReason::packet_too_big);
-        } else if (const auto reason = cut_to_be_sealed(walk, i, mtu, fitting)) {
-            walk.drop(i, *reason);
-        }
+    // 1. The tunnels and their words are asked for; what is too long is cut.
+    Lane cut;
+    const bool all_fit = ask_ahead(walk, in);
+    if (!all_fit) [[unlikely]]
+        cut_too_long(walk, in, cut);
+    const Lane& fitting = all_fit ? in : cut;
+    // 2. Burst by burst: the ways and the SAs, whose first lines are asked for ahead of the cipher, and the cipher.
+    for (const Lane::Index* place = fitting.begin(); place != fitting.end();) {
+        Sealing sealing(*walk.worker.esp);
+        const auto left = static_cast<std::size_t>(fitting.end() - place);
+        const Lane::Index* const end = place + std::min(left, sealing.packets.size());
+        while (place != end) place = take_run(walk, place, end, sealing);
+        if (sealing.count != 0) seal_burst(walk, sealing, sealed);
     }
-    // 2. The ways and the SAs, whose first lines are asked for a burst ahead of the cipher. Packets of one tunnel
-    // mostly follow each other.
-    Sealing sealing(*walk.worker.esp);
-    AttachmentId before;
-    Found found;
-    for (const std::size_t i : fitting) {
-        Packet& packet = walk.packets[i];
-        packet.egress_was = packet.egress.value();
-        if (found.sa == nullptr || packet.egress != before) {
-            before = packet.egress;
-            end_run(sealing, walk.worker, found);
-            if (const auto reason = find(walk, packet, *associations, found)) [[unlikely]] {
-                walk.drop(i, *reason);
-                continue;
-            }
-        }
-        packet.nexthop = found.nexthop;
-        packet.egress = found.egress;
-        SealPacket& to_seal = sealing.packets[sealing.count];
-        const auto* const buffer = static_cast<const std::uint8_t*>(packet.mbuf->buf_addr);
-        const auto head = static_cast<std::size_t>(packet.l3 - buffer);
-        to_seal.sa = found.sa;
-        to_seal.data = packet.l3;
-        to_seal.length = packet.l3_length;
-        to_seal.headroom = static_cast<std::uint16_t>(head < kLinkRoom ? 0 : head - kLinkRoom);
-        to_seal.tailroom = static_cast<std::uint16_t>(packet.mbuf->buf_len - head - packet.l3_length);
-        sealing.places[sealing.count++] = static_cast<Lane::Index>(i);
-        if (sealing.count == sealing.packets.size()) {
-            end_run(sealing, walk.worker, found);
-            seal_burst(walk, sealing, sealed);
-        }
-    }
-    // 3. Sequence numbers, headers, cipher; and the way on.
-    end_run(sealing, walk.worker, found);
-    if (sealing.count != 0) seal_burst(walk, sealing, sealed);
 }
 
 }  // namespace sekisho::dataplane
