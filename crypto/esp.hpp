@@ -84,10 +84,9 @@ class Esp {
                  std::size_t jobs) noexcept;
     // open.cpp
     void open_burst(std::span<OpenPacket> packets) noexcept;
-    std::size_t prepare_run(std::span<OpenPacket> packets, std::size_t first, std::size_t end,
-                            std::size_t jobs) noexcept;
-    std::size_t drop_forged(std::span<OpenPacket> packets, std::size_t jobs) noexcept;
-    void accept_run(std::span<OpenPacket> packets, std::size_t first, std::size_t end) noexcept;
+    std::size_t prepare_run(std::span<OpenPacket> run, std::uint64_t* sequences, std::size_t jobs) noexcept;
+    void drop_forged(std::span<OpenPacket> packets) noexcept;
+    void accept_run(std::span<OpenPacket> run, const std::uint64_t* sequences) noexcept;
 
     // RFC 4106 §4. Part by part: a struct of them would be stored by parts and loaded in others, which waits.
     static void put_nonce(AeadJob& job, const std::array<std::uint8_t, kSaltLength>& salt, Be64 iv) noexcept {
@@ -105,8 +104,7 @@ class Esp {
     std::array<SealPacket, kBurst> to_seal_;
     std::array<OpenPacket, kBurst> to_open_;
     std::array<AeadJob, kBurst> jobs_;
-    std::array<std::uint8_t, kBurst> packet_of_;   // by job: its place in the burst
-    std::array<std::uint64_t, kBurst> sequences_;  // by job
+    std::array<std::uint64_t, kBurst> sequences_;  // of packets to open, by their place in the burst
 };
 
 }  // namespace sekisho::crypto

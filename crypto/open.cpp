@@ -1,4 +1,5 @@
 // Opening: the window asked, the cipher over all, the window moved, and only then a look at what came out.
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -20,16 +21,16 @@ constexpr DropReason reason_of(ReplayWindow::Verdict verdict) noexcept {
     return verdict == ReplayWindow::Verdict::stale ? DropReason::replay_stale : DropReason::replay_duplicate;
 }
 
-// RFC 4303 §2.4: 1, 2, 3 and so on. `trailer` is where pad length and next header lie; before it are four bytes and
-// more.
-[[gnu::always_inline]] inline bool is_padding(const std::uint8_t* trailer, std::uint32_t length) noexcept {
+// RFC 4303 §2.4: 1, 2, 3 and so on. `end`: the last eight bytes of the plain text, which end before `behind`.
+[[gnu::always_inline]] inline bool is_padding(std::uint64_t end, const std::uint8_t* behind,
+                                              std::uint32_t length) noexcept {
     if (length < kEspAlignment) [[likely]] {
-        constexpr std::array<std::uint32_t, kEspAlignment> kPadding = {0, 1, 0x0102, 0x01'0203};
-        Be32 before;
-        std::memcpy(&before, trailer - sizeof before, sizeof before);
-        return (before.to_host() & ((1U << 8 * length) - 1)) == kPadding[length];
+        static constexpr std::array<std::uint64_t, kEspAlignment> kMask = {0, 0xff'0000, 0xffff'0000, 0xff'ffff'0000};
+        static constexpr std::array<std::uint64_t, kEspAlignment> kPadding = {0, 0x01'0000, 0x0102'0000,
+                                                                              0x01'0203'0000};
+        return (end & kMask[length]) == kPadding[length];
     }
-    const std::uint8_t* const padding = trailer - length;
+    const std::uint8_t* const padding = behind - kTrailer - length;
     std::uint32_t wrong = 0;
     for (std::uint32_t i = 0; i < length; ++i) wrong |= padding[i] ^ (i + 1);
     return (wrong & 0xff) == 0;
@@ -57,16 +58,16 @@ inline bool restore_ecn_ipv6(Ipv6Header& ip, std::uint8_t outer) noexcept {
 }
 
 // What is in an authentic packet: `plain` is payload, padding and trailer.
-[[gnu::always_inline]] inline void look_inside(OpenPacket& packet, std::uint8_t* plain, std::uint32_t length) noexcept {
-    // 1. The trailer.
-    const std::uint8_t* const trailer = plain + length - kTrailer;
-    const std::uint32_t padding = trailer[0];
-    const std::uint8_t next_header = trailer[1];
-    if (padding + kTrailer > length || !is_padding(trailer, padding)) return drop(packet, DropReason::esp_padding);
-    if (next_header == kNextDummy) {
-        packet.outcome = EspOutcome::dummy;
-        return;
-    }
+[[gnu::always_inline]] inline void look_inside(const Selectors& selectors, OpenPacket& packet, std::uint8_t* plain,
+                                               std::uint32_t length) noexcept {
+    // 1. The trailer, loaded with what is before it: the ESP header at least.
+    Be64 wire;
+    std::memcpy(&wire, plain + length - sizeof wire, sizeof wire);
+    const std::uint64_t end = wire.to_host();
+    const std::uint32_t padding = end >> 8 & 0xff;
+    const auto next_header = static_cast<std::uint8_t>(end);
+    if (padding + kTrailer > length || !is_padding(end, plain + length, padding))
+        return drop(packet, DropReason::esp_padding);
     // 2. The inner packet, by its own length: what lies behind is TFC padding (RFC 4303 §2.7).
     const std::span payload(plain, length - kTrailer - padding);
     std::uint32_t total = 0;
@@ -86,15 +87,17 @@ inline bool restore_ecn_ipv6(Ipv6Header& ip, std::uint8_t outer) noexcept {
         if (total > payload.size()) return drop(packet, DropReason::esp_inner_malformed);
         congestion_told = restore_ecn_ipv6(*ip, packet.outer_marks);
         packet.family = Family::ipv6;
+    } else if (next_header == kNextDummy) {
+        packet.outcome = EspOutcome::dummy;
+        return;
     } else {
         return drop(packet, DropReason::esp_next_header);
     }
     if (!congestion_told) return drop(packet, DropReason::ecn_refused);
     // 3. RFC 4301 §5.2: it must be what the SA was made for.
-    if (!packet.sa->selectors().match_inbound(payload.first(total))) return drop(packet, DropReason::selector_mismatch);
+    if (!selectors.match_inbound(payload.first(total))) return drop(packet, DropReason::selector_mismatch);
     packet.inner = plain;
     packet.inner_length = total;
-    packet.outcome = EspOutcome::done;
 }
 
 }  // namespace
@@ -110,63 +113,55 @@ void Esp::open(std::span<OpenPacket> packets) noexcept {
     open_burst(packets);
 }
 
+// As long as its outcome says `done`, a packet has a job, and then is authentic, and then is what it should be.
 void Esp::open_burst(std::span<OpenPacket> packets) noexcept {
     std::size_t jobs = 0;
     for (std::size_t first = 0; first < packets.size();) {
         std::size_t end = first + 1;
         while (end < packets.size() && packets[end].sa == packets[first].sa) ++end;
-        jobs = prepare_run(packets, first, end, jobs);
+        jobs = prepare_run(packets.subspan(first, end - first), sequences_.data() + first, jobs);
         first = end;
     }
-    std::size_t good = jobs;
     if (!engine_->open(std::span(jobs_).first(jobs))) [[unlikely]]
-        good = drop_forged(packets, jobs);
-    for (std::size_t first = 0; first < good;) {
-        InboundSa* const sa = packets[packet_of_[first]].sa;
-        std::size_t end = first + 1;
-        while (end < good && packets[packet_of_[end]].sa == sa) ++end;
-        accept_run(packets, first, end);
-        first = end;
+        drop_forged(packets);
+    for (std::size_t first = 0; first < packets.size();) {
+        std::size_t end = first;
+        while (end < packets.size() && packets[end].outcome == EspOutcome::done && packets[end].sa == packets[first].sa)
+            ++end;
+        if (end != first) [[likely]]
+            accept_run(packets.subspan(first, end - first), sequences_.data() + first);
+        first = std::max(end, first + 1);
     }
 }
 
-// What is left are runs of authentic packets; returns how many.
-std::size_t Esp::drop_forged(std::span<OpenPacket> packets, std::size_t jobs) noexcept {
-    std::size_t good = 0;
-    for (std::size_t i = 0; i < jobs; ++i) {
-        const std::uint8_t place = packet_of_[i];
-        if (!jobs_[i].good) {
-            drop(packets[place], DropReason::icv_wrong);
-            continue;
-        }
-        packet_of_[good] = place;
-        sequences_[good++] = sequences_[i];
-    }
-    return good;
+void Esp::drop_forged(std::span<OpenPacket> packets) noexcept {
+    const AeadJob* job = jobs_.data();
+    for (OpenPacket& packet : packets)
+        if (packet.outcome == EspOutcome::done && !(job++)->good) drop(packet, DropReason::icv_wrong);
 }
 
-// The packets [first, end), all of one SA: everything that can be refused without the cipher is; the rest becomes jobs,
-// from `jobs` on. Returns how many there are then.
-std::size_t Esp::prepare_run(std::span<OpenPacket> packets, std::size_t first, std::size_t end,
-                             std::size_t jobs) noexcept {
+// Packets of one SA: everything that can be refused without the cipher is; the rest becomes jobs, from `jobs` on.
+// Returns how many there are then. `sequences`: by packet.
+std::size_t Esp::prepare_run(std::span<OpenPacket> run, std::uint64_t* sequences, std::size_t jobs) noexcept {
     // 1. No SA: drop (RFC 4303 §3.4.2).
-    InboundSa* const sa = packets[first].sa;
+    InboundSa* const sa = run[0].sa;
     if (sa == nullptr || sa->lifetime().is_over()) [[unlikely]] {
-        for (; first < end; ++first)
-            drop(packets[first], sa == nullptr ? DropReason::sa_unknown : DropReason::sa_expired);
+        for (OpenPacket& packet : run) drop(packet, sa == nullptr ? DropReason::sa_unknown : DropReason::sa_expired);
         return jobs;
     }
     // Copies: every byte that is written might change the SA.
     const ReplayWindow& window = sa->window();
     const std::uint64_t top = window.top();
     const std::uint32_t window_size = window.size();
+    window.prefetch_slot(top + 1);  // where accept() most likely writes
     const std::uint8_t* const key = sa->key();
     const auto salt = sa->salt();
     const Suite suite = sa->suite();
     const bool esn = sa->esn();
     const auto aad_length = static_cast<std::uint16_t>(esn ? kExtendedAad : kPlainAad);
-    for (std::size_t i = first; i < end; ++i) {
-        OpenPacket& packet = packets[i];
+    AeadJob* job = jobs_.data() + jobs;
+    for (std::size_t i = 0; i < run.size(); ++i) {
+        OpenPacket& packet = run[i];
         std::uint8_t* const data = packet.esp;
         const std::uint32_t length = packet.length;
         // 2. Too short or not aligned: no sender makes that.
@@ -189,39 +184,38 @@ std::size_t Esp::prepare_run(std::span<OpenPacket> packets, std::size_t first, s
                 drop(packet, reason_of(verdict));
                 continue;
             }
-        if (i == first) window.prefetch_slot(sequence);  // accept() writes it
+        sequences[i] = sequence;
+        packet.outcome = EspOutcome::done;
         // 4. The cipher's work.
-        AeadJob& job = jobs_[jobs];
-        job.key = key;
-        job.text = data + sizeof esp;
-        job.length = cipher_length;
-        job.aad_length = aad_length;
-        job.suite = suite;
-        put_nonce(job, salt, esp.iv);
-        put_aad(job, esp.spi, Be64::from_host(esn ? sequence : sequence << 32));
-        sequences_[jobs] = sequence;
-        packet_of_[jobs++] = static_cast<std::uint8_t>(i);
+        job->key = key;
+        job->text = data + sizeof esp;
+        job->length = cipher_length;
+        job->aad_length = aad_length;
+        job->suite = suite;
+        put_nonce(*job, salt, esp.iv);
+        put_aad(*job, esp.spi, Be64::from_host(esn ? sequence : sequence << 32));
+        ++job;
     }
-    return jobs;
+    return static_cast<std::size_t>(job - jobs_.data());
 }
 
-// Authentic packets of one SA, the places [first, end) of packet_of_ and sequences_.
-void Esp::accept_run(std::span<OpenPacket> packets, std::size_t first, std::size_t end) noexcept {
-    InboundSa& sa = *packets[packet_of_[first]].sa;
+// Authentic packets of one SA.
+void Esp::accept_run(std::span<OpenPacket> run, const std::uint64_t* sequences) noexcept {
+    InboundSa& sa = *run[0].sa;
     std::array<ReplayWindow::Verdict, kBurst> verdicts;
     // RFC 4303 §3.4.3: the window moves only after the ICV is good. Of copies in one burst the first is accepted.
-    sa.window().accept(std::span(sequences_).subspan(first, end - first), verdicts.data());
+    sa.window().accept(std::span(sequences, run.size()), verdicts.data());
     std::uint64_t bytes = 0, accepted = 0;
-    for (std::size_t i = first; i < end; ++i) {
-        OpenPacket& packet = packets[packet_of_[i]];
-        if (const auto verdict = verdicts[i - first]; verdict != ReplayWindow::Verdict::fresh) [[unlikely]] {
+    for (std::size_t i = 0; i < run.size(); ++i) {
+        OpenPacket& packet = run[i];
+        if (const auto verdict = verdicts[i]; verdict != ReplayWindow::Verdict::fresh) [[unlikely]] {
             drop(packet, reason_of(verdict));
             continue;
         }
         const auto length = static_cast<std::uint32_t>(packet.length - sizeof(EspHeader) - kIcvLength);
         bytes += length;
         ++accepted;
-        look_inside(packet, packet.esp + sizeof(EspHeader), length);
+        look_inside(sa.selectors(), packet, packet.esp + sizeof(EspHeader), length);
     }
     if (accepted != 0) sa.lifetime().count(bytes, accepted);
 }

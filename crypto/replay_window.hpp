@@ -28,13 +28,10 @@ inline constexpr std::uint32_t kDefaultReplayWindow = 4096;
 // The 64-bit number that a packet with these low 32 bits has, by the highest one accepted so far (RFC 4303 appendix
 // A2.2); 0 when it would lie before the first. Right while sender and window are less than 2^32 - window apart.
 constexpr std::uint64_t infer_sequence(std::uint32_t low, std::uint64_t top, std::uint32_t window) noexcept {
-    constexpr std::uint64_t kTurn = std::uint64_t{1} << 32;
-    const std::uint64_t high = top & ~(kTurn - 1);
-    const auto top_low = static_cast<std::uint32_t>(top);
-    const std::uint32_t bottom = top_low - (window - 1);                                  // modulo 2^32
-    if (top_low >= window - 1) return low >= bottom ? high | low : (high + kTurn) | low;  // case A: within one turn
-    if (low < bottom) return high | low;                                                  // case B: across two
-    return high == 0 ? 0 : (high - kTurn) | low;
+    // The window's oldest number, modulo 2^64, and from there on the first one that ends in `low`: cases A and B.
+    const std::uint64_t bottom = top - (window - 1);
+    const std::uint64_t sequence = bottom + static_cast<std::uint32_t>(low - static_cast<std::uint32_t>(bottom));
+    return bottom > top && sequence >= bottom ? 0 : sequence;
 }
 
 class ReplayWindow {

@@ -1,6 +1,8 @@
 // Selectors made ready for comparison with packets, and the comparison.
 #include "crypto/selectors.hpp"
 
+#include <array>
+#include <bit>
 #include <cstring>
 #include <string>
 
@@ -133,7 +135,14 @@ Expected<Selectors> Selectors::make(std::span<const Selector> selectors) {
         else
             made.rows6_.push_back(row_of<Row6>(selector, selector.local.ipv6(), selector.remote.ipv6()));
     }
-    if (!made.rows4_.empty()) made.first4_ = made.rows4_[0];
+    if (!made.rows4_.empty() && made.rows4_[0].any_protocol) {
+        const Row4& first = made.rows4_[0];
+        const auto both = [](std::uint32_t source, std::uint32_t destination) {
+            return std::bit_cast<std::uint64_t>(std::array{source, destination});  // as they lie in the packet
+        };
+        made.first4_ = {{both(first.source.address[0], first.destination.address[0])},
+                        {both(first.source.mask[0], first.destination.mask[0])}};
+    }
     return made;
 }
 

@@ -73,10 +73,10 @@ class Selectors {
     // Quick for what most SAs carry: IPv4 of the first selector, whatever the protocol.
     bool takes_all4(std::span<const std::uint8_t> packet) const noexcept {
         constexpr std::size_t kAddresses = 12, kEnd = 20;  // of the addresses in an IPv4 header
-        if (!first4_.any_protocol || packet.size() < kEnd || packet[0] >> 4 != 4) return false;
-        std::uint32_t addresses[2];
-        std::memcpy(addresses, packet.data() + kAddresses, sizeof addresses);
-        return first4_.source.holds(addresses) && first4_.destination.holds(addresses + 1);
+        if (packet.size() < kEnd || packet[0] >> 4 != 4) return false;
+        std::uint64_t addresses;
+        std::memcpy(&addresses, packet.data() + kAddresses, sizeof addresses);
+        return first4_.holds(&addresses);
     }
     bool match_each(std::span<const std::uint8_t> packet) const noexcept;
 
@@ -84,7 +84,9 @@ class Selectors {
     template <class AnyRow>
     static bool match(const std::vector<AnyRow>& rows, std::span<const std::uint8_t> packet) noexcept;
 
-    Row4 first4_{};  // the first of rows4_, so that most packets need not look there; it is nothing without one
+    // Both addresses of the first of rows4_ if it takes every protocol, so that most packets need not look there; what
+    // no packet has if not.
+    Net<std::uint64_t, 1> first4_{{1}, {0}};
     std::vector<Row4> rows4_;
     std::vector<Row6> rows6_;
 };

@@ -21,11 +21,6 @@ using crypto::EspOutcome;
 using crypto::InboundSa;
 using crypto::OpenPacket;
 
-std::uint8_t marks_of(const Packet& packet) noexcept {
-    if (!packet.is(Packet::kIpv6)) return header_of<Ipv4Address>(packet).dscp_ecn;
-    return static_cast<std::uint8_t>(header_of<Ipv6Address>(packet).version_class_flow.to_host() >> 20);
-}
-
 // What a tunnel's packets have in their outer headers.
 class OuterEnds {
   public:
@@ -57,6 +52,12 @@ class OuterEnds {
                         : header_of<Ipv6Address>(packet).destination.address() == tunnel_.local.ipv6();
     }
 
+    // TOS or traffic class of a packet of its family.
+    std::uint8_t marks_of(const Packet& packet) const noexcept {
+        if (is_ipv4_) return header_of<Ipv4Address>(packet).dscp_ecn;
+        return static_cast<std::uint8_t>(header_of<Ipv6Address>(packet).version_class_flow.to_host() >> 20);
+    }
+
   private:
     bool came_as(const Packet& packet) const noexcept {
         return packet.attachment == attachment_ && (packet.marks & (Packet::kIpv6 | Packet::kInUdp)) == marks_;
@@ -74,10 +75,12 @@ const Tunnel* tunnel_of(const Tables& tables, TunnelId id) noexcept {
     return &tables.tunnels[id.index()];
 }
 
-// Packets that follow each other and have one SPI.
+// Packets that follow each other and have one SPI. Not initialized, for there is an array of them.
 struct Run {
-    Spi spi;
-    std::uint32_t end;  // of it in Opening
+    std::uint32_t spi;         // as it lies in the packet
+    std::uint32_t end;         // of it in the lane, and then in Opening
+    std::uint32_t attachment;  // the tunnel's
+    bool truncated;            // there is no SPI
     InboundSa* sa;
 };
 static_assert(kBurst == crypto::Esp::kBurst);
@@ -86,97 +89,95 @@ static_assert(kBurst == crypto::Esp::kBurst);
 struct Opening {
     explicit Opening(crypto::Esp& esp) noexcept : packets(esp.to_open()) {}
 
+    std::span<Run> all_runs() noexcept { return {runs.data(), run_count}; }
+
     std::size_t count = 0;
     const std::span<OpenPacket, crypto::Esp::kBurst> packets;
     std::array<Lane::Index, kBurst> places;
-    std::array<AttachmentId, kBurst> attachments;
     std::size_t run_count = 0;
     std::array<Run, kBurst> runs;
     bool any_in_udp = false;
 };
 
 // 1. The SAs. What they lie in is asked for a step ahead: of 100,000 none may be in the cache.
-void find_associations(Walk& walk, const Lane& in, Opening& opening) noexcept {
+void find_associations(const Walk& walk, const Lane& in, Opening& opening) noexcept {
     const crypto::Sad& sad = walk.worker.associations->sad();
-    Spi before;
+    const Packet* const packets = walk.packets.data();
+    Run* run = opening.runs.data();  // behind the present one
+    std::uint32_t n = 0;
     for (const std::size_t i : in) {
-        const Packet& packet = walk.packets[i];
-        if (packet.l3_length < packet.l4_offset + sizeof(Be32)) [[unlikely]] {
-            walk.drop(i, DropReason::esp_truncated);
-            continue;
+        const Packet& packet = packets[i];
+        const bool truncated = packet.l3_length < packet.l4_offset + sizeof(Be32);
+        std::uint32_t spi = 0;
+        if (!truncated) [[likely]]
+            std::memcpy(&spi, packet.l3 + packet.l4_offset, sizeof spi);
+        if (n == 0 || spi != run[-1].spi || truncated != run[-1].truncated) {
+            if (!truncated) sad.prefetch_entry(Spi(Be32::from_network(spi).to_host()));
+            if (n != 0) run[-1].end = n;
+            run->spi = spi;
+            run->truncated = truncated;
+            ++run;
         }
-        Be32 wire;
-        std::memcpy(&wire, packet.l3 + packet.l4_offset, sizeof wire);
-        const Spi spi(wire.to_host());
-        if (opening.count == 0 || spi != before) {
-            sad.prefetch_entry(spi);
-            before = spi;
-            opening.runs[opening.run_count++] = {spi, 0, nullptr};
-        }
-        opening.places[opening.count++] = static_cast<Lane::Index>(i);
-        opening.runs[opening.run_count - 1].end = static_cast<std::uint32_t>(opening.count);
+        ++n;
     }
-    const std::span runs(opening.runs.data(), opening.run_count);
-    for (Run& run : runs) {
-        run.sa = sad.find(run.spi);
-        if (run.sa != nullptr) run.sa->prefetch();
+    if (n != 0) run[-1].end = n;
+    opening.run_count = static_cast<std::size_t>(run - opening.runs.data());
+    for (Run& found : opening.all_runs()) {
+        found.sa = found.truncated ? nullptr : sad.find(Spi(Be32::from_network(found.spi).to_host()));
+        if (found.sa != nullptr) found.sa->prefetch();
     }
-    for (const Run& run : runs)
-        if (run.sa != nullptr) run.sa->prefetch_behind();
+    for (const Run& found : opening.all_runs())
+        if (found.sa != nullptr) found.sa->prefetch_behind();
 }
 
-void refuse(Walk& walk, std::size_t i, InboundSa* sa, DropReason reason) noexcept {
+[[gnu::noinline]] void refuse(Walk& walk, std::size_t i, InboundSa* sa, DropReason reason) noexcept {
     if (sa != nullptr) sa->failures().count(reason);
     walk.drop(i, reason);
 }
 
-// Those of a run that came as its tunnel's do: they move up, to `kept`. How many there are then.
+// Those of a run that came as its tunnel's do go to the cipher.
 template <bool kInUdp>
-[[gnu::always_inline]] inline std::size_t keep(Walk& walk, Opening& opening, const Run& run, const Tunnel& tunnel,
-                                               std::size_t n, std::size_t kept) noexcept {
+[[gnu::always_inline]] inline void keep(Walk& walk, std::span<const Lane::Index> run, InboundSa* sa,
+                                        const Tunnel& tunnel, Opening& opening) noexcept {
     const OuterEnds ends(tunnel);
-    const AttachmentId attachment = tunnel.attachment;
     // Copies: a byte that is written might change what they are read from.
     const Packet* const packets = walk.packets.data();
-    OpenPacket* const to_open_first = opening.packets.data();
-    InboundSa* const sa = run.sa;
-    const std::size_t end = run.end;
-    for (; n < end; ++n) {
-        const std::size_t i = opening.places[n];
+    OpenPacket* to_open = opening.packets.data() + opening.count;
+    Lane::Index* kept = opening.places.data() + opening.count;
+    for (const std::size_t i : run) {
         const Packet& packet = packets[i];
         if (!(kInUdp ? ends.lead_to(packet) : ends.are_of(packet))) [[unlikely]] {
             refuse(walk, i, sa, DropReason::sa_elsewhere);
             continue;
         }
-        OpenPacket& to_open = to_open_first[kept];
-        to_open.esp = packet.l3 + packet.l4_offset;
-        to_open.length = static_cast<std::uint32_t>(packet.l3_length - packet.l4_offset);
-        to_open.outer_marks = marks_of(packet);
-        to_open.sa = sa;
-        opening.places[kept] = static_cast<Lane::Index>(i);
-        opening.attachments[kept++] = attachment;
+        to_open->esp = packet.l3 + packet.l4_offset;
+        to_open->length = static_cast<std::uint32_t>(packet.l3_length - packet.l4_offset);
+        to_open->outer_marks = ends.marks_of(packet);
+        to_open->sa = sa;
+        ++to_open;
+        *kept++ = static_cast<Lane::Index>(i);
     }
-    return kept;
+    opening.count = static_cast<std::size_t>(kept - opening.places.data());
 }
 // 2. Their tunnels.
-void find_tunnels(Walk& walk, Opening& opening) noexcept {
-    std::size_t kept = 0;
-    std::size_t n = 0;
-    for (const Run& run : std::span(opening.runs.data(), opening.run_count)) {
+void find_tunnels(Walk& walk, const Lane& in, Opening& opening) noexcept {
+    const Lane::Index* first = in.begin();
+    for (Run& run : opening.all_runs()) {
+        const std::span members(first, in.begin() + run.end);
+        first = in.begin() + run.end;
         const Tunnel* const tunnel = run.sa == nullptr ? nullptr : tunnel_of(walk.tables, run.sa->tunnel());
         if (tunnel == nullptr) [[unlikely]] {
-            for (; n < run.end; ++n) walk.drop(opening.places[n], DropReason::sa_unknown);
-            continue;
-        }
-        if (tunnel->in_udp) [[unlikely]] {
+            for (const std::size_t i : members)
+                walk.drop(i, run.truncated ? DropReason::esp_truncated : DropReason::sa_unknown);
+        } else if (tunnel->in_udp) [[unlikely]] {
             opening.any_in_udp = true;
-            kept = keep<true>(walk, opening, run, *tunnel, n, kept);
+            keep<true>(walk, members, run.sa, *tunnel, opening);
         } else {
-            kept = keep<false>(walk, opening, run, *tunnel, n, kept);
+            keep<false>(walk, members, run.sa, *tunnel, opening);
         }
-        n = run.end;
+        run.attachment = tunnel == nullptr ? 0 : tunnel->attachment.value();
+        run.end = static_cast<std::uint32_t>(opening.count);
     }
-    opening.count = kept;
 }
 
 // 4. Peers that moved: of the outer headers, which the next step forgets. Not by Opening: were its address known
@@ -198,25 +199,27 @@ void open(Walk& walk, const Lane& in, ParseOut out) noexcept {
     }
     Opening opening(*walk.worker.esp);
     find_associations(walk, in, opening);
-    find_tunnels(walk, opening);
+    find_tunnels(walk, in, opening);
     // 3. Window, cipher, window, selectors.
     walk.worker.esp->open(std::span(opening.packets).first(opening.count));
     if (opening.any_in_udp) [[unlikely]]
         follow_peers(walk, std::span(opening.packets).first(opening.count), opening.places);
     // 5. What came out is a packet of the tunnel's attachment.
-    for (std::size_t n = 0; n < opening.count; ++n) {
-        const std::size_t i = opening.places[n];
-        const OpenPacket& opened = opening.packets[n];
-        if (opened.outcome == EspOutcome::dropped) [[unlikely]] {
-            refuse(walk, i, opened.sa, opened.reason);
-            continue;
+    std::size_t n = 0;
+    for (const Run& run : opening.all_runs())
+        for (; n < run.end; ++n) {
+            const std::size_t i = opening.places[n];
+            const OpenPacket& opened = opening.packets[n];
+            if (opened.outcome == EspOutcome::dropped) [[unlikely]] {
+                refuse(walk, i, opened.sa, opened.reason);
+                continue;
+            }
+            if (opened.outcome == EspOutcome::dummy) [[unlikely]] {
+                walk.consume(i);
+                continue;
+            }
+            parse_inner(walk, i, AttachmentId(run.attachment), {opened.inner, opened.inner_length}, opened.family, out);
         }
-        if (opened.outcome == EspOutcome::dummy) [[unlikely]] {
-            walk.consume(i);
-            continue;
-        }
-        parse_inner(walk, i, opening.attachments[n], {opened.inner, opened.inner_length}, opened.family, out);
-    }
 }
 
 }  // namespace sekisho::dataplane

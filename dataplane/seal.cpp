@@ -4,6 +4,8 @@
 // carries, it is cut first, so that the peer need not put outer fragments together (RFC 4303 §3.3.4). The way of the
 // sealed packet was looked up when the tables were made; a tunnel is one flow to a group of nexthops. Sequence numbers
 // are taken in the order of the lane.
+#include <algorithm>
+
 #include "dataplane/admit.hpp"
 #include "dataplane/cut.hpp"
 #include "dataplane/esp_udp.hpp"
