@@ -50,11 +50,11 @@ struct alignas(64) AeadJob {
     static constexpr std::size_t kLongestAad = 20;
 
     const std::uint8_t* key;   // AeadKey::prepared() of a key of the engine's own kind
-    std::uint8_t* text;        // `length` bytes, and behind them kIcvLength of the tag: written by seal, read by open
     std::uint32_t length;      // of the text alone
     std::uint16_t aad_length;  // at most kLongestAad
     Suite suite;
-    bool good;  // set by both: done, and for open the tag was right; otherwise the text must not be used
+    bool good;           // set by both: done, and for open the tag was right; otherwise the text must not be used
+    std::uint8_t* text;  // `length` bytes, and behind them kIcvLength of the tag: written by seal, read by open
     std::array<std::uint8_t, kNonceLength> nonce;
     std::array<std::uint8_t, kLongestAad> aad;
 };

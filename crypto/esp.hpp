@@ -28,10 +28,10 @@ enum class EspOutcome : std::uint8_t {
 struct SealPacket {
     // In: the inner IP packet, `length` bytes and nothing behind it. Out, when done: the outer one.
     std::uint8_t* data = nullptr;
+    OutboundSa* sa = nullptr;  // nullptr: dropped as sa_missing
     std::uint32_t length = 0;
     std::int32_t headroom = 0;  // bytes that may be written before data, and behind its end; less than none is none
     std::int32_t tailroom = 0;
-    OutboundSa* sa = nullptr;  // nullptr: dropped as sa_missing
     EspOutcome outcome = EspOutcome::dropped;
     DropReason reason = DropReason::sa_missing;  // when dropped
 };
@@ -93,11 +93,13 @@ class Esp {
         std::memcpy(job.nonce.data(), salt.data(), kSaltLength);
         std::memcpy(job.nonce.data() + kSaltLength, &iv, kIvLength);
     }
-    // RFC 4106 §5: the packet carries the low half of the sequence number only; without ESN there is but that one, and
-    // is to be the first here.
-    static void put_aad(AeadJob& job, Be32 spi, Be64 sequence) noexcept {
-        std::memcpy(job.aad.data(), &spi, sizeof spi);
-        std::memcpy(job.aad.data() + sizeof spi, &sequence, sizeof sequence);
+    // RFC 4106 §5: the whole sequence number, of which the packet carries the low half; without ESN that one alone.
+    static void put_aad(AeadJob& job, Be32 spi, Be64 sequence, bool esn) noexcept {
+        std::uint8_t* const at = job.aad.data();
+        std::memcpy(at, &spi, sizeof spi);
+        std::memcpy(at + sizeof spi, &sequence, sizeof sequence);
+        if (!esn) [[unlikely]]
+            std::memcpy(at + sizeof spi, reinterpret_cast<const std::uint8_t*>(&sequence) + 4, 4);
     }
 
     AeadEngine* engine_;

@@ -193,7 +193,7 @@ std::size_t Esp::prepare_run(std::span<OpenPacket> run, std::uint64_t* sequences
         job->aad_length = aad_length;
         job->suite = suite;
         put_nonce(*job, salt, esp.iv);
-        put_aad(*job, esp.spi, Be64::from_host(esn ? sequence : sequence << 32));
+        put_aad(*job, esp.spi, Be64::from_host(sequence), esn);
         ++job;
     }
     return static_cast<std::size_t>(job - jobs_.data());

@@ -28,10 +28,11 @@ inline constexpr std::uint32_t kDefaultReplayWindow = 4096;
 // The 64-bit number that a packet with these low 32 bits has, by the highest one accepted so far (RFC 4303 appendix
 // A2.2); 0 when it would lie before the first. Right while sender and window are less than 2^32 - window apart.
 constexpr std::uint64_t infer_sequence(std::uint32_t low, std::uint64_t top, std::uint32_t window) noexcept {
-    // The window's oldest number, modulo 2^64, and from there on the first one that ends in `low`: cases A and B.
-    const std::uint64_t bottom = top - (window - 1);
-    const std::uint64_t sequence = bottom + static_cast<std::uint32_t>(low - static_cast<std::uint32_t>(bottom));
-    return bottom > top && sequence >= bottom ? 0 : sequence;
+    const std::uint64_t bottom = top - (window - 1);  // the window's oldest
+    if (top < window - 1) [[unlikely]]                // or it lies before the first
+        return low < static_cast<std::uint32_t>(bottom) ? low : 0;
+    // From the oldest on the first one that ends in `low`: cases A and B in one.
+    return bottom + static_cast<std::uint32_t>(low - static_cast<std::uint32_t>(bottom));
 }
 
 class ReplayWindow {

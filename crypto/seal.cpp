@@ -17,15 +17,12 @@ namespace {
 using Trailers = std::array<Be64, kEspAlignment>;
 static_assert(kTrailer + kIcvLength >= sizeof(Be64));
 
-constexpr std::uint32_t padding_of(std::uint32_t length) noexcept {
-    return (0U - (length + kTrailer)) % kEspAlignment;
-}
 constexpr Trailers trailers_to(std::uint64_t next_header) noexcept {
     constexpr std::array<std::uint64_t, kEspAlignment> kPadding = {0, 0x0101ULL << 48, 0x01'0202ULL << 40,
                                                                    0x0102'0303ULL << 32};
     Trailers trailers;
     for (std::uint32_t length = 0; length < kEspAlignment; ++length) {
-        const std::uint32_t padding = padding_of(length);
+        const std::uint32_t padding = (0U - (length + kTrailer)) % kEspAlignment;
         trailers[length] = Be64::from_host(kPadding[padding] | next_header << (48 - 8 * padding));
     }
     return trailers;
@@ -87,6 +84,14 @@ inline void write_ipv6(const OutboundSa::Hot& hot, std::uint8_t* at, std::uint32
     auto* const ip = reinterpret_cast<Ipv6Header*>(at);
     ip->version_class_flow = Be32::from_host(0x6000'0000U | marks << 20);
     ip->payload_length = Be16::from_host(static_cast<std::uint16_t>(total_length - sizeof(Ipv6Header)));
+}
+
+// The number is the IV, and with its low half the sequence number: the SPI comes over the high one.
+[[gnu::always_inline]] inline void write_esp(std::uint8_t* at, Be32 spi, Be64 number) noexcept {
+    static_assert(offsetof(EspHeader, sequence) + sizeof(Be32) == sizeof number);
+    std::memcpy(at, &number, sizeof number);
+    std::memcpy(at, &spi, sizeof spi);
+    std::memcpy(at + offsetof(EspHeader, iv), &number, sizeof number);
 }
 
 inline void drop(SealPacket& packet, DropReason reason) noexcept {
@@ -162,7 +167,8 @@ Esp::Framed Esp::frame(const OutboundSa::Hot& told, std::span<SealPacket> run, s
             drop(packet, DropReason::esp_inner_malformed);
             continue;
         }
-        const auto cipher_length = static_cast<std::uint32_t>(length + padding_of(length) + kTrailer);
+        const auto cipher_length =
+            static_cast<std::uint32_t>((length + kTrailer + kEspAlignment - 1) / kEspAlignment * kEspAlignment);
         const auto outer_length = static_cast<std::uint32_t>(kHead + cipher_length + kIcvLength);
         const auto behind = static_cast<std::int32_t>(cipher_length + kIcvLength - length);
         if (packet.headroom < static_cast<std::int32_t>(kHead) || packet.tailroom < behind) [[unlikely]] {
@@ -176,8 +182,7 @@ Esp::Framed Esp::frame(const OutboundSa::Hot& told, std::span<SealPacket> run, s
         // 2. Trailer, ESP header, outer header.
         std::memcpy(data + length, inner.trailers + length % kEspAlignment, sizeof(Be64));
         const Be64 iv = Be64::from_host(number);
-        const EspHeader esp = {hot.spi, Be32::from_host(static_cast<std::uint32_t>(number)), iv};
-        std::memcpy(data - sizeof esp, &esp, sizeof esp);
+        write_esp(data - sizeof(EspHeader), hot.spi, iv);
         const std::uint32_t marks = (inner.marks & hot.copied_marks) | hot.set_marks;
         if constexpr (kOuter == sizeof(Ipv4Header))
             write_ipv4(hot, data - kHead, outer_length, marks, (inner.dont_fragment & copied_flags) | set_flags,
@@ -191,7 +196,7 @@ Esp::Framed Esp::frame(const OutboundSa::Hot& told, std::span<SealPacket> run, s
         job->aad_length = aad_length;
         job->suite = hot.suite;
         put_nonce(*job, hot.salt, iv);
-        put_aad(*job, hot.spi, hot.esn ? iv : Be64::from_host(number << 32));
+        put_aad(*job, hot.spi, iv, hot.esn);
         ++job;
         bytes += cipher_length;
         packet.data = data - kHead;

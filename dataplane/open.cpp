@@ -77,11 +77,17 @@ const Tunnel* tunnel_of(const Tables& tables, TunnelId id) noexcept {
 
 // Packets that follow each other and have one SPI. Not initialized, for there is an array of them.
 struct Run {
-    std::uint32_t spi;         // as it lies in the packet
-    std::uint32_t end;         // of it in the lane, and then in Opening
-    std::uint32_t attachment;  // the tunnel's
-    bool truncated;            // there is no SPI
+    static constexpr std::uint64_t kTruncated = std::uint64_t{1} << 32;  // in place of an SPI
+
+    Spi spi_in_host_order() const noexcept {
+        return Spi(Be32::from_network(static_cast<std::uint32_t>(spi)).to_host());
+    }
+
+    std::uint64_t spi;  // as it lies in the packet
     InboundSa* sa;
+    std::uint32_t first;       // of it in the lane
+    std::uint32_t end;         // behind the last that is kept, in Opening
+    std::uint32_t attachment;  // the tunnel's
 };
 static_assert(kBurst == crypto::Esp::kBurst);
 
@@ -95,7 +101,7 @@ struct Opening {
     const std::span<OpenPacket, crypto::Esp::kBurst> packets;
     std::array<Lane::Index, kBurst> places;
     std::size_t run_count = 0;
-    std::array<Run, kBurst> runs;
+    std::array<Run, kBurst + 1> runs;  // the last one is where the lane ends
     bool any_in_udp = false;
 };
 
@@ -103,31 +109,29 @@ struct Opening {
 void find_associations(const Walk& walk, const Lane& in, Opening& opening) noexcept {
     const crypto::Sad& sad = walk.worker.associations->sad();
     const Packet* const packets = walk.packets.data();
-    Run* run = opening.runs.data();  // behind the present one
-    std::uint32_t n = 0;
-    for (const std::size_t i : in) {
-        const Packet& packet = packets[i];
-        const bool truncated = packet.l3_length < packet.l4_offset + sizeof(Be32);
-        std::uint32_t spi = 0;
-        if (!truncated) [[likely]]
-            std::memcpy(&spi, packet.l3 + packet.l4_offset, sizeof spi);
-        if (n == 0 || spi != run[-1].spi || truncated != run[-1].truncated) {
-            if (!truncated) sad.prefetch_entry(Spi(Be32::from_network(spi).to_host()));
-            if (n != 0) run[-1].end = n;
-            run->spi = spi;
-            run->truncated = truncated;
-            ++run;
+    std::uint64_t before = ~std::uint64_t{0};
+    for (const Lane::Index* at = in.begin(); at != in.end(); ++at) {
+        const Packet& packet = packets[*at];
+        std::uint64_t spi = Run::kTruncated;
+        if (packet.l3_length >= packet.l4_offset + sizeof(Be32)) [[likely]] {
+            Be32 wire;
+            std::memcpy(&wire, packet.l3 + packet.l4_offset, sizeof wire);
+            spi = wire.network_bits();
         }
-        ++n;
+        if (spi == before) continue;
+        before = spi;
+        Run& run = opening.runs[opening.run_count++];
+        run.spi = spi;
+        run.first = static_cast<std::uint32_t>(at - in.begin());
+        sad.prefetch_entry(run.spi_in_host_order());
     }
-    if (n != 0) run[-1].end = n;
-    opening.run_count = static_cast<std::size_t>(run - opening.runs.data());
-    for (Run& found : opening.all_runs()) {
-        found.sa = found.truncated ? nullptr : sad.find(Spi(Be32::from_network(found.spi).to_host()));
-        if (found.sa != nullptr) found.sa->prefetch();
+    opening.runs[opening.run_count].first = static_cast<std::uint32_t>(in.size());
+    for (Run& run : opening.all_runs()) {
+        run.sa = run.spi == Run::kTruncated ? nullptr : sad.find(run.spi_in_host_order());
+        if (run.sa != nullptr) run.sa->prefetch();
     }
-    for (const Run& found : opening.all_runs())
-        if (found.sa != nullptr) found.sa->prefetch_behind();
+    for (const Run& run : opening.all_runs())
+        if (run.sa != nullptr) run.sa->prefetch_behind();
 }
 
 [[gnu::noinline]] void refuse(Walk& walk, std::size_t i, InboundSa* sa, DropReason reason) noexcept {
@@ -161,14 +165,13 @@ template <bool kInUdp>
 }
 // 2. Their tunnels.
 void find_tunnels(Walk& walk, const Lane& in, Opening& opening) noexcept {
-    const Lane::Index* first = in.begin();
-    for (Run& run : opening.all_runs()) {
-        const std::span members(first, in.begin() + run.end);
-        first = in.begin() + run.end;
+    for (std::size_t r = 0; r < opening.run_count; ++r) {
+        Run& run = opening.runs[r];
+        const std::span members(in.begin() + run.first, in.begin() + opening.runs[r + 1].first);
         const Tunnel* const tunnel = run.sa == nullptr ? nullptr : tunnel_of(walk.tables, run.sa->tunnel());
         if (tunnel == nullptr) [[unlikely]] {
             for (const std::size_t i : members)
-                walk.drop(i, run.truncated ? DropReason::esp_truncated : DropReason::sa_unknown);
+                walk.drop(i, run.spi == Run::kTruncated ? DropReason::esp_truncated : DropReason::sa_unknown);
         } else if (tunnel->in_udp) [[unlikely]] {
             opening.any_in_udp = true;
             keep<true>(walk, members, run.sa, *tunnel, opening);
