@@ -94,9 +94,8 @@ std::optional<DropReason> find(const Walk& walk, TunnelId tunnel, Found& found) 
 
 // Packets of one tunnel that follow each other. Not initialized, for there is an array of them.
 struct Run {
-    std::uint32_t end;    // of it in Sealing
-    std::uint32_t mtu;    // by which they leave sealed
-    std::uint32_t marks;  // that they have then
+    std::uint32_t end;  // of it in Sealing
+    std::uint32_t mtu;  // by which they leave sealed
 };
 
 // As many packets of the lane as the cipher takes at once.
@@ -162,9 +161,8 @@ const Lane::Index* take_run(Walk& walk, const Lane::Index* place, const Lane::In
     if (found.in_udp != nullptr) [[unlikely]]
         note_in_udp(sealing, walk.worker, found, first);
     // The compiler has set the tunnel's MTU by the underlay's; another member of its way may have a smaller one.
-    sealing.runs[sealing.run_count++] = {
-        static_cast<std::uint32_t>(sealing.count), walk.tables.attachments[way.egress.index()].mtu,
-        Packet::kSealed | (sa->hot().outer_length == sizeof(Ipv6Header) ? Packet::kIpv6 : 0)};
+    sealing.runs[sealing.run_count++] = {static_cast<std::uint32_t>(sealing.count),
+                                         walk.tables.attachments[way.egress.index()].mtu};
     return place;
 }
 
@@ -199,7 +197,10 @@ void seal_burst(Walk& walk, Sealing& sealing, Lane& sealed) noexcept {
     Packet* const packets = walk.packets.data();
     const auto generation = Packet::low_bits(walk.tables.generation);
     std::size_t n = 0;
-    for (const Run run : std::span(sealing.runs.data(), sealing.run_count))
+    for (const Run run : std::span(sealing.runs.data(), sealing.run_count)) {
+        // Read only now: the SA's first line was still on its way when the run was taken.
+        const bool outer_ipv6 = sealing.packets[n].sa->hot().outer_length == sizeof(Ipv6Header);
+        const std::uint32_t marks = Packet::kSealed | (outer_ipv6 ? Packet::kIpv6 : 0);
         for (; n < run.end; ++n) {
             const SealPacket& done = sealing.packets[n];
             const std::size_t i = sealing.places[n];
@@ -211,10 +212,11 @@ void seal_burst(Walk& walk, Sealing& sealing, Lane& sealed) noexcept {
             packet.l3 = done.data;
             packet.l3_length = static_cast<std::uint16_t>(done.length);
             const std::uint32_t inner_ipv6 = (packet.marks & Packet::kIpv6) * (Packet::kSealedIpv6 / Packet::kIpv6);
-            packet.marks = (packet.marks & ~Packet::kIpv6) | inner_ipv6 | run.marks;
+            packet.marks = (packet.marks & ~Packet::kIpv6) | inner_ipv6 | marks;
             packet.decided_in = generation;
             sealed.add(i);
         }
+    }
 }
 
 // Asks for the tunnels and their words. False: some packets are longer than their tunnels carry.
