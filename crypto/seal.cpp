@@ -33,8 +33,8 @@ constexpr Trailers kTrailersIpv6 = trailers_to(kNextIpv6);
 // What sealing must know of an inner packet. Whole words: gcc stores bytes and loads them as words, which waits.
 struct Inner {
     std::uint32_t total_length;
-    std::uint32_t marks;
-    std::uint32_t dont_fragment;  // kIpv4DontFragment, or other bits and not that one
+    std::uint32_t marks;  // in the low eight bits; those above mean nothing
+    std::uint32_t flags;  // of kIpv4DontFragment; other bits mean nothing
     const Be64* trailers;
 };
 
@@ -185,8 +185,7 @@ Esp::Framed Esp::frame(const OutboundSa::Hot& told, std::span<SealPacket> run, s
         write_esp(data - sizeof(EspHeader), hot.spi, iv);
         const std::uint32_t marks = (inner.marks & hot.copied_marks) | hot.set_marks;
         if constexpr (kOuter == sizeof(Ipv4Header))
-            write_ipv4(hot, data - kHead, outer_length, marks, (inner.dont_fragment & copied_flags) | set_flags,
-                       number);
+            write_ipv4(hot, data - kHead, outer_length, marks, (inner.flags & copied_flags) | set_flags, number);
         else
             write_ipv6(hot, data - kHead, outer_length, marks);
         // 3. The cipher's work: nonce = salt, IV (RFC 4106 §4); AAD = SPI, sequence number (§5).
