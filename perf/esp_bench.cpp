@@ -14,13 +14,14 @@ using namespace sekisho::perf;
 
 int main(int count, char** words) {
     const Options options = options_of(count, words, 3, "path|many|workers|installs");
-    const Eal eal("sk-esp-bench");
+    const Eal eal("sk-esp-bench", Eal::Pages::huge_if_free);
     if (!eal.why_not().empty()) {
         std::fprintf(stderr, "DPDK does not start: %s\n", eal.why_not().c_str());
         return 1;
     }
-    fmt::print("{}; bursts of {}; medians of {} runs; TSC cycles a packet, port apart\n\n",
-               must(crypto::make_engine(crypto::EngineKind::ipsec_mb))->description(), kFrames, options.runs);
+    fmt::print("{}; bursts of {}, in {} pages; medians of {} runs; TSC cycles a packet, port apart\n\n",
+               must(crypto::make_engine(crypto::EngineKind::ipsec_mb))->description(), kFrames,
+               eal.has_huge_pages() ? "huge" : "small", options.runs);
     Report report("esp");
     if (options.wants("path")) whole_path(report, options);
     if (options.wants("many")) many_tunnels(report, options);

@@ -252,8 +252,10 @@ int main(int argc, char** argv) {
         if (option == "--runs") runs = std::atoi(argv[i + 1]);
         if (option == "--sessions") sizes = {static_cast<std::uint32_t>(std::strtoul(argv[i + 1], nullptr, 10))};
     }
-    const Eal eal("session_bench");
+    const Eal eal("session_bench", Eal::Pages::huge_if_free);
     expect(eal.why_not().empty(), eal.why_not().c_str());
+    fmt::print("packet buffers in {} pages; medians of {} runs; TSC cycles\n\n",
+               eal.has_huge_pages() ? "huge" : "small", runs);
     Report report("session");
     for (const std::uint32_t sessions : sizes)
         for (const bool behind : {false, true}) measure(report, behind, sessions, runs);

@@ -77,11 +77,13 @@ rte_mempool* made_pool = nullptr;
 
 }  // namespace
 
-Eal::Eal(const std::string& program) : file_prefix_(program + "-" + std::to_string(getpid())) {
+Eal::Eal(const std::string& program, Pages pages)
+    : file_prefix_(program + "-" + std::to_string(getpid())),
+      huge_(pages == Pages::huge_if_free && dataplane::free_hugepage_megabytes() >= kMegabytes) {
     dataplane::EngineConfig config;
     config.memory_megabytes = kMegabytes;
     config.file_prefix = file_prefix_;
-    if (auto started = dataplane::start_environment(config, false); !started) {
+    if (auto started = dataplane::start_environment(config, huge_); !started) {
         why_not_ = started.error().words;
         return;
     }
