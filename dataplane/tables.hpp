@@ -126,6 +126,8 @@ struct alignas(kRowAlignment<Address>) HubRow {
     bool is_pool() const noexcept { return pool != 0; }
 };
 inline constexpr NexthopId kResolve = kNoNexthop;
+static_assert(sizeof(WhoRow<Ipv4Address>) == 32 && sizeof(WhoRow<Ipv6Address>) == 64);
+static_assert(sizeof(HubRow<Ipv4Address>) == 32 && sizeof(HubRow<Ipv6Address>) == 64);
 
 // A row of `where`, and what a hub row names when the whole prefix goes one way.
 struct Nexthop {

@@ -80,6 +80,19 @@ TEMPLATE_TEST_CASE("sessions: both directions of an untranslated flow find one r
     CHECK(hub.sessions.records() == 300);
 }
 
+TEMPLATE_TEST_CASE("sessions: a canonical key is the packet's own or that of its answers, the lower end first", "[nat]",
+                   SessionKey4, SessionKey6) {
+    std::size_t turned = 0;
+    for (std::uint64_t number = 0; number < 300; ++number) {
+        const TestType own = number % 2 == 0 ? key_of<TestType>(number) : turned_round(key_of<TestType>(number));
+        const auto flow = canonical(own);
+        REQUIRE(same_key(flow.key, flow.turned ? turned_round(own) : own));
+        REQUIRE(flow.key.source <= flow.key.destination);
+        turned += flow.turned;
+    }
+    CHECK(turned == 150);
+}
+
 TEST_CASE("sessions: where only ports tell the ends apart, directions are still told", "[nat]") {
     SessionKey4 key = key_of<SessionKey4>(0);
     key.destination = key.source;
