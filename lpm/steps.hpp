@@ -1,6 +1,6 @@
 // Steps of a batch lookup that all its addresses take together, in loops which compilers make vectors of.
 //
-// Only loads and prefetches go address by address. Included by lpm/walk.hpp only, for several instruction sets: all
+// Only loads go address by address. Included by lpm/walk.hpp only, for several instruction sets: all
 // functions are inlined by force, so that none of them is taken for another's. Readers' threads; no allocation.
 #pragma once
 
@@ -10,7 +10,6 @@
 #include <cstring>
 
 #include "lpm/layout.hpp"
-#include "net/prefetch.hpp"
 
 namespace sekisho::lpm {
 
