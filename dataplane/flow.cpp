@@ -67,17 +67,14 @@ WorkerId lender_to(const Walk& walk, const nat::Subscriber& subscriber) noexcept
     return WorkerId(static_cast<std::uint16_t>(hash % walk.worker.team.size()));
 }
 
-WorkerId owner_of(const Walk& walk, const FlowOf<Ipv4Address>& flow, const WhoRow<Ipv4Address>& who,
-                  const HubRow<Ipv4Address>& hub) noexcept {
-    const Team& team = walk.worker.team;
-    if (team.size() == 1) return walk.worker.self;
+WorkerId owner_in_team(const Walk& walk, const FlowOf<Ipv4Address>& flow, const WhoRow<Ipv4Address>& who,
+                       const HubRow<Ipv4Address>& hub) noexcept {
     if (flow.behind) return owner_behind(walk, flow.key, who, hub);
-    return team.spread.worker_of(rte_hash_crc(&flow.key, sizeof flow.key, 0));
+    return walk.worker.team.spread.worker_of(rte_hash_crc(&flow.key, sizeof flow.key, 0));
 }
-WorkerId owner_of(const Walk& walk, const FlowOf<Ipv6Address>& flow, const WhoRow<Ipv6Address>&,
-                  const HubRow<Ipv6Address>&) noexcept {
-    const Team& team = walk.worker.team;
-    return team.size() == 1 ? walk.worker.self : team.spread.worker_of(rte_hash_crc(&flow.key, sizeof flow.key, 0));
+WorkerId owner_in_team(const Walk& walk, const FlowOf<Ipv6Address>& flow, const WhoRow<Ipv6Address>&,
+                       const HubRow<Ipv6Address>&) noexcept {
+    return walk.worker.team.spread.worker_of(rte_hash_crc(&flow.key, sizeof flow.key, 0));
 }
 
 template <class Address>

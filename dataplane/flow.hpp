@@ -74,10 +74,15 @@ FlowOf<Address> flow_between(const Packet& fields, VrfId vrf, const WhoRow<Addre
 }
 
 // Whose a flow is: the same worker for both directions. `who` and `hub` are its rows, as for flow_between().
-WorkerId owner_of(const Walk& walk, const FlowOf<Ipv4Address>& flow, const WhoRow<Ipv4Address>& who,
-                  const HubRow<Ipv4Address>& hub) noexcept;
-WorkerId owner_of(const Walk& walk, const FlowOf<Ipv6Address>& flow, const WhoRow<Ipv6Address>& who,
-                  const HubRow<Ipv6Address>& hub) noexcept;
+WorkerId owner_in_team(const Walk& walk, const FlowOf<Ipv4Address>& flow, const WhoRow<Ipv4Address>& who,
+                       const HubRow<Ipv4Address>& hub) noexcept;
+WorkerId owner_in_team(const Walk& walk, const FlowOf<Ipv6Address>& flow, const WhoRow<Ipv6Address>& who,
+                       const HubRow<Ipv6Address>& hub) noexcept;
+template <class Address>
+WorkerId owner_of(const Walk& walk, const FlowOf<Address>& flow, const WhoRow<Address>& who,
+                  const HubRow<Address>& hub) noexcept {
+    return walk.worker.team.size() == 1 ? walk.worker.self : owner_in_team(walk, flow, who, hub);
+}
 // Whose blocks a host behind one has, `inside` in the space of `vrf`; and the worker that lends to it.
 nat::Subscriber subscriber_of(const Tables& tables, VrfId vrf, const WhoRow<Ipv4Address>& who,
                               Ipv4Address inside) noexcept;

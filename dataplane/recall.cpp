@@ -256,7 +256,6 @@ template <class Address>
 void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept {
     const FamilyTables<Address>& family = walk.tables.family<Address>();
     auto& sessions = walk.worker.tracker.of<Address>();
-    const bool is_alone = walk.worker.team.size() == 1;
     // 1. The flows, whose they are, and where their sessions would be.
     Searched<Address> burst;
     auto& [own, flows, places, slots] = burst;
@@ -268,12 +267,9 @@ void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept {
         const HubRow<Address>& hub = family.hub_rows[packet.hub_row];
         FlowOf<Address>& flow = flows[count];
         make_flow(flow, packet, packet.vrf, who, address_of(header.source), hub, address_of(header.destination));
-        if (!is_alone) {
-            const WorkerId owner = owner_of(walk, flow, who, hub);
-            if (owner != walk.worker.self) {
-                walk.hand_over(i, owner, Entry::parse);
-                continue;
-            }
+        if (const WorkerId owner = owner_of(walk, flow, who, hub); owner != walk.worker.self) {
+            walk.hand_over(i, owner, Entry::parse);
+            continue;
         }
         places[count] = sessions.look_for(flow.key);
         own[count++] = i;

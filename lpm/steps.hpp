@@ -1,7 +1,7 @@
 // Steps of a batch lookup that all its addresses take together, in loops which compilers make vectors of.
 //
-// Only loads go address by address. Included by lpm/walk.hpp only, for several instruction sets: all
-// functions are inlined by force, so that none of them is taken for another's. Readers' threads; no allocation.
+// Only loads go address by address. Included by lpm/walk.hpp only, for several instruction sets: all functions are
+// inlined by force, so that none of them is taken for another's. Readers' threads; no allocation.
 #pragma once
 
 #include <bit>

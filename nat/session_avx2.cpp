@@ -1,7 +1,7 @@
 // The lookups by AVX2: a line of signatures is compared in two instructions. Chosen only where they exist.
 #include <immintrin.h>
 
-#include "nat/session_walk.hpp"
+#include "nat/session_match.hpp"
 
 namespace sekisho::nat {
 

@@ -1,7 +1,7 @@
 // The lookups by AVX-512: a line of signatures is compared in one instruction. Chosen only where it exists.
 #include <immintrin.h>
 
-#include "nat/session_walk.hpp"
+#include "nat/session_match.hpp"
 
 namespace sekisho::nat {
 

@@ -1,5 +1,5 @@
 // The lookups for any processor: signatures are compared one by one, which compilers may do several at a time.
-#include "nat/session_walk.hpp"
+#include "nat/session_match.hpp"
 #include "net/simd.hpp"
 
 namespace sekisho::nat {

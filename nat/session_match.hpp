@@ -1,4 +1,5 @@
-// The middle of a lookup, once for all versions. Included by the session_*.cpp versions only.
+// The middle one of a lookup's three steps (session_table.hpp), once for all versions. Included by the session_*.cpp
+// versions only.
 #pragma once
 
 #include <bit>
