@@ -8,14 +8,16 @@ namespace sekisho::lpm {
 namespace {
 
 struct Avx2 {
-    // Bit k: value k of 32 names a node.
-    static std::uint32_t nodes_among(const Value* values) noexcept {
-        std::uint32_t nodes = 0;
+    // Bit k: bit kFromTop, counted from the topmost, of value k of 32.
+    template <unsigned kFromTop>
+    static std::uint32_t bits_among(const Value* values) noexcept {
+        std::uint32_t bits = 0;
         for (unsigned from = 0; from < 32; from += 8) {
-            const __m256 eight = _mm256_loadu_ps(reinterpret_cast<const float*>(values + from));
-            nodes |= static_cast<std::uint32_t>(_mm256_movemask_ps(eight)) << from;
+            const __m256i eight = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + from));
+            const __m256 shifted = _mm256_castsi256_ps(_mm256_slli_epi32(eight, kFromTop));
+            bits |= static_cast<std::uint32_t>(_mm256_movemask_ps(shifted)) << from;
         }
-        return nodes;
+        return bits;
     }
 
     // From the chunk's start to the value of the last range that starts at or below `key`. The whole line is read;

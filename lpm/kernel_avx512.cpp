@@ -8,10 +8,12 @@ namespace sekisho::lpm {
 namespace {
 
 struct Avx512 {
-    // Bit k: value k of 32 names a node.
-    static std::uint32_t nodes_among(const Value* values) noexcept {
-        return _mm512_movepi32_mask(_mm512_loadu_si512(values)) |
-               std::uint32_t{_mm512_movepi32_mask(_mm512_loadu_si512(values + 16))} << 16;
+    // Bit k: bit kFromTop, counted from the topmost, of value k of 32.
+    template <unsigned kFromTop>
+    static std::uint32_t bits_among(const Value* values) noexcept {
+        const __m512i wanted = _mm512_set1_epi32(static_cast<int>(1U << (31 - kFromTop)));
+        return _mm512_test_epi32_mask(_mm512_loadu_si512(values), wanted) |
+               std::uint32_t{_mm512_test_epi32_mask(_mm512_loadu_si512(values + 16), wanted)} << 16;
     }
 
     // From the chunk's start to the value of the last range that starts at or below `key`. The whole line is read;

@@ -6,11 +6,12 @@ namespace sekisho::lpm {
 namespace {
 
 struct Scalar {
-    // Bit k: value k of 32 names a node.
-    static std::uint32_t nodes_among(const Value* values) noexcept {
-        std::uint32_t nodes = 0;
-        for (unsigned k = 0; k < 32; ++k) nodes |= values[k] >> 31 << k;
-        return nodes;
+    // Bit k: bit kFromTop, counted from the topmost, of value k of 32.
+    template <unsigned kFromTop>
+    static std::uint32_t bits_among(const Value* values) noexcept {
+        std::uint32_t bits = 0;
+        for (unsigned k = 0; k < 32; ++k) bits |= (values[k] << kFromTop) >> 31 << k;
+        return bits;
     }
 
     // From the chunk's start to the value of the last range that starts at or below `key`.

@@ -39,10 +39,11 @@ inline constexpr std::uint32_t kWordsOfUnit = kUnitBytes / sizeof(WideWord);
     return bitmap == 0 ? 0 : run * kValuesOfUnit + rank - 1;
 }
 
-// The place of the group's word that a top's word leads to, in words; 0 where the word is the value.
-[[gnu::always_inline]] inline std::uint32_t place_in_top(WideWord word, std::uint64_t high) noexcept {
+// The place of the group's word that a top's word leads to, in words, by an address's first 32 bits; 0 where the word
+// is the value.
+[[gnu::always_inline]] inline std::uint32_t place_in_top(WideWord word, std::uint32_t upper) noexcept {
     const auto group = static_cast<std::uint32_t>(word >> 32);
-    const auto in_group = static_cast<std::uint32_t>(high << kTopPosition >> (64 - kGroupBits));
+    const std::uint32_t in_group = upper << kTopPosition >> (32 - kGroupBits);
     return (group * kWordsOfUnit + in_group) & (0 - static_cast<std::uint32_t>(word));
 }
 
@@ -59,7 +60,7 @@ inline constexpr std::uint32_t kWordsOfUnit = kUnitBytes / sizeof(WideWord);
 
 // Calls with the number of each bit, and `from`.
 template <class Call>
-[[gnu::always_inline]] inline void for_each_bit(std::uint32_t bits, std::size_t from, const Call& call) noexcept {
+[[gnu::always_inline]] inline void for_each_bit(std::uint64_t bits, std::size_t from, const Call& call) noexcept {
     for (; bits != 0; bits &= bits - 1) call(from + static_cast<std::size_t>(std::countr_zero(bits)));
 }
 
@@ -69,6 +70,7 @@ template <class Call>
 template <class Slot>
 [[gnu::always_inline]] inline void fetch(const std::byte* base, const std::uint32_t* __restrict places,
                                          Slot* __restrict slots, std::size_t count) noexcept {
+#pragma GCC unroll 8
     for (std::size_t i = 0; i < count; ++i) slots[i] = load_slot<Slot>(base + std::size_t{places[i]} * sizeof(Slot));
 }
 
@@ -83,15 +85,17 @@ template <class Slot>
 }
 
 // Takes the slots of direct nodes for what was found, where that is one and the slot within the first 64 bits.
-[[gnu::always_inline]] inline void find_in_direct(const std::byte* base, const std::uint64_t* __restrict high,
+template <class Bits>
+[[gnu::always_inline]] inline void find_in_direct(const std::byte* base, const Bits* __restrict bits,
                                                   Value* __restrict found, std::uint32_t* __restrict positions,
                                                   std::size_t count) noexcept {
+    constexpr unsigned kBits = 8 * sizeof(Bits);
     std::uint32_t places[kMostOfBatch];  // 0 for what is no direct node
     Value in_nodes[kMostOfBatch];
     for (std::size_t i = 0; i < count; ++i) {
         const std::uint32_t stride = stride_of(found[i]);
-        const std::uint32_t direct = all_ones_if(is_direct(found[i]) && positions[i] + stride <= 64);
-        const auto slot = static_cast<std::uint32_t>(high[i] << positions[i] % 64 >> 32) >> (32 - stride);
+        const std::uint32_t direct = all_ones_if(is_direct(found[i]) && positions[i] + stride <= kBits);
+        const auto slot = static_cast<std::uint32_t>(bits[i] << positions[i] % kBits >> (kBits - 32)) >> (32 - stride);
         places[i] = (direct_unit(found[i]) * kValuesOfUnit + slot) & direct;
         positions[i] += stride & direct;
     }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -22,6 +23,14 @@ namespace sekisho::lpm {
     return std::uint64_t{key} << 32;
 }
 [[gnu::always_inline]] inline std::uint64_t first_bits(const Key6& key) noexcept {
+    return key.high;
+}
+
+// As many of its first bits as one register has, and needs: all of an IPv4 address, half of an IPv6 one.
+[[gnu::always_inline]] inline std::uint32_t bits_at_once(Key4 key) noexcept {
+    return key;
+}
+[[gnu::always_inline]] inline std::uint64_t bits_at_once(const Key6& key) noexcept {
     return key.high;
 }
 
@@ -56,7 +65,7 @@ class Walk {
     // Each in a table of its own, whose head is `head_of(i)`. Without kAnyWide no root is wide.
     template <bool kAnyWide, class HeadOf>
     [[gnu::always_inline]] void through_many(const HeadOf& head_of) noexcept {
-        std::uint64_t high[kMost];
+        Bits bits[kMost];
         std::uint32_t places[kMost];
         std::uint32_t positions[kMost];
         WideWord words[kMost];  // of wide roots
@@ -64,56 +73,58 @@ class Walk {
         std::size_t wide = 0;
         for (std::size_t i = 0; i < count_; ++i) {
             const TableHead& head = head_of(i);
+            const std::uint64_t high = first_bits(keys_[i]);
+            const std::uint64_t slot = std::min((high - head.first) >> head.shift, std::uint64_t{1} << head.bits);
             const std::uint32_t values_of_slot = kAnyWide && head.wide != 0 ? kValuesOfWord : 1;
-            high[i] = first_bits(keys_[i]);
-            const std::uint64_t slot = std::min((high[i] - head.first) >> head.shift, std::uint64_t{1} << head.bits);
+            bits[i] = bits_at_once(keys_[i]);
             places[i] = head.root * kValuesOfUnit + static_cast<std::uint32_t>(slot) * values_of_slot;
             positions[i] = head.position;
             if constexpr (kAnyWide) {
                 prefetch(value_at_place(places[i]));
-                chunks_[wide] = static_cast<std::uint16_t>(i);
+                wide_[wide] = static_cast<std::uint16_t>(i);
                 wide += head.wide != 0;
             }
         }
         if constexpr (!kIpv4)
             for (std::size_t k = 0; k < wide; ++k) {
-                const std::size_t i = chunks_[k];
-                const std::uint32_t place = place_in_top(load_slot<WideWord>(value_at_place(places[i])), high[i]);
+                const std::size_t i = wide_[k];
+                const std::uint32_t place = place_in_top(load_slot<WideWord>(value_at_place(places[i])),
+                                                         static_cast<std::uint32_t>(bits[i] >> 32));
                 const std::uint32_t grouped = all_ones_if(place != 0);
                 places[i] ^= (places[i] ^ place * kValuesOfWord) & grouped;
                 positions[i] += (kGroupPosition - kTopPosition) & grouped;
                 prefetch(value_at_place(places[i]));
             }
         for (std::size_t k = 0; k < wide; ++k) {
-            const std::size_t i = chunks_[k];
+            const std::size_t i = wide_[k];
             words[i] = load_slot<WideWord>(value_at_place(places[i]));
-            places[i] = place_in_word(words[i], static_cast<std::uint32_t>(high[i] >> (64 - kSlotsEnd)));
+            places[i] = place_in_word(words[i], static_cast<std::uint32_t>(bits[i] >> (kBits - kSlotsEnd)));
         }
         fetch(base_, places, found, count_);
         for (std::size_t k = 0; k < wide; ++k) {
-            const std::size_t i = chunks_[k];
+            const std::size_t i = wide_[k];
             found[i] ^= (found[i] ^ static_cast<Value>(words[i] >> 32)) & all_ones_if(places[i] == 0);
         }
-        settle_found(high, found, positions);
+        settle_found(bits, found, positions);
     }
 
     // All in one table, whose root is not wide.
     [[gnu::always_inline]] void through(const TableHead& head) noexcept {
-        const std::byte* const root = at_unit(head.root);
         const Key* __restrict keys = keys_;
         const std::size_t count = count_;
-        std::uint32_t slots[kMost];
-        Value found[kMost];
-        for (std::size_t i = 0; i < count; ++i)
-            slots[i] = static_cast<std::uint32_t>(
-                std::min((first_bits(keys[i]) - head.first) >> head.shift, std::uint64_t{1} << head.bits));
-        for (std::size_t i = 0; i < count; ++i)
-            found[i] = load_slot<Value>(root + std::size_t{slots[i]} * sizeof(Value));
-        std::uint64_t high[kMost];
+        const auto first = static_cast<Bits>(head.first >> (64 - kBits));
+        const auto end = static_cast<Bits>(Bits{1} << head.bits);
+        const unsigned shift = head.shift - (64 - kBits);
+        Bits bits[kMost];
+        std::uint32_t places[kMost];
         std::uint32_t positions[kMost];
-        for (std::size_t i = 0; i < count; ++i) high[i] = first_bits(keys[i]);
+        Value found[kMost];
+        for (std::size_t i = 0; i < count; ++i) bits[i] = bits_at_once(keys[i]);
+        for (std::size_t i = 0; i < count; ++i)
+            places[i] = static_cast<std::uint32_t>(std::min<Bits>((bits[i] - first) >> shift, end));
+        fetch(at_unit(head.root), places, found, count);
         for (std::size_t i = 0; i < count; ++i) positions[i] = head.position;
-        settle_found(high, found, positions);
+        settle_found(bits, found, positions);
     }
 
     // All in one table, whose root is wide.
@@ -129,6 +140,8 @@ class Walk {
     using List = std::uint16_t[kMost + 1];
 
     static constexpr bool kIpv4 = std::is_same_v<Key, Key4>;
+    using Bits = std::conditional_t<kIpv4, std::uint32_t, std::uint64_t>;
+    static constexpr unsigned kBits = 8 * sizeof(Bits);
     static constexpr unsigned kSlotsEnd = kIpv4 ? kWidePosition : kGroupPosition;  // of the bits that choose a slot
 
     // One address, from its root to its row.
@@ -143,7 +156,8 @@ class Walk {
         } else {
             auto word = load_slot<WideWord>(value_at_place(root + static_cast<std::uint32_t>(slot) * kValuesOfWord));
             if constexpr (!kIpv4)
-                if (const std::uint32_t place = place_in_top(word, high); place != 0) {
+                if (const std::uint32_t place = place_in_top(word, static_cast<std::uint32_t>(high >> 32));
+                    place != 0) {
                     word = load_slot<WideWord>(value_at_place(place * kValuesOfWord));
                     position = kGroupPosition;
                 }
@@ -190,107 +204,133 @@ class Walk {
         const std::byte* const top = at_unit(head.root);
         const Key* __restrict keys = keys_;
         const std::size_t count = count_;
-        const std::uint64_t first = head.first;
-        const std::uint64_t end = std::uint64_t{1} << head.bits;
-        const unsigned shift = head.shift;
-        std::uint64_t high[kMost];
+        // A region of /0 to /16 in slots of /16.
+        const auto first = static_cast<std::uint32_t>(head.first >> 32);
+        const std::uint32_t end = 1U << head.bits;
+        const unsigned shift = 32 - kTopPosition;
+        Bits bits[kMost];
+        std::uint32_t upper[kMost];
         std::uint32_t slots[kMost];
-        std::uint32_t places[kMost];
         std::uint32_t positions[kMost];
         WideWord words[kMost];
         WideWord in_groups[kMost];
         Value found[kMost];
-        for (std::size_t i = 0; i < count; ++i) high[i] = keys[i].high;
-        for (std::size_t i = 0; i < count; ++i)
-            slots[i] = static_cast<std::uint32_t>(std::min((high[i] - first) >> shift, end));
-        for (std::size_t i = 0; i < count; ++i)
-            words[i] = load_slot<WideWord>(top + std::size_t{slots[i]} * sizeof(WideWord));
+        for (std::size_t i = 0; i < count; ++i) bits[i] = keys[i].high;
+        for (std::size_t i = 0; i < count; ++i) upper[i] = static_cast<std::uint32_t>(bits[i] >> 32);
+        for (std::size_t i = 0; i < count; ++i) slots[i] = std::min((upper[i] - first) >> shift, end);
+        fetch(top, slots, words, count);
         for (std::size_t i = 0; i < count; ++i) {
-            places[i] = place_in_top(words[i], high[i]);
-            positions[i] = kTopPosition + ((kGroupPosition - kTopPosition) & all_ones_if(places[i] != 0));
-            slots[i] = static_cast<std::uint32_t>(high[i] >> (64 - kGroupPosition));
+            slots[i] = place_in_top(words[i], upper[i]);
+            positions[i] = kTopPosition + ((kGroupPosition - kTopPosition) & all_ones_if(slots[i] != 0));
         }
-        fetch(base_, places, in_groups, count_);
-        for (std::size_t i = 0; i < count; ++i) words[i] = places[i] == 0 ? words[i] : in_groups[i];
-        find_in_words(base_, words, slots, found, count_);
-        settle_found(high, found, positions);
+        fetch(base_, slots, in_groups, count_);
+        for (std::size_t i = 0; i < count; ++i) words[i] = slots[i] == 0 ? words[i] : in_groups[i];
+        find_in_words(base_, words, upper, found, count_);
+        settle_found(bits, found, positions);
     }
 
-    // Goes on from values that were found with so many bits used: by a direct node, then a chunk or a leaf, and then
+    // What the values of so many addresses are, a bit for each: as many as a register has bits, for the end of each
+    // loop over such bits is mispredicted.
+    static constexpr std::size_t kSorted = 64;
+    struct Kinds {
+        std::uint64_t nodes, directs, chunks, leaves;
+    };
+    // Bit k: bit kFromTop, counted from the topmost, of value k.
+    template <unsigned kFromTop>
+    [[gnu::always_inline]] static std::uint64_t bits_among(const Value* values) noexcept {
+        return Isa::template bits_among<kFromTop>(values) |
+               std::uint64_t{Isa::template bits_among<kFromTop>(values + kSorted / 2)} << kSorted / 2;
+    }
+    [[gnu::always_inline]] std::uint64_t nodes_from(const Value* values, std::size_t from) const noexcept {
+        const std::uint64_t nodes = bits_among<0>(values + from);
+        return count_ - from < kSorted ? nodes & ((std::uint64_t{1} << (count_ - from)) - 1) : nodes;
+    }
+    [[gnu::always_inline]] Kinds kinds_from(const Value* values, std::size_t from) const noexcept {
+        const std::uint64_t nodes = nodes_from(values, from);
+        const std::uint64_t directs = nodes & bits_among<1>(values + from);
+        const std::uint64_t others = nodes & ~directs & ~bits_among<2>(values + from);
+        const std::uint64_t leaves = others & bits_among<3>(values + from);
+        return {nodes, directs, others & ~leaves, leaves};
+    }
+
+    // Goes on from values that were found with so many bits used: by direct nodes, then chunks and leaves, and then
     // whatever is left. Where roots have all rows, none of that is gone through.
-    [[gnu::always_inline]] void settle_found(const std::uint64_t* __restrict high, Value* __restrict found,
+    [[gnu::always_inline]] void settle_found(const Bits* __restrict bits, Value* __restrict found,
                                              std::uint32_t* __restrict positions) noexcept {
-        std::uint32_t nodes = 0;
-        for (std::size_t from = 0; from < count_; from += 32) nodes |= nodes_from(found, from);
-        if (nodes != 0) {
-            find_in_direct(base_, high, found, positions, count_);
-            search_nodes(high, found, positions);
-            return;
+        Kinds kinds[kMost / kSorted];
+        const std::size_t count = count_;
+        std::uint64_t nodes = 0;
+        std::size_t directs = 0;
+        for (std::size_t from = 0; from < count; from += kSorted) {
+            const Kinds& here = kinds[from / kSorted] = kinds_from(found, from);
+            nodes |= here.nodes;
+            directs += static_cast<std::size_t>(std::popcount(here.directs));
+        }
+        if (directs * kFewDirects > count) {
+            find_in_direct(base_, bits, found, positions, count);
+            for (std::size_t from = 0; from < count; from += kSorted) kinds[from / kSorted] = kinds_from(found, from);
         }
         Row* __restrict rows = rows_;
-        const std::size_t count = count_;
         for (std::size_t i = 0; i < count; ++i) rows[i] = row_of(found[i]);
+        if (nodes != 0) search_nodes(bits, found, positions, kinds);
     }
 
     // Searches the chunks and leaves among what was found, and goes on with all that is left.
-    [[gnu::always_inline]] void search_nodes(const std::uint64_t* __restrict high, const Value* __restrict found,
-                                             const std::uint32_t* __restrict positions) noexcept {
-        Row* __restrict rows = rows_;
-        const std::size_t count = count_;
-        Value chunk_signs[kMost];  // the top bit says so
-        Value leaf_signs[kMost];   // likewise
-        std::uint16_t windows[kMost];
-        for (std::size_t i = 0; i < count; ++i) rows[i] = row_of(found[i]);
-        for (std::size_t i = 0; i < count; ++i) {
-            chunk_signs[i] = is_chunk(found[i]) && positions[i] <= 64 - kWindowBits ? 1U << 31 : 0;
-            leaf_signs[i] = is_leaf(found[i]) ? 1U << 31 : 0;
-            windows[i] = static_cast<std::uint16_t>(high[i] << positions[i] % 64 >> (64 - kWindowBits));
-        }
+    [[gnu::always_inline]] void search_nodes(const Bits* __restrict bits, const Value* __restrict found,
+                                             const std::uint32_t* __restrict positions, const Kinds* kinds) noexcept {
         std::size_t chunks = 0;
         std::size_t leaves = 0;
         std::size_t waiting = 0;
-        for (std::size_t from = 0; from < count; from += 32) {
-            const std::uint32_t nodes = nodes_from(found, from);
-            const std::uint32_t in_chunks = nodes & Isa::nodes_among(chunk_signs + from);
-            const std::uint32_t in_leaves = nodes & Isa::nodes_among(leaf_signs + from);
-            for_each_bit(nodes & ~in_chunks & ~in_leaves, from, [&](std::size_t i) {
+        for (std::size_t from = 0; from < count_; from += kSorted) {
+            const Kinds& here = kinds[from / kSorted];
+            for_each_bit(here.nodes & ~here.chunks & ~here.leaves, from, [&](std::size_t i) {
                 waiting_[waiting++] = static_cast<std::uint16_t>(i);
                 position_[i] = positions[i];
             });
-            for_each_bit(in_chunks, from, [&](std::size_t i) {
-                chunks_[chunks++] = static_cast<std::uint16_t>(i);
-                prefetch(at_unit(unit_of(found[i])));
+            for_each_bit(here.chunks, from, [&](std::size_t i) {
+                chunks_[chunks] = static_cast<std::uint16_t>(i);
+                at_[chunks] = at_unit(unit_of(found[i]));
+                prefetch(at_[chunks++]);
             });
-            for_each_bit(in_leaves, from, [&](std::size_t i) {
+            for_each_bit(here.leaves, from, [&](std::size_t i) {
                 leaves_[leaves++] = static_cast<std::uint16_t>(i);
                 prefetch(at_unit(unit_of(found[i])));
             });
         }
         for (std::size_t k = 0; k < leaves; ++k) {
             const std::size_t i = leaves_[k];
-            rows[i] = Isa::row_in_leaf(at_unit(unit_of(found[i])), bits_from(keys_[i], positions[i]));
+            rows_[i] = Isa::row_in_leaf(at_unit(unit_of(found[i])), bits_from(keys_[i], positions[i]));
         }
+        const std::size_t unsearched = waiting;
+        Row* const rows = rows_;
         for (std::size_t k = 0; k < chunks; ++k) {
             const std::size_t i = chunks_[k];
-            const std::byte* const chunk = at_unit(unit_of(found[i]));
-            position_[i] = positions[i] + kWindowBits;
-            settle(i, load_slot<Value>(chunk + Isa::value_offset(chunk, windows[i])), waiting);
+            const std::uint16_t window = window_at(i, bits[i], positions[i]);
+            const Value value = load_slot<Value>(at_[k] + Isa::value_offset(at_[k], window));
+            rows[i] = row_of(value);
+            waiting_[waiting] = static_cast<std::uint16_t>(i);
+            waiting += value >> 31;
         }
+        for (std::size_t k = unsearched; k < waiting; ++k)
+            position_[waiting_[k]] = positions[waiting_[k]] + kWindowBits;
         descend(waiting);
     }
 
-    // Bit k: value `from` + k names a node.
-    [[gnu::always_inline]] std::uint32_t nodes_from(const Value* values, std::size_t from) const noexcept {
-        const std::uint32_t nodes = Isa::nodes_among(values + from);
-        return count_ - from < 32 ? nodes & ((1U << (count_ - from)) - 1) : nodes;
+    // The bits of address `i` that a chunk after `position` bits decides by.
+    [[gnu::always_inline]] std::uint16_t window_at(std::size_t i, Bits bits, std::uint32_t position) const noexcept {
+        if constexpr (!kIpv4)
+            if (position > kBits - kWindowBits) [[unlikely]]
+                return static_cast<std::uint16_t>(bits_from(keys_[i], position) >> (64 - kWindowBits));
+        return static_cast<std::uint16_t>(bits << position % kBits >> (kBits - kWindowBits));
     }
+
     // Goes on from values that were found with `position` bits used, one for each address.
     [[gnu::always_inline]] void settle_found(const Value* __restrict found, std::uint32_t position) noexcept {
         Row* __restrict rows = rows_;
         const std::size_t count = count_;
         for (std::size_t i = 0; i < count; ++i) rows[i] = row_of(found[i]);
         std::size_t waiting = 0;
-        for (std::size_t from = 0; from < count; from += 32)
+        for (std::size_t from = 0; from < count; from += kSorted)
             for_each_bit(nodes_from(found, from), from, [&](std::size_t i) {
                 waiting_[waiting++] = static_cast<std::uint16_t>(i);
                 position_[i] = position;
@@ -371,6 +411,10 @@ class Walk {
     const Key* const keys_;
     Row* const rows_;
     const std::size_t count_;
+    // If one in fewer has a direct node, all take the step through them.
+    static constexpr std::size_t kFewDirects = 8;
+
+    List wide_;
     List waiting_;
     List chunks_;
     List leaves_;
