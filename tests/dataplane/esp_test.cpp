@@ -14,7 +14,7 @@ std::string_view inner_hub(const Ends& ends) {
 }
 
 TEST_CASE("ESP from a peer is opened, and what was in it goes on as any packet of its operator",
-          "[esp][conformance-27]") {
+          "[esp][conformance-27][conformance-43]") {
     const Ends ends = GENERATE(kEnds4, kEnds6);
     ProtectedOptions options;
     options.outer = GENERATE(Family::ipv4, Family::ipv6);
@@ -37,7 +37,7 @@ TEST_CASE("ESP from a peer is opened, and what was in it goes on as any packet o
 }
 
 TEST_CASE("what goes to a protected operator is sealed for its peer, in order, with numbers from 1",
-          "[esp][conformance-17]") {
+          "[esp][conformance-17][conformance-43]") {
     const Ends ends = GENERATE(kEnds4, kEnds6);
     ProtectedOptions options;
     options.outer = GENERATE(Family::ipv4, Family::ipv6);

@@ -217,6 +217,44 @@ TEST_CASE("workers: both seal with one SA while it is rekeyed and removed: no no
     check_buffers();
 }
 
+TEST_CASE("workers: a peer with an SA for each of its processors: any worker opens any of them, and one that is removed "
+          "takes no flow with it",
+          "[esp][worker][conformance-49][conformance-50]") {
+    constexpr std::uint32_t kSas = 5, kEach = 60;
+    const Policy policy = two_ports();
+    const auto tables = policy.tables();
+    Keys keys(2);
+    std::vector<EspKey> bundle;  // the first is the fallback
+    for (std::uint32_t sa = 0; sa < kSas; ++sa) keys.inbound(bundle.emplace_back(esp_key(0x1001 + sa)));
+    {
+        RingPort higashi("espcpu0", 4096, 2);
+        RingPort center("espcpu1", 4096, 2);
+        const Ports ports({&higashi, &center});
+        RunningWorkers workers(ports.list(), *tables, {1, 1}, dataplane::HandoverRing::kCapacity, keys.all.get());
+        introduce(higashi, center, workers);
+        // One flow, by all SAs, each with its own numbers from 1, by both queues.
+        std::uint64_t given = 0, passing = 0;
+        for (std::uint32_t number = 1; number <= kEach; ++number) {
+            if (number == kEach / 2) REQUIRE(keys.all->remove_inbound(bundle.back().spi));
+            for (std::uint32_t sa = 0; sa < kSas; ++sa)
+                higashi.receive({from_peer(policy, bundle[sa], number)}, (number + sa) % 2);
+            given += kSas;
+            passing += number < kEach / 2 ? kSas : kSas - 1;
+            // All of a round are through before an SA is removed.
+            REQUIRE(workers.reaches([&](const auto& counters) {
+                return counters.ports[0].sent + dropped(counters.ports[0], DropReason::sa_unknown) == given + 1;
+            }));
+        }
+        for (const dataplane::Counters& counters : workers.each())
+            CHECK(counters.stages[static_cast<std::size_t>(dataplane::Stage::open)].packets == given / 2);
+        const dataplane::Counters last = workers.stop();
+        check_end(last);
+        CHECK(last.ports[0].sent == passing + 1);
+        CHECK(dropped(last.ports[0], DropReason::sa_unknown) == given - passing);
+    }
+    check_buffers();
+}
+
 TEST_CASE("workers: where a port has one queue, SAs are spread by their SPIs and opened by whom they are handed to",
           "[esp][worker]") {
     constexpr std::uint32_t kSas = 16, kEach = 50;
