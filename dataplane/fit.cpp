@@ -104,6 +104,11 @@ template <class Address>
     pass(egress, i, out);
 }
 
+// By which packets leave; none: of a blackhole, or a group before one of its members is chosen.
+AttachmentId attachment_of(const Nexthop& nexthop) noexcept {
+    return nexthop.kind < Nexthop::Kind::blackhole ? nexthop.attachment : Tables::kNoAttachment;
+}
+
 // The same, quick for what nearly every packet is: short enough for an open attachment, and sent to a gateway or into a
 // tunnel.
 template <class Address>
@@ -148,6 +153,12 @@ void fit(Walk& walk, const Lane& in, FitOut out) noexcept {
         destinations[n] = lpm::KeyOf<Address>::of(target_of<Address>(walk, unresolved[n]));
     }
     family.where.find(vrfs.data(), destinations.data(), where.data(), unresolved.size());
+    // Nexthops and attachments, in loops of their own: of many neither is in the cache, and one names the other.
+    std::array<AttachmentId, kWalkPackets> ways;
+    for (std::size_t n = 0; n < unresolved.size(); ++n)
+        ways[n] = where[n] == lpm::kNoRow ? Tables::kNoAttachment : attachment_of(walk.tables.nexthops[where[n]]);
+    for (std::size_t n = 0; n < unresolved.size(); ++n)
+        if (ways[n] != Tables::kNoAttachment) touch(&walk.tables.attachments[ways[n].index()]);
     for (std::size_t n = 0; n < unresolved.size(); ++n) {
         const std::size_t i = unresolved[n];
         if (where[n] == lpm::kNoRow) {

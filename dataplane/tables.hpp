@@ -10,6 +10,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -44,7 +45,8 @@ inline constexpr std::uint16_t kEspUdpPort = 4500;  // RFC 3948 §2.1, RFC 7296 
 inline constexpr NexthopId kNoNexthop{std::numeric_limits<std::uint32_t>::max()};
 
 // Where an operator's line meets the hub: a port and a VLAN, or a tunnel, with the hub's own MAC and addresses there.
-struct Attachment {
+// What most packets ask of it lies in one cache line.
+struct alignas(64) Attachment {
     static constexpr std::uint16_t kUntagged = 0;
 
     PortId port;
@@ -57,16 +59,17 @@ struct Attachment {
     GateWord<std::uint16_t> mtu = 1500;  // of an IP packet, in bytes; a tunnel's follows the path to its peer
     std::uint16_t reachable_time = 30;   // seconds for which a neighbour's answer counts
     MacAddress mac;
-    Ipv4Address ipv4;  // the hub's own; unspecified when it does not serve IPv4
+    TunnelId tunnel;        // its path, in place of a port and VLAN: what goes by it is sealed; its MAC means nothing
+    bool underlay = false;  // carries tunnels: plain packets for others neither come nor leave by it
+    Ipv4Address ipv4;       // the hub's own; unspecified when it does not serve IPv4
     Prefix4 subnet4;
     Ipv6Address ipv6;
     Prefix6 subnet6;
-    Ipv6Address link_local;  // always there when it serves IPv6
-    TapId tap;               // the kernel's share of it; none unless it asks for one
-    TunnelId tunnel;         // its path, in place of a port and VLAN: what goes by it is sealed; its MAC means nothing
-    bool underlay = false;   // carries tunnels: plain packets for others neither come nor leave by it
+    Ipv6Address link_local;        // always there when it serves IPv6
+    TapId tap;                     // the kernel's share of it; none unless it asks for one
     L4Port esp_port{kEspUdpPort};  // of an underlay: the hub's UDP port for ESP in UDP (RFC 3948)
 };
+static_assert(offsetof(Attachment, ipv4) < 64);
 
 // A tunnel: the path of one attachment, by another one, its underlay. MTU, families and the hub's own addresses inside
 // are the first one's: its MTU is what fits when sealed, the worst padding included.

@@ -25,4 +25,10 @@ inline void prefetch_to_write(const void* address) noexcept {
 #endif
 }
 
+// A load that nobody uses, for loops that ask for many lines: it waits for its turn and is not forgotten, but takes a
+// place among what the processor has under way. The byte must be readable, and is not looked at.
+inline void touch(const void* address) noexcept {
+    asm volatile("" : : "r"(*static_cast<const volatile char*>(address)));
+}
+
 }  // namespace sekisho

@@ -58,7 +58,13 @@ def make_initramfs(work, build, kernel, version):
 
 
 def show(machine, what):
-    return json.loads(machine.ask(f"sekishoctl --socket /run/control.sock --json show {what}"))
+    """Asked again where a worker does not answer in time: on a busy machine an emulated processor may stand still for seconds."""
+    command = f"sekishoctl --socket /run/control.sock --json show {what}"
+    for _ in range(10):
+        answer = json.loads(machine.ask(f"{command} || true"))
+        if answer.get("error", {}).get("data", {}).get("name") != "unavailable":
+            return answer
+    raise SystemExit(f"FAILED: {command} in the machine, ten times: {answer}")
 
 
 def place(name, tap):
