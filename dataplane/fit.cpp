@@ -104,11 +104,6 @@ template <class Address>
     pass(egress, i, out);
 }
 
-// By which packets leave; none: of a blackhole, or a group before one of its members is chosen.
-AttachmentId attachment_of(const Nexthop& nexthop) noexcept {
-    return nexthop.kind < Nexthop::Kind::blackhole ? nexthop.attachment : Tables::kNoAttachment;
-}
-
 // The same, quick for what nearly every packet is: short enough for an open attachment, and sent to a gateway or into a
 // tunnel.
 template <class Address>
@@ -122,6 +117,19 @@ template <class Address>
         return judge_way_out<Address>(walk, i, out);
     packet.egress = nexthop.attachment;
     pass(egress, i, out);
+}
+
+// Of many nexthops and attachments none is in the cache, and one names the other: in loops of their own the loads for a
+// burst's packets overlap. Few are there anyway.
+constexpr std::size_t kFewNexthops = 512;
+[[gnu::noinline]] void read_ahead(const Tables& tables, std::span<const lpm::Row> where) noexcept {
+    std::array<AttachmentId, kWalkPackets> ways;
+    for (std::size_t n = 0; n < where.size(); ++n) {
+        const bool leaves = where[n] != lpm::kNoRow && tables.nexthops[where[n]].kind < Nexthop::Kind::blackhole;
+        ways[n] = leaves ? tables.nexthops[where[n]].attachment : Tables::kNoAttachment;
+    }
+    for (std::size_t n = 0; n < where.size(); ++n)
+        if (ways[n] != Tables::kNoAttachment) touch(&tables.attachments[ways[n].index()]);
 }
 
 }  // namespace
@@ -153,12 +161,7 @@ void fit(Walk& walk, const Lane& in, FitOut out) noexcept {
         destinations[n] = lpm::KeyOf<Address>::of(target_of<Address>(walk, unresolved[n]));
     }
     family.where.find(vrfs.data(), destinations.data(), where.data(), unresolved.size());
-    // Nexthops and attachments, in loops of their own: of many neither is in the cache, and one names the other.
-    std::array<AttachmentId, kWalkPackets> ways;
-    for (std::size_t n = 0; n < unresolved.size(); ++n)
-        ways[n] = where[n] == lpm::kNoRow ? Tables::kNoAttachment : attachment_of(walk.tables.nexthops[where[n]]);
-    for (std::size_t n = 0; n < unresolved.size(); ++n)
-        if (ways[n] != Tables::kNoAttachment) touch(&walk.tables.attachments[ways[n].index()]);
+    if (walk.tables.nexthops.size() > kFewNexthops) read_ahead(walk.tables, std::span(where).first(unresolved.size()));
     for (std::size_t n = 0; n < unresolved.size(); ++n) {
         const std::size_t i = unresolved[n];
         if (where[n] == lpm::kNoRow) {

@@ -217,9 +217,10 @@ TEST_CASE("workers: both seal with one SA while it is rekeyed and removed: no no
     check_buffers();
 }
 
-TEST_CASE("workers: a peer with an SA for each of its processors: any worker opens any of them, and one that is removed "
-          "takes no flow with it",
-          "[esp][worker][conformance-49][conformance-50]") {
+TEST_CASE(
+    "workers: a peer with an SA for each of its processors: any worker opens any of them, and one that is removed "
+    "takes no flow with it",
+    "[esp][worker][conformance-49][conformance-50]") {
     constexpr std::uint32_t kSas = 5, kEach = 60;
     const Policy policy = two_ports();
     const auto tables = policy.tables();
