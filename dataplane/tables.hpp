@@ -45,7 +45,7 @@ inline constexpr std::uint16_t kEspUdpPort = 4500;  // RFC 3948 §2.1, RFC 7296 
 inline constexpr NexthopId kNoNexthop{std::numeric_limits<std::uint32_t>::max()};
 
 // Where an operator's line meets the hub: a port and a VLAN, or a tunnel, with the hub's own MAC and addresses there.
-// What most packets ask of it lies in one cache line.
+// All that every packet asks of it, but for the hub's own IPv6 address, lies in one cache line.
 struct alignas(64) Attachment {
     static constexpr std::uint16_t kUntagged = 0;
 

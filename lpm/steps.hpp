@@ -4,7 +4,6 @@
 // inlined by force, so that none of them is taken for another's. Readers' threads; no allocation.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -56,12 +55,6 @@ inline constexpr std::uint32_t kWordsOfUnit = kUnitBytes / sizeof(WideWord);
         range += start <= key;
     }
     return load_slot<Row>(leaf + offsetof(Leaf, rows) + sizeof(Row) * range);
-}
-
-// Calls with the number of each bit, and `from`.
-template <class Call>
-[[gnu::always_inline]] inline void for_each_bit(std::uint64_t bits, std::size_t from, const Call& call) noexcept {
-    for (; bits != 0; bits &= bits - 1) call(from + static_cast<std::size_t>(std::countr_zero(bits)));
 }
 
 // Reads what lies at `places`, counted from the base in slots of this size. Place 0 is nobody's: who has none reads it

@@ -12,38 +12,13 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "lpm/key_bits.hpp"
+#include "lpm/kinds.hpp"
 #include "lpm/lookup.hpp"
 #include "lpm/steps.hpp"
 #include "net/prefetch.hpp"
 
 namespace sekisho::lpm {
-
-// The first 64 bits of an address; an IPv4 address fills the upper half.
-[[gnu::always_inline]] inline std::uint64_t first_bits(Key4 key) noexcept {
-    return std::uint64_t{key} << 32;
-}
-[[gnu::always_inline]] inline std::uint64_t first_bits(const Key6& key) noexcept {
-    return key.high;
-}
-
-// As many of its first bits as one register has, and needs: all of an IPv4 address, half of an IPv6 one.
-[[gnu::always_inline]] inline std::uint32_t bits_at_once(Key4 key) noexcept {
-    return key;
-}
-[[gnu::always_inline]] inline std::uint64_t bits_at_once(const Key6& key) noexcept {
-    return key.high;
-}
-
-// 64 bits of the address from `position` on, zeros after its end.
-[[gnu::always_inline]] inline std::uint64_t bits_from(Key4 key, unsigned position) noexcept {
-    return first_bits(key) << position;
-}
-[[gnu::always_inline]] inline std::uint64_t bits_from(const Key6& key, unsigned position) noexcept {
-    const std::uint64_t here = position < 64 ? key.high : key.low;
-    const std::uint64_t after = position < 64 ? key.low : 0;
-    const unsigned shift = position % 64;
-    return here << shift | after >> 1 >> (63 - shift);
-}
 
 // One batch on its way down one lookup structure. Lengths and pointers are locals of each loop: as members they would
 // be written to memory once an address, and waited for.
@@ -229,30 +204,6 @@ class Walk {
         settle_found(bits, found, positions);
     }
 
-    // What the values of so many addresses are, a bit for each: as many as a register has bits, for the end of each
-    // loop over such bits is mispredicted.
-    static constexpr std::size_t kSorted = 64;
-    struct Kinds {
-        std::uint64_t nodes, directs, chunks, leaves;
-    };
-    // Bit k: bit kFromTop, counted from the topmost, of value k.
-    template <unsigned kFromTop>
-    [[gnu::always_inline]] static std::uint64_t bits_among(const Value* values) noexcept {
-        return Isa::template bits_among<kFromTop>(values) |
-               std::uint64_t{Isa::template bits_among<kFromTop>(values + kSorted / 2)} << kSorted / 2;
-    }
-    [[gnu::always_inline]] std::uint64_t nodes_from(const Value* values, std::size_t from) const noexcept {
-        const std::uint64_t nodes = bits_among<0>(values + from);
-        return count_ - from < kSorted ? nodes & ((std::uint64_t{1} << (count_ - from)) - 1) : nodes;
-    }
-    [[gnu::always_inline]] Kinds kinds_from(const Value* values, std::size_t from) const noexcept {
-        const std::uint64_t nodes = nodes_from(values, from);
-        const std::uint64_t directs = nodes & bits_among<1>(values + from);
-        const std::uint64_t others = nodes & ~directs & ~bits_among<2>(values + from);
-        const std::uint64_t leaves = others & bits_among<3>(values + from);
-        return {nodes, directs, others & ~leaves, leaves};
-    }
-
     // Goes on from values that were found with so many bits used: by direct nodes, then chunks and leaves, and then
     // whatever is left. Where roots have all rows, none of that is gone through.
     [[gnu::always_inline]] void settle_found(const Bits* __restrict bits, Value* __restrict found,
@@ -262,13 +213,14 @@ class Walk {
         std::uint64_t nodes = 0;
         std::size_t directs = 0;
         for (std::size_t from = 0; from < count; from += kSorted) {
-            const Kinds& here = kinds[from / kSorted] = kinds_from(found, from);
+            const Kinds& here = kinds[from / kSorted] = kinds_of<Isa>(found + from, count - from);
             nodes |= here.nodes;
             directs += static_cast<std::size_t>(std::popcount(here.directs));
         }
         if (directs * kFewDirects > count) {
             find_in_direct(base_, bits, found, positions, count);
-            for (std::size_t from = 0; from < count; from += kSorted) kinds[from / kSorted] = kinds_from(found, from);
+            for (std::size_t from = 0; from < count; from += kSorted)
+                kinds[from / kSorted] = kinds_of<Isa>(found + from, count - from);
         }
         Row* __restrict rows = rows_;
         for (std::size_t i = 0; i < count; ++i) rows[i] = row_of(found[i]);
@@ -331,7 +283,7 @@ class Walk {
         for (std::size_t i = 0; i < count; ++i) rows[i] = row_of(found[i]);
         std::size_t waiting = 0;
         for (std::size_t from = 0; from < count; from += kSorted)
-            for_each_bit(nodes_from(found, from), from, [&](std::size_t i) {
+            for_each_bit(nodes_of<Isa>(found + from, count - from), from, [&](std::size_t i) {
                 waiting_[waiting++] = static_cast<std::uint16_t>(i);
                 position_[i] = position;
             });
