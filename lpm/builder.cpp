@@ -52,14 +52,14 @@ std::size_t served_by(Cuts cuts, unsigned position, unsigned stride) {
     return served;
 }
 
-// The shortest stride by which nine in ten of the cuts are found in the node after; at most about one slot a cut, or
-// 2^`cheap` slots where that is more.
+// The shortest stride by which nineteen in twenty of the cuts are found in the node after; at most about one slot a
+// cut, or 2^`cheap` slots where that is more.
 unsigned stride_for(Cuts cuts, unsigned position, unsigned most, unsigned cheap) {
     const std::size_t inner = cuts.size() - 1;
     const auto log = static_cast<unsigned>(std::bit_width(inner));
     const unsigned longest = std::min(std::max(log, cheap), most);
     unsigned stride = std::clamp(log < 5 ? 1 : log - 4, 1U, longest);
-    while (stride < longest && served_by(cuts, position, stride) * 10 < inner * 9) ++stride;
+    while (stride < longest && served_by(cuts, position, stride) * 20 < inner * 19) ++stride;
     return stride;
 }
 

@@ -39,10 +39,8 @@ struct Lookups {
             Walk<Isa, Key> walk(lookup, keys + done, rows + done, now);
             if (now < Walk<Isa, Key>::kFewest)
                 walk.one_by_one(HeadOf{lookup, tables + done});
-            else if (lookup.any_wide)
-                walk.template through_many<true>(HeadOf{lookup, tables + done});
             else
-                walk.template through_many<false>(HeadOf{lookup, tables + done});
+                walk.through_many(HeadOf{lookup, tables + done});
         }
     }
 

@@ -20,14 +20,14 @@ struct Avx2 {
         return bits;
     }
 
-    // From the chunk's start to the value of the last range that starts at or below `key`. The whole line is read;
-    // what lies in it beside this chunk's keys is masked out: bit n of the masks stands for byte n.
+    // From the chunk's start to the value of the last range that starts at or below `key`, a chunk_key(). The whole
+    // line is read; what lies in it beside this chunk's keys is masked out: bit n of the masks stands for byte n.
     static std::size_t value_offset(const std::byte* chunk, std::uint16_t key) noexcept {
         std::uint16_t ranges;
         std::memcpy(&ranges, chunk, sizeof ranges);
         const auto offset = reinterpret_cast<std::uintptr_t>(chunk) % kLineBytes;
         const auto* const line = reinterpret_cast<const __m256i*>(chunk - offset);
-        const __m256i wanted = _mm256_set1_epi16(static_cast<short>(key ^ kKeyBias));
+        const __m256i wanted = _mm256_set1_epi16(static_cast<short>(key));
         const __m256i low = _mm256_cmpgt_epi16(_mm256_load_si256(line), wanted);
         const __m256i high = _mm256_cmpgt_epi16(_mm256_load_si256(line + 1), wanted);
         const std::uint64_t above = static_cast<std::uint32_t>(_mm256_movemask_epi8(low)) |

@@ -16,14 +16,14 @@ struct Avx512 {
                std::uint32_t{_mm512_test_epi32_mask(_mm512_loadu_si512(values + 16), wanted)} << 16;
     }
 
-    // From the chunk's start to the value of the last range that starts at or below `key`. The whole line is read;
-    // what lies in it beside this chunk's keys is masked out.
+    // From the chunk's start to the value of the last range that starts at or below `key`, a chunk_key(). The whole
+    // line is read; what lies in it beside this chunk's keys is masked out.
     static std::size_t value_offset(const std::byte* chunk, std::uint16_t key) noexcept {
         std::uint16_t ranges;
         std::memcpy(&ranges, chunk, sizeof ranges);
         const auto offset = reinterpret_cast<std::uintptr_t>(chunk) % kLineBytes;
         const __m512i line = _mm512_load_si512(chunk - offset);
-        const __m512i wanted = _mm512_set1_epi16(static_cast<short>(key ^ kKeyBias));
+        const __m512i wanted = _mm512_set1_epi16(static_cast<short>(key));
         const std::uint32_t not_above = _mm512_cmple_epi16_mask(line, wanted);
         const std::uint32_t starts = _bzhi_u32(not_above >> (offset / 2), ranges) & ~1U;
         return chunk_values_offset(ranges) + sizeof(Value) * static_cast<std::size_t>(_mm_popcnt_u32(starts));

@@ -14,7 +14,7 @@ struct Scalar {
         return bits;
     }
 
-    // From the chunk's start to the value of the last range that starts at or below `key`.
+    // From the chunk's start to the value of the last range that starts at or below `key`, a chunk_key().
     static std::size_t value_offset(const std::byte* chunk, std::uint16_t key) noexcept {
         std::uint16_t ranges;
         std::memcpy(&ranges, chunk, sizeof ranges);
@@ -22,7 +22,7 @@ struct Scalar {
         for (std::size_t i = 1; i < ranges; ++i) {
             std::uint16_t start;
             std::memcpy(&start, chunk + 2 * i, sizeof start);
-            range += static_cast<std::uint16_t>(start ^ kKeyBias) <= key;
+            range += static_cast<std::int16_t>(start) <= static_cast<std::int16_t>(key);
         }
         return chunk_values_offset(ranges) + sizeof(Value) * range;
     }

@@ -42,6 +42,22 @@ template <class Isa>
     return {nodes, directs, others & ~leaves, leaves};
 }
 
+// Sorts all of a batch, into one of `kinds` for each kSorted values.
+struct KindCounts {
+    std::size_t nodes = 0, directs = 0, chunks = 0;
+};
+template <class Isa>
+[[gnu::always_inline]] inline KindCounts sort_kinds(const Value* values, Kinds* kinds, std::size_t count) noexcept {
+    KindCounts counts;
+    for (std::size_t from = 0; from < count; from += kSorted) {
+        const Kinds& here = kinds[from / kSorted] = kinds_of<Isa>(values + from, count - from);
+        counts.nodes += static_cast<std::size_t>(std::popcount(here.nodes));
+        counts.directs += static_cast<std::size_t>(std::popcount(here.directs));
+        counts.chunks += static_cast<std::size_t>(std::popcount(here.chunks));
+    }
+    return counts;
+}
+
 // Calls with the number of each bit, and `from`.
 template <class Call>
 [[gnu::always_inline]] inline void for_each_bit(std::uint64_t bits, std::size_t from, const Call& call) noexcept {

@@ -82,6 +82,11 @@ inline constexpr unsigned kWindowBits = 16;
 inline constexpr std::size_t kWindows = std::size_t{1} << kWindowBits;
 inline constexpr unsigned kMostRanges = 31;
 inline constexpr std::uint16_t kKeyBias = 0x8000;
+// That of the first bits of these.
+template <class Bits>
+constexpr std::uint16_t chunk_key(Bits bits) noexcept {
+    return static_cast<std::uint16_t>(bits >> (8 * sizeof bits - kWindowBits)) ^ kKeyBias;
+}
 constexpr std::size_t chunk_values_offset(std::size_t ranges) noexcept {
     return (2 * ranges + 3) & ~std::size_t{3};
 }

@@ -16,7 +16,6 @@ struct Lookup {
     const std::byte* base = nullptr;
     const TableHead* heads = nullptr;  // `tables` of them, and one more for tables that do not exist
     std::uint32_t tables = 0;
-    bool any_wide = false;
 };
 
 // The functions of one version.

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "lpm/layout.hpp"
+#include "net/prefetch.hpp"
 
 namespace sekisho::lpm {
 
@@ -19,6 +20,20 @@ inline constexpr std::uint32_t kWordsOfUnit = kUnitBytes / sizeof(WideWord);
 
 [[gnu::always_inline]] inline std::uint32_t all_ones_if(bool condition) noexcept {
     return 0 - static_cast<std::uint32_t>(condition);
+}
+
+// The last four fields of a head as one number, for steps of many tables.
+struct Shape {
+    std::uint32_t shift, bits, position, is_wide;
+    explicit Shape(std::uint32_t shape) noexcept
+        : shift(shape & 0xff),
+          bits(shape >> 8 & 0xff),
+          position(shape >> 16 & 0xff),
+          is_wide((shape >> 24) == 0 ? 0 : 1) {}
+};
+[[gnu::always_inline]] inline std::uint32_t shape_of(const TableHead& head) noexcept {
+    return head.shift | std::uint32_t{head.bits} << 8 | std::uint32_t{head.position} << 16 |
+           std::uint32_t{head.wide} << 24;
 }
 
 // By arithmetic that all processors have for many numbers at once.
@@ -67,6 +82,17 @@ template <class Slot>
     for (std::size_t i = 0; i < count; ++i) slots[i] = load_slot<Slot>(base + std::size_t{places[i]} * sizeof(Slot));
 }
 
+// The same for values, and asks for the chunk or leaf that a value names: there is other work between two of them.
+[[gnu::always_inline]] inline void fetch_and_ask(const std::byte* base, const std::uint32_t* __restrict places,
+                                                 Value* __restrict found, std::size_t count) noexcept {
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto value = load_slot<Value>(base + std::size_t{places[i]} * sizeof(Value));
+        found[i] = value;
+        prefetch(base + std::size_t{unit_of(value) & all_ones_if(value >> 29 == 4)} * kUnitBytes);
+    }
+}
+
 // The values that words have for the slots which the low bits of slots[i] say.
 [[gnu::always_inline]] inline void find_in_words(const std::byte* base, const WideWord* __restrict words,
                                                  const std::uint32_t* __restrict slots, Value* __restrict found,
@@ -75,6 +101,23 @@ template <class Slot>
     for (std::size_t i = 0; i < count; ++i) places[i] = place_in_word(words[i], slots[i]);
     fetch(base, places, found, count);
     for (std::size_t i = 0; i < count; ++i) found[i] = places[i] == 0 ? static_cast<Value>(words[i] >> 32) : found[i];
+}
+
+// Whether a step can search a value's chunk: it sees an IPv6 address by its first 64 bits; behind the 32 of an IPv4
+// address there are zeros.
+template <unsigned kBits>
+[[gnu::always_inline]] inline bool is_chunk_within(Value value, std::uint32_t position) noexcept {
+    return is_chunk(value) && (kBits == 32 || position + kWindowBits <= kBits);
+}
+
+// How many of the values are such chunks.
+template <unsigned kBits>
+[[gnu::always_inline]] inline std::size_t chunks_within(const Value* __restrict found,
+                                                        const std::uint32_t* __restrict positions,
+                                                        std::size_t count) noexcept {
+    std::uint32_t chunks = 0;
+    for (std::size_t i = 0; i < count; ++i) chunks += is_chunk_within<kBits>(found[i], positions[i]);
+    return chunks;
 }
 
 // Takes the slots of direct nodes for what was found, where that is one and the slot within the first 64 bits.
@@ -94,6 +137,34 @@ template <class Bits>
     }
     fetch(base, places, in_nodes, count);
     for (std::size_t i = 0; i < count; ++i) found[i] = places[i] == 0 ? found[i] : in_nodes[i];
+}
+
+// Searches chunks for what was found, where that is one. Others search unit 0, which is nobody's.
+template <class Isa, class Bits>
+[[gnu::always_inline]] inline void find_in_chunks(const std::byte* base, const Bits* __restrict bits,
+                                                  Value* __restrict found, std::uint32_t* __restrict positions,
+                                                  std::size_t count) noexcept {
+    constexpr unsigned kBits = 8 * sizeof(Bits);
+    Unit units[kMostOfBatch];  // 0 for what is no chunk
+    std::uint32_t keys[kMostOfBatch];
+    std::uint32_t places[kMostOfBatch];
+    Value in_chunks[kMostOfBatch];
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint32_t chunk = all_ones_if(is_chunk_within<kBits>(found[i], positions[i]));
+        keys[i] = chunk_key(static_cast<Bits>(bits[i] << positions[i] % kBits));
+        units[i] = unit_of(found[i]) & chunk;
+        positions[i] += kWindowBits & chunk;
+    }
+    const auto chunk_of = [&](std::size_t i) { return base + std::size_t{units[i]} * kUnitBytes; };
+    for (std::size_t i = 0; i < count; ++i) prefetch(chunk_of(i));
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::byte* const chunk = chunk_of(i);
+        const std::size_t offset = Isa::value_offset(chunk, static_cast<std::uint16_t>(keys[i]));
+        places[i] = units[i] * kValuesOfUnit + static_cast<std::uint32_t>(offset / sizeof(Value));
+    }
+    fetch(base, places, in_chunks, count);
+    for (std::size_t i = 0; i < count; ++i) found[i] = units[i] == 0 ? found[i] : in_chunks[i];
 }
 
 }  // namespace sekisho::lpm

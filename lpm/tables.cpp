@@ -76,11 +76,7 @@ bool Tables<Address>::change(TableId id, const Prefix<Address>* changed) {
         patcher_.let_go(heads_before);
     }
     if (head_moves) head_of(id) = after;
-    any_wide_ = any_wide_ || after.wide != 0;
-    if (followed_) {
-        followed_->any_wide.store(any_wide_, std::memory_order_relaxed);
-        followed_->heads.store(heads_.unit, std::memory_order_release);
-    }
+    if (followed_) followed_->heads.store(heads_.unit, std::memory_order_release);
     if (lay_out_again) table.built_for = table.rib.size();
     bytes_ += builder_.built_bytes();
     last_view_.reset();
@@ -150,7 +146,6 @@ std::shared_ptr<const FibState<Address>> Tables<Address>::view() {
     state->arena = arena_;
     state->limbo = limbo_;
     state->tables = static_cast<std::uint32_t>(tables_.size());
-    state->any_wide = any_wide_;
     state->heads = heads_.unit;
     builder_.set_epoch(++epoch_);
     last_view_ = state;
@@ -163,7 +158,6 @@ std::shared_ptr<const FibState<Address>> Tables<Address>::follow(typename Fib<Ad
     followed_ = std::make_shared<State>();
     followed_->arena = arena_;
     followed_->tables = static_cast<std::uint32_t>(tables_.size());
-    followed_->any_wide = any_wide_;
     followed_->heads = heads_.unit;
     retire_ = std::move(retire);
     return followed_;

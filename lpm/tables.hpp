@@ -23,12 +23,10 @@ struct FibState {
     std::shared_ptr<Limbo> limbo;  // what the view shows is let go there, or in one after it
     std::uint32_t tables = 0;
     std::atomic<Unit> heads = 0;
-    std::atomic<bool> any_wide = false;  // read after heads, set before
 
     Lookup lookup() const noexcept {
         const Unit at = heads.load(std::memory_order_acquire);
-        return {arena->base(), reinterpret_cast<const TableHead*>(arena->at(at)), tables,
-                any_wide.load(std::memory_order_relaxed)};
+        return {arena->base(), reinterpret_cast<const TableHead*>(arena->at(at)), tables};
     }
 };
 
@@ -94,7 +92,6 @@ class Tables {
     std::shared_ptr<State> followed_;
     typename Fib<Address>::Retire retire_;
     std::size_t bytes_ = 0;
-    bool any_wide_ = false;
 };
 
 extern template class Tables<Ipv4Address>;

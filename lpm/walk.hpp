@@ -37,29 +37,40 @@ class Walk {
         for (std::size_t i = 0; i < count_; ++i) rows_[i] = row_in(head_of(i), keys_[i]);
     }
 
-    // Each in a table of its own, whose head is `head_of(i)`. Without kAnyWide no root is wide.
-    template <bool kAnyWide, class HeadOf>
+    // Each in a table of its own, whose head is `head_of(i)`.
+    template <class HeadOf>
     [[gnu::always_inline]] void through_many(const HeadOf& head_of) noexcept {
         Bits bits[kMost];
+        Bits firsts[kMost];
         std::uint32_t places[kMost];
+        std::uint32_t shapes[kMost];
         std::uint32_t positions[kMost];
         WideWord words[kMost];  // of wide roots
         Value found[kMost];
         std::size_t wide = 0;
-        for (std::size_t i = 0; i < count_; ++i) {
+        const std::size_t count = count_;
+        for (std::size_t i = 0; i < count; ++i) {
             const TableHead& head = head_of(i);
-            const std::uint64_t high = first_bits(keys_[i]);
-            const std::uint64_t slot = std::min((high - head.first) >> head.shift, std::uint64_t{1} << head.bits);
-            const std::uint32_t values_of_slot = kAnyWide && head.wide != 0 ? kValuesOfWord : 1;
+            firsts[i] = static_cast<Bits>(head.first >> (64 - kBits));
+            places[i] = head.root;
+            shapes[i] = shape_of(head);
             bits[i] = bits_at_once(keys_[i]);
-            places[i] = head.root * kValuesOfUnit + static_cast<std::uint32_t>(slot) * values_of_slot;
-            positions[i] = head.position;
-            if constexpr (kAnyWide) {
-                prefetch(value_at_place(places[i]));
-                wide_[wide] = static_cast<std::uint16_t>(i);
-                wide += head.wide != 0;
-            }
         }
+        std::uint32_t any_wide = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            const Shape shape(shapes[i]);
+            const Bits in_region = (bits[i] - firsts[i]) >> (shape.shift - (64 - kBits));
+            const auto slot = static_cast<std::uint32_t>(std::min<Bits>(in_region, Bits{1} << shape.bits));
+            places[i] = places[i] * kValuesOfUnit + (slot << shape.is_wide);
+            positions[i] = shape.position;
+            any_wide |= shape.is_wide;
+        }
+        for (std::size_t i = 0; i < count; ++i) prefetch(value_at_place(places[i]));
+        if (any_wide != 0)
+            for (std::size_t i = 0; i < count; ++i) {
+                wide_[wide] = static_cast<std::uint16_t>(i);
+                wide += Shape(shapes[i]).is_wide;
+            }
         if constexpr (!kIpv4)
             for (std::size_t k = 0; k < wide; ++k) {
                 const std::size_t i = wide_[k];
@@ -75,7 +86,7 @@ class Walk {
             words[i] = load_slot<WideWord>(value_at_place(places[i]));
             places[i] = place_in_word(words[i], static_cast<std::uint32_t>(bits[i] >> (kBits - kSlotsEnd)));
         }
-        fetch(base_, places, found, count_);
+        fetch_and_ask(base_, places, found, count_);
         for (std::size_t k = 0; k < wide; ++k) {
             const std::size_t i = wide_[k];
             found[i] ^= (found[i] ^ static_cast<Value>(words[i] >> 32)) & all_ones_if(places[i] == 0);
@@ -139,14 +150,18 @@ class Walk {
             const std::uint32_t place = place_in_word(word, static_cast<std::uint32_t>(high >> (64 - kSlotsEnd)));
             value = place == 0 ? static_cast<Value>(word >> 32) : load_slot<Value>(value_at_place(place));
         }
+        return row_below(value, position, key);
+    }
+
+    // From a value that was found with `position` bits used.
+    [[gnu::always_inline]] Row row_below(Value value, unsigned position, const Key& key) const noexcept {
         while (!is_row(value)) {
             const std::uint64_t bits = bits_from(key, position);
             const std::byte* const node = at_unit(unit_of(value));
             if (is_leaf(value)) return Isa::row_in_leaf(node, bits);
             if (is_cell(value)) return load_slot<Row>(node);
             if (is_chunk(value)) {
-                const auto window = static_cast<std::uint16_t>(bits >> (64 - kWindowBits));
-                value = load_slot<Value>(node + Isa::value_offset(node, window));
+                value = load_slot<Value>(node + Isa::value_offset(node, chunk_key(bits)));
                 position += kWindowBits;
             } else {
                 const unsigned stride = stride_of(value);
@@ -204,27 +219,29 @@ class Walk {
         settle_found(bits, found, positions);
     }
 
-    // Goes on from values that were found with so many bits used: by direct nodes, then chunks and leaves, and then
-    // whatever is left. Where roots have all rows, none of that is gone through.
+    // Goes on from values that were found with so many bits used: all together through direct nodes and chunks while
+    // many need them, and then each by what it found. Where roots have all rows, none of that is gone through.
     [[gnu::always_inline]] void settle_found(const Bits* __restrict bits, Value* __restrict found,
                                              std::uint32_t* __restrict positions) noexcept {
-        Kinds kinds[kMost / kSorted];
         const std::size_t count = count_;
-        std::uint64_t nodes = 0;
-        std::size_t directs = 0;
-        for (std::size_t from = 0; from < count; from += kSorted) {
-            const Kinds& here = kinds[from / kSorted] = kinds_of<Isa>(found + from, count - from);
-            nodes |= here.nodes;
-            directs += static_cast<std::size_t>(std::popcount(here.directs));
-        }
-        if (directs * kFewDirects > count) {
+        Kinds kinds[kMost / kSorted];
+        KindCounts counts = sort_kinds<Isa>(found, kinds, count);
+        if (counts.directs * kFewDirects > count) {
             find_in_direct(base_, bits, found, positions, count);
-            for (std::size_t from = 0; from < count; from += kSorted)
-                kinds[from / kSorted] = kinds_of<Isa>(found + from, count - from);
+            counts = sort_kinds<Isa>(found, kinds, count);
+        }
+        const auto most = [count](std::size_t some) { return some * 4 > count * 3; };
+        while (most(counts.chunks) && most(chunks_within<kBits>(found, positions, count))) {
+            find_in_chunks<Isa>(base_, bits, found, positions, count);
+            counts = sort_kinds<Isa>(found, kinds, count);
         }
         Row* __restrict rows = rows_;
         for (std::size_t i = 0; i < count; ++i) rows[i] = row_of(found[i]);
-        if (nodes != 0) search_nodes(bits, found, positions, kinds);
+        if (counts.nodes * kFewNodes >= count) return search_nodes(bits, found, positions, kinds);
+        if (counts.nodes == 0) return;
+        for (std::size_t from = 0; from < count; from += kSorted)
+            for_each_bit(kinds[from / kSorted].nodes, from,
+                         [&](std::size_t i) { rows_[i] = row_below(found[i], positions[i], keys_[i]); });
     }
 
     // Searches the chunks and leaves among what was found, and goes on with all that is left.
@@ -257,8 +274,8 @@ class Walk {
         Row* const rows = rows_;
         for (std::size_t k = 0; k < chunks; ++k) {
             const std::size_t i = chunks_[k];
-            const std::uint16_t window = window_at(i, bits[i], positions[i]);
-            const Value value = load_slot<Value>(at_[k] + Isa::value_offset(at_[k], window));
+            const std::uint16_t key = key_at(i, bits[i], positions[i]);
+            const Value value = load_slot<Value>(at_[k] + Isa::value_offset(at_[k], key));
             rows[i] = row_of(value);
             waiting_[waiting] = static_cast<std::uint16_t>(i);
             waiting += value >> 31;
@@ -268,12 +285,12 @@ class Walk {
         descend(waiting);
     }
 
-    // The bits of address `i` that a chunk after `position` bits decides by.
-    [[gnu::always_inline]] std::uint16_t window_at(std::size_t i, Bits bits, std::uint32_t position) const noexcept {
+    // Of address `i`, in a chunk after `position` bits.
+    [[gnu::always_inline]] std::uint16_t key_at(std::size_t i, Bits bits, std::uint32_t position) const noexcept {
         if constexpr (!kIpv4)
             if (position > kBits - kWindowBits) [[unlikely]]
-                return static_cast<std::uint16_t>(bits_from(keys_[i], position) >> (64 - kWindowBits));
-        return static_cast<std::uint16_t>(bits << position % kBits >> (kBits - kWindowBits));
+                return chunk_key(bits_from(keys_[i], position));
+        return chunk_key(static_cast<Bits>(bits << position % kBits));
     }
 
     // Goes on from values that were found with `position` bits used, one for each address.
@@ -329,7 +346,7 @@ class Walk {
             for (std::size_t k = 0; k < directs; ++k) aim_at_direct(directs_[k]);
             for (std::size_t k = 0; k < chunks; ++k) {
                 const std::size_t i = chunks_[k];
-                const auto key = static_cast<std::uint16_t>(bits_from(keys_[i], position_[i]) >> (64 - kWindowBits));
+                const std::uint16_t key = chunk_key(bits_from(keys_[i], position_[i]));
                 position_[i] += kWindowBits;
                 settle(i, load_slot<Value>(at_[i] + Isa::value_offset(at_[i], key)), waiting);
             }
@@ -363,8 +380,10 @@ class Walk {
     const Key* const keys_;
     Row* const rows_;
     const std::size_t count_;
-    // If one in fewer has a direct node, all take the step through them.
+    // If one in fewer has a direct node, all take the step through them; if one in more has any node after such steps,
+    // those are done one by one.
     static constexpr std::size_t kFewDirects = 8;
+    static constexpr std::size_t kFewNodes = 16;
 
     List wide_;
     List waiting_;
