@@ -52,6 +52,55 @@ void compare(Simd version, const char* name, bool large) {
                 0);
 }
 
+// One table for each depth: all its routes begin with the same so many bits, and differ in the 40 bits after them, so
+// that all of a batch meets the same kinds of node there, step after step.
+template <class Address>
+void compare_depths(Simd version, const char* name) {
+    const SimdGuard guard;
+    if (!use_simd(version)) return cannot(version);
+    const std::uint64_t seed = test_seed(name);
+    CAPTURE(seed);
+    Random random(seed);
+    constexpr int kSpread = Address::kBits == 32 ? 24 : 40;
+    constexpr int kTables = (Address::kBits - kSpread) / 4 + 1;
+    Fib<Address> fib(kTables);
+    Oracle<Address> oracle(kTables);
+    for (int i = 0; i < kTables; ++i) {
+        const Prefix<Address> shared(any_address(random, Address()), 4 * i);
+        std::vector<Route<Address>> routes;
+        for (std::size_t k = 0; k < 400; ++k) {
+            const Address address = shared.address() | (any_address(random, Address()) & ~shared.mask());
+            const int length = shared.length() + kSpread - static_cast<int>(below(random, 1 + below(random, kSpread)));
+            const Prefix<Address> prefix(address, length);
+            if (oracle.routes(static_cast<TableId>(i)).contains(prefix)) continue;
+            routes.push_back({prefix, static_cast<Row>(k)});
+            oracle.insert(static_cast<TableId>(i), prefix, static_cast<Row>(k));
+        }
+        REQUIRE(fib.load(static_cast<TableId>(i), routes));
+    }
+    const FibView<Address> view = fib.view();
+    REQUIRE(wrong_answers(random, oracle, view, kTables, 700) == 0);
+    for (int i = 0; i < kTables; ++i) {
+        const auto table = static_cast<TableId>(i);
+        CAPTURE(table);
+        std::vector<Address> addresses;
+        std::vector<typename KeyOf<Address>::type> keys;
+        for (int k = 0; k < 150; ++k) {
+            auto route = oracle.routes(table).begin();
+            std::advance(route, below(random, oracle.routes(table).size()));
+            addresses.push_back(inside(random, route->first));
+            keys.push_back(KeyOf<Address>::of(addresses.back()));
+        }
+        for (const std::size_t count : {std::size_t{9}, std::size_t{64}, std::size_t{65}, addresses.size()}) {
+            std::vector<Row> rows(count);
+            view.find(table, keys.data(), rows.data(), count);
+            std::size_t wrong = 0;
+            for (std::size_t k = 0; k < count; ++k) wrong += rows[k] != oracle.find(table, addresses[k]);
+            CHECK(wrong == 0);
+        }
+    }
+}
+
 void compare_batches(Simd version) {
     const SimdGuard guard;
     if (!use_simd(version)) return cannot(version);
@@ -82,6 +131,11 @@ TEST_CASE("simd: the scalar version answers as the oracle does for IPv6", "[lpm]
     compare<Ipv6Address>(Simd::scalar, "ipv6 scalar", false);
 }
 
+TEST_CASE("simd: the scalar version answers as the oracle does where a batch goes deep together", "[lpm]") {
+    compare_depths<Ipv4Address>(Simd::scalar, "ipv4 scalar, depths");
+    compare_depths<Ipv6Address>(Simd::scalar, "ipv6 scalar, depths");
+}
+
 TEST_CASE("simd: the scalar version writes the rows of a batch of any length and no more", "[lpm]") {
     compare_batches(Simd::scalar);
 }
@@ -98,6 +152,11 @@ TEST_CASE("simd: the AVX2 version answers as the oracle does for IPv6", "[lpm]")
     compare<Ipv6Address>(Simd::avx2, "ipv6 avx2", false);
 }
 
+TEST_CASE("simd: the AVX2 version answers as the oracle does where a batch goes deep together", "[lpm]") {
+    compare_depths<Ipv4Address>(Simd::avx2, "ipv4 avx2, depths");
+    compare_depths<Ipv6Address>(Simd::avx2, "ipv6 avx2, depths");
+}
+
 TEST_CASE("simd: the AVX2 version writes the rows of a batch of any length and no more", "[lpm]") {
     compare_batches(Simd::avx2);
 }
@@ -112,6 +171,11 @@ TEST_CASE("simd: the AVX-512 version answers as the oracle does for IPv4 with a 
 
 TEST_CASE("simd: the AVX-512 version answers as the oracle does for IPv6", "[lpm]") {
     compare<Ipv6Address>(Simd::avx512, "ipv6 avx512", false);
+}
+
+TEST_CASE("simd: the AVX-512 version answers as the oracle does where a batch goes deep together", "[lpm]") {
+    compare_depths<Ipv4Address>(Simd::avx512, "ipv4 avx512, depths");
+    compare_depths<Ipv6Address>(Simd::avx512, "ipv6 avx512, depths");
 }
 
 TEST_CASE("simd: the AVX-512 version writes the rows of a batch of any length and no more", "[lpm]") {
