@@ -53,11 +53,11 @@ std::size_t served_by(Cuts cuts, unsigned position, unsigned stride) {
 }
 
 // The shortest stride by which nineteen in twenty of the cuts are found in the node after; at most about one slot a
-// cut, or 2^`cheap` slots where that is more.
+// cut, four behind a group, where few blocks have many cuts, or 2^`cheap` slots where that is more.
 unsigned stride_for(Cuts cuts, unsigned position, unsigned most, unsigned cheap) {
     const std::size_t inner = cuts.size() - 1;
     const auto log = static_cast<unsigned>(std::bit_width(inner));
-    const unsigned longest = std::min(std::max(log, cheap), most);
+    const unsigned longest = std::min(std::max(position < kGroupPosition ? log : log + 2, cheap), most);
     unsigned stride = std::clamp(log < 5 ? 1 : log - 4, 1U, longest);
     while (stride < longest && served_by(cuts, position, stride) * 20 < inner * 19) ++stride;
     return stride;
@@ -139,15 +139,17 @@ Value Builder::value_of_row(Row row) {
     return cell_value(block.unit);
 }
 
-Value Builder::value(Cuts cuts, Bits first, unsigned position) {
+Value Builder::value(Cuts cuts, Bits first, unsigned position, bool in_direct) {
     if (failed_) return 0;
     if (cuts.size() == 1) return value_of_row(cuts[0].row);
     if (is_for_leaf(cuts, position)) return leaf(cuts, position);
+    ChunkRanges ranges;
+    const auto fits_chunk = [&] { return add_ranges(ranges, kMostRanges, cuts, first, position, position); };
+    if (in_direct && fits_chunk()) return chunk(ranges);
     const unsigned most = std::min(kMostStride, 128 - position);
     if (const unsigned stride = dense_stride(cuts, position, most, kDenseSlots * cuts.size()); stride != 0)
         return direct(cuts, first, position, stride);
-    ChunkRanges ranges;
-    if (add_ranges(ranges, kMostRanges, cuts, first, position, position)) return chunk(ranges);
+    if (!in_direct && fits_chunk()) return chunk(ranges);
     return direct(cuts, first, position, stride_for(cuts, position, most, 1));
 }
 
@@ -217,7 +219,7 @@ Value Builder::direct(Cuts cuts, Bits first, unsigned position, unsigned stride)
     if (failed_) return 0;
     std::byte* const slots = arena_.at(block.unit);
     for_each_slot(cuts, first, position, stride, [&](std::size_t slot, Cuts inside, Bits start) {
-        store_slot<Value>(slots + slot * sizeof(Value), value(inside, start, position + stride));
+        store_slot<Value>(slots + slot * sizeof(Value), value(inside, start, position + stride, true));
     });
     return direct_value(block.unit, stride);
 }

@@ -48,8 +48,10 @@ class Builder {
     void set_epoch(std::uint32_t epoch) noexcept { epoch_ = epoch; }
 
     // The value of the block of addresses that starts at `first` and whose first `position` bits are decided; the cuts
-    // are those of the block, the first at or before its start. What comes back after failed() names nothing.
-    Value value(Cuts cuts, Bits first, unsigned position);
+    // are those of the block, the first at or before its start. In a direct node a chunk is preferred to another direct
+    // node: batches search chunks together, and few addresses then have a third node. What comes back after failed()
+    // names nothing.
+    Value value(Cuts cuts, Bits first, unsigned position, bool in_direct = false);
 
     // A root over the block that starts at `region` with `position` bits decided (at most 24, or 56 for IPv6); all
     // addresses outside of it have the row `outside`. The cuts are those of the whole space.

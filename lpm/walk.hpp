@@ -282,7 +282,11 @@ class Walk {
         }
         for (std::size_t k = unsearched; k < waiting; ++k)
             position_[waiting_[k]] = positions[waiting_[k]] + kWindowBits;
-        descend(waiting);
+        if (waiting * kFewNodes >= count_) return descend(waiting);
+        for (std::size_t k = 0; k < waiting; ++k) {
+            const std::size_t i = waiting_[k];
+            rows_[i] = row_below(value_at(i), position_[i], keys_[i]);
+        }
     }
 
     // Of address `i`, in a chunk after `position` bits.
@@ -383,7 +387,7 @@ class Walk {
     // If one in fewer has a direct node, all take the step through them; if one in more has any node after such steps,
     // those are done one by one.
     static constexpr std::size_t kFewDirects = 8;
-    static constexpr std::size_t kFewNodes = 16;
+    static constexpr std::size_t kFewNodes = 8;
 
     List wide_;
     List waiting_;
