@@ -172,19 +172,25 @@ class Walk {
         return row_of(value);
     }
 
-    // As through(), from words.
+    // As through(), from words. Values are asked for while words are still waited for.
     [[gnu::always_inline]] void through_words(const TableHead& head) noexcept {
         const std::byte* const root = at_unit(head.root);
         const Key* __restrict keys = keys_;
         const std::size_t count = count_;
         WideWord words[kMost];
-        std::uint32_t slots[kMost];
+        std::uint32_t places[kMost];
         Value found[kMost];
         const auto word_of = [root](Key key) { return root + std::size_t{key >> (32 - kWideBits)} * sizeof(WideWord); };
         for (std::size_t i = 0; i < count; ++i) prefetch(word_of(keys[i]));
-        for (std::size_t i = 0; i < count; ++i) words[i] = load_slot<WideWord>(word_of(keys[i]));
-        for (std::size_t i = 0; i < count; ++i) slots[i] = keys[i] >> (32 - kWidePosition);
-        find_in_words(base_, words, slots, found, count_);
+        for (std::size_t from = 0; from < count; from += kAhead) {
+            const std::size_t end = std::min(from + kAhead, count);
+            for (std::size_t i = from; i < end; ++i) words[i] = load_slot<WideWord>(word_of(keys[i]));
+            for (std::size_t i = from; i < end; ++i)
+                places[i] = place_in_word(words[i], keys[i] >> (32 - kWidePosition));
+            for (std::size_t i = from; i < end; ++i) prefetch(value_at_place(places[i]));
+        }
+        fetch(base_, places, found, count);
+        take_from_words(words, places, found, count);
         settle_found(found, kWidePosition);
     }
 
@@ -388,6 +394,7 @@ class Walk {
     // those are done one by one.
     static constexpr std::size_t kFewDirects = 8;
     static constexpr std::size_t kFewNodes = 8;
+    static constexpr std::size_t kAhead = 32;
 
     List wide_;
     List waiting_;
