@@ -93,13 +93,6 @@ template <class Slot>
     }
 }
 
-// Where a word is the value, that.
-[[gnu::always_inline]] inline void take_from_words(const WideWord* __restrict words,
-                                                   const std::uint32_t* __restrict places, Value* __restrict found,
-                                                   std::size_t count) noexcept {
-    for (std::size_t i = 0; i < count; ++i) found[i] = places[i] == 0 ? static_cast<Value>(words[i] >> 32) : found[i];
-}
-
 // The values that words have for the slots which the low bits of slots[i] say.
 [[gnu::always_inline]] inline void find_in_words(const std::byte* base, const WideWord* __restrict words,
                                                  const std::uint32_t* __restrict slots, Value* __restrict found,
@@ -107,7 +100,7 @@ template <class Slot>
     std::uint32_t places[kMostOfBatch];  // 0 where the word is the value
     for (std::size_t i = 0; i < count; ++i) places[i] = place_in_word(words[i], slots[i]);
     fetch(base, places, found, count);
-    take_from_words(words, places, found, count);
+    for (std::size_t i = 0; i < count; ++i) found[i] = places[i] == 0 ? static_cast<Value>(words[i] >> 32) : found[i];
 }
 
 // Whether a step can search a value's chunk: it sees an IPv6 address by its first 64 bits; behind the 32 of an IPv4

@@ -15,6 +15,7 @@
 #include "lpm/key_bits.hpp"
 #include "lpm/kinds.hpp"
 #include "lpm/lookup.hpp"
+#include "lpm/one_address.hpp"
 #include "lpm/steps.hpp"
 #include "net/prefetch.hpp"
 
@@ -34,7 +35,7 @@ class Walk {
     static constexpr std::size_t kFewest = 8;
     template <class HeadOf>
     [[gnu::always_inline]] void one_by_one(const HeadOf& head_of) noexcept {
-        for (std::size_t i = 0; i < count_; ++i) rows_[i] = row_in(head_of(i), keys_[i]);
+        for (std::size_t i = 0; i < count_; ++i) rows_[i] = row_in<Isa>(base_, head_of(i), keys_[i]);
     }
 
     // Each in a table of its own, whose head is `head_of(i)`.
@@ -128,69 +129,21 @@ class Walk {
     static constexpr bool kIpv4 = std::is_same_v<Key, Key4>;
     using Bits = std::conditional_t<kIpv4, std::uint32_t, std::uint64_t>;
     static constexpr unsigned kBits = 8 * sizeof(Bits);
-    static constexpr unsigned kSlotsEnd = kIpv4 ? kWidePosition : kGroupPosition;  // of the bits that choose a slot
+    static constexpr unsigned kSlotsEnd = kEndOfSlots<Key>;
 
-    // One address, from its root to its row.
-    [[gnu::always_inline]] Row row_in(const TableHead& head, const Key& key) const noexcept {
-        const std::uint64_t high = first_bits(key);
-        const std::uint64_t slot = std::min((high - head.first) >> head.shift, std::uint64_t{1} << head.bits);
-        const std::uint32_t root = head.root * kValuesOfUnit;
-        unsigned position = head.position;
-        Value value;
-        if (head.wide == 0) {
-            value = load_slot<Value>(value_at_place(root + static_cast<std::uint32_t>(slot)));
-        } else {
-            auto word = load_slot<WideWord>(value_at_place(root + static_cast<std::uint32_t>(slot) * kValuesOfWord));
-            if constexpr (!kIpv4)
-                if (const std::uint32_t place = place_in_top(word, static_cast<std::uint32_t>(high >> 32));
-                    place != 0) {
-                    word = load_slot<WideWord>(value_at_place(place * kValuesOfWord));
-                    position = kGroupPosition;
-                }
-            const std::uint32_t place = place_in_word(word, static_cast<std::uint32_t>(high >> (64 - kSlotsEnd)));
-            value = place == 0 ? static_cast<Value>(word >> 32) : load_slot<Value>(value_at_place(place));
-        }
-        return row_below(value, position, key);
-    }
-
-    // From a value that was found with `position` bits used.
-    [[gnu::always_inline]] Row row_below(Value value, unsigned position, const Key& key) const noexcept {
-        while (!is_row(value)) {
-            const std::uint64_t bits = bits_from(key, position);
-            const std::byte* const node = at_unit(unit_of(value));
-            if (is_leaf(value)) return Isa::row_in_leaf(node, bits);
-            if (is_cell(value)) return load_slot<Row>(node);
-            if (is_chunk(value)) {
-                value = load_slot<Value>(node + Isa::value_offset(node, chunk_key(bits)));
-                position += kWindowBits;
-            } else {
-                const unsigned stride = stride_of(value);
-                value = load_slot<Value>(at_unit(direct_unit(value)) + (bits >> (64 - stride)) * sizeof(Value));
-                position += stride;
-            }
-        }
-        return row_of(value);
-    }
-
-    // As through(), from words. Values are asked for while words are still waited for.
+    // As through(), from words.
     [[gnu::always_inline]] void through_words(const TableHead& head) noexcept {
         const std::byte* const root = at_unit(head.root);
         const Key* __restrict keys = keys_;
         const std::size_t count = count_;
         WideWord words[kMost];
-        std::uint32_t places[kMost];
+        std::uint32_t slots[kMost];
         Value found[kMost];
         const auto word_of = [root](Key key) { return root + std::size_t{key >> (32 - kWideBits)} * sizeof(WideWord); };
         for (std::size_t i = 0; i < count; ++i) prefetch(word_of(keys[i]));
-        for (std::size_t from = 0; from < count; from += kAhead) {
-            const std::size_t end = std::min(from + kAhead, count);
-            for (std::size_t i = from; i < end; ++i) words[i] = load_slot<WideWord>(word_of(keys[i]));
-            for (std::size_t i = from; i < end; ++i)
-                places[i] = place_in_word(words[i], keys[i] >> (32 - kWidePosition));
-            for (std::size_t i = from; i < end; ++i) prefetch(value_at_place(places[i]));
-        }
-        fetch(base_, places, found, count);
-        take_from_words(words, places, found, count);
+        for (std::size_t i = 0; i < count; ++i) words[i] = load_slot<WideWord>(word_of(keys[i]));
+        for (std::size_t i = 0; i < count; ++i) slots[i] = keys[i] >> (32 - kWidePosition);
+        find_in_words(base_, words, slots, found, count_);
         settle_found(found, kWidePosition);
     }
 
@@ -247,7 +200,7 @@ class Walk {
         if (counts.nodes == 0) return;
         for (std::size_t from = 0; from < count; from += kSorted)
             for_each_bit(kinds[from / kSorted].nodes, from,
-                         [&](std::size_t i) { rows_[i] = row_below(found[i], positions[i], keys_[i]); });
+                         [&](std::size_t i) { rows_[i] = row_below<Isa>(base_, found[i], positions[i], keys_[i]); });
     }
 
     // Searches the chunks and leaves among what was found, and goes on with all that is left.
@@ -291,7 +244,7 @@ class Walk {
         if (waiting * kFewNodes >= count_) return descend(waiting);
         for (std::size_t k = 0; k < waiting; ++k) {
             const std::size_t i = waiting_[k];
-            rows_[i] = row_below(value_at(i), position_[i], keys_[i]);
+            rows_[i] = row_below<Isa>(base_, value_at(i), position_[i], keys_[i]);
         }
     }
 
@@ -394,7 +347,6 @@ class Walk {
     // those are done one by one.
     static constexpr std::size_t kFewDirects = 8;
     static constexpr std::size_t kFewNodes = 8;
-    static constexpr std::size_t kAhead = 32;
 
     List wide_;
     List waiting_;
