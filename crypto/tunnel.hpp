@@ -34,10 +34,10 @@ class Tunnel {
     }
     // Error: not_found, for an SA that is not this tunnel's.
     Expected<void> remove_inbound(Spi spi) {
-        const auto found = std::find(inbound_.begin(), inbound_.end(), spi);
-        if (found == inbound_.end())
+        const auto found = std::find(inbound_.rbegin(), inbound_.rend(), spi);  // close() takes the last first
+        if (found == inbound_.rend())
             return Error{ErrorCode::not_found, "the tunnel has no inbound SA with SPI " + std::to_string(spi.value())};
-        inbound_.erase(found);
+        inbound_.erase(std::next(found).base());
         return sad_.erase(spi);
     }
 
