@@ -2,8 +2,9 @@
 //
 // Every step is a loop over the batch whose loads wait for none of its own, so that a batch waits for memory once a
 // level and not once an address. Prefetches stand only where loads would be few: of a batch that is asked for at once
-// most are forgotten (net/prefetch.hpp). There is no branch on what was found: addresses that are not done yet are
-// gathered in queues. Included by lpm/kernel.hpp only; readers' threads; no allocation.
+// most are forgotten (net/prefetch.hpp). There is no branch on what was found: all take a step that most need, and who
+// is not done after that is gathered in queues; the last few are followed one by one. Included by lpm/kernel.hpp only;
+// readers' threads; no allocation.
 #pragma once
 
 #include <algorithm>
@@ -241,11 +242,7 @@ class Walk {
         }
         for (std::size_t k = unsearched; k < waiting; ++k)
             position_[waiting_[k]] = positions[waiting_[k]] + kWindowBits;
-        if (waiting * kFewNodes >= count_) return descend(waiting);
-        for (std::size_t k = 0; k < waiting; ++k) {
-            const std::size_t i = waiting_[k];
-            rows_[i] = row_below<Isa>(base_, value_at(i), position_[i], keys_[i]);
-        }
+        descend(waiting);
     }
 
     // Of address `i`, in a chunk after `position` bits.
@@ -284,9 +281,16 @@ class Walk {
 
     Value value_at(std::size_t waiting) const noexcept { return rows_[waiting] | 1U << 31; }
 
-    // Round by round, until no address waits. Chunks, leaves and direct nodes (with them, rarely, cells) have loops of
-    // their own, which need no choice.
+    // Until no address waits: few one by one; more round by round, in which chunks, leaves and direct nodes (with them,
+    // rarely, cells) have loops of their own, which need no choice.
     [[gnu::always_inline]] void descend(std::size_t waiting) noexcept {
+        if (waiting * kFewNodes < count_) {
+            for (std::size_t k = 0; k < waiting; ++k) {
+                const std::size_t i = waiting_[k];
+                rows_[i] = row_below<Isa>(base_, value_at(i), position_[i], keys_[i]);
+            }
+            return;
+        }
         while (waiting != 0) {
             std::size_t chunks = 0;
             std::size_t leaves = 0;
@@ -343,8 +347,8 @@ class Walk {
     const Key* const keys_;
     Row* const rows_;
     const std::size_t count_;
-    // If one in fewer has a direct node, all take the step through them; if one in more has any node after such steps,
-    // those are done one by one.
+    // If one in fewer has a direct node, all take the step through them; if one in more has any node after the steps of
+    // all, those are followed one by one.
     static constexpr std::size_t kFewDirects = 8;
     static constexpr std::size_t kFewNodes = 8;
 
