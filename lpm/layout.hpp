@@ -82,7 +82,7 @@ inline constexpr unsigned kWindowBits = 16;
 inline constexpr std::size_t kWindows = std::size_t{1} << kWindowBits;
 inline constexpr unsigned kMostRanges = 31;
 inline constexpr std::uint16_t kKeyBias = 0x8000;
-// That of the first bits of these.
+// The key, as a chunk keeps it, of an address that goes on with these bits.
 template <class Bits>
 constexpr std::uint16_t chunk_key(Bits bits) noexcept {
     return static_cast<std::uint16_t>(bits >> (8 * sizeof bits - kWindowBits)) ^ kKeyBias;
