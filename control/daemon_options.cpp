@@ -11,6 +11,7 @@
 
 #include "control/build_version.hpp"
 #include "control/place.hpp"
+#include "crypto/aead.hpp"
 #include "dataplane/xdp_steering.hpp"
 
 namespace sekisho::control {
@@ -149,6 +150,14 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
     app.add_option("--idle", idle, "an idle worker polls on, or sleeps a little")
         ->check(CLI::IsMember({"poll", "sleep"}))
         ->capture_default_str();
+    std::string engine = "fastest";
+    std::vector<std::string> engines(crypto::kEngineNames.begin(), crypto::kEngineNames.end());
+    engines.push_back(engine);
+    app.add_option("--esp-engine", engine,
+                   "what seals and opens ESP: vaes, our own, for processors with VAES; ipsec-mb; openssl, anywhere; or "
+                   "the fastest that runs here")
+        ->check(CLI::IsMember(engines))
+        ->capture_default_str();
     std::string level = "info";
     app.add_option("--log-level", level, "how much the log says")
         ->check(CLI::IsMember({"error", "warning", "info", "debug"}))
@@ -199,6 +208,8 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
         if (kManualKeys[i] == manual) options.manual_keys = static_cast<ManualKeys>(i);
     options.confinement = !unconfined;
     if (no_huge) options.engine.hugepages = false;
+    for (const crypto::EngineKind kind : crypto::kEngineKinds)
+        if (name_of(kind) == engine) options.engine.esp_engine = kind;
     options.engine.idle = idle == "poll" ? dataplane::Idle::poll : dataplane::Idle::sleep;
     options.engine.sessions.ipv6 = options.engine.sessions.ipv4 / 4;
     options.log_level = log_level_named(level).value_or(LogLevel::info);

@@ -129,7 +129,8 @@ Expected<void> serve(const DaemonOptions& options, const sigset_t& signals) {
     auto engine = dataplane::Engine::start(options.engine);
     if (!engine) return engine.error();
     log(LogLevel::info,
-        fmt::format("dataplane started, {}", (*engine)->uses_hugepages() ? "hugepages" : "no hugepages"));
+        fmt::format("dataplane started, {}, ESP by {}", (*engine)->uses_hugepages() ? "hugepages" : "no hugepages",
+                    (*engine)->associations().engine()));
     NodePorts ports = names_of(options.engine.ports);
     ports.workers = (*engine)->worker_count();
     Compiler compiler(std::move(ports));

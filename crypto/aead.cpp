@@ -6,15 +6,41 @@
 
 namespace sekisho::crypto {
 
+namespace {
+
+struct Engine {  // by EngineKind
+    std::size_t (*prepared_bytes)() noexcept;
+    Expected<std::unique_ptr<AeadEngine>> (*make)();
+};
+constexpr std::array<Engine, kEngineKinds.size()> kEngines = {{
+    {vaes_prepared_bytes, make_vaes_engine},
+    {ipsec_mb_prepared_bytes, make_ipsec_mb_engine},
+    {openssl_prepared_bytes, make_openssl_engine},
+}};
+constexpr const Engine& row_of(EngineKind kind) noexcept {
+    return kEngines[static_cast<std::size_t>(kind)];
+}
+
+}  // namespace
+
+std::span<const EngineKind> engines_here() noexcept {
+    static_assert(kEngineKinds.front() == EngineKind::vaes);
+    return std::span(kEngineKinds).subspan(vaes_runs_here() ? 0 : 1);
+}
+
 std::size_t prepared_bytes(EngineKind kind) noexcept {
-    return kind == EngineKind::ipsec_mb ? ipsec_mb_prepared_bytes() : openssl_prepared_bytes();
+    return row_of(kind).prepared_bytes();
 }
 
 Expected<std::unique_ptr<AeadEngine>> make_engine(EngineKind kind) {
-    auto engine = kind == EngineKind::ipsec_mb ? make_ipsec_mb_engine() : make_openssl_engine();
+    auto engine = row_of(kind).make();
     if (!engine) return engine.error();
     KeyStore store(prepared_bytes(kind));
     if (auto passed = self_test(**engine, store); !passed) return passed.error().at((*engine)->description());
+    if (kind != EngineKind::vaes) return engine;
+    auto other = make_openssl_engine();
+    if (!other) return other.error();
+    if (auto alike = compare(**engine, **other); !alike) return alike.error().at((*engine)->description());
     return engine;
 }
 

@@ -1,10 +1,11 @@
 // Authenticated encryption behind one interface: a batch of jobs in, the same batch done.
 //
-// Two engines: IPsec-MB, the fast one, and OpenSSL, independent of it, which every test compares with the first and
-// which runs where IPsec-MB cannot. Engines are made by make_engine(), which lets none out that fails the known answers
-// (self_test.hpp). One engine belongs to one worker; keys are prepared by control and read by all workers' engines of
-// the same kind. AES-GCM with a nonce of 12 bytes and a tag of 16 (NIST SP 800-38D); that a nonce is never used twice
-// is the caller's duty (sequence.hpp, ledger.hpp).
+// Three engines: our own by VAES, the fastest where a processor has it; IPsec-MB; and OpenSSL, independent of both,
+// which every test compares with them and which runs anywhere. Engines are made by make_engine(), which lets none out
+// that fails the known answers, nor ours if it ever differs from OpenSSL (self_test.hpp). One engine belongs to one
+// worker; keys are prepared by control and read by all workers' engines of the same kind. AES-GCM with a nonce of 12
+// bytes and a tag of 16 (NIST SP 800-38D); that a nonce is never used twice is the caller's duty (sequence.hpp,
+// ledger.hpp).
 #pragma once
 
 #include <array>
@@ -20,9 +21,10 @@
 
 namespace sekisho::crypto {
 
-enum class EngineKind : std::uint8_t { ipsec_mb, openssl };
+enum class EngineKind : std::uint8_t { vaes, ipsec_mb, openssl };
 
-inline constexpr std::array<std::string_view, 2> kEngineNames = {"ipsec-mb", "openssl"};
+inline constexpr std::array kEngineKinds = {EngineKind::vaes, EngineKind::ipsec_mb, EngineKind::openssl};
+inline constexpr std::array<std::string_view, 3> kEngineNames = {"vaes", "ipsec-mb", "openssl"};  // by EngineKind
 constexpr std::string_view name_of(EngineKind kind) noexcept {
     return kEngineNames[static_cast<std::size_t>(kind)];
 }
@@ -82,11 +84,17 @@ class AeadEngine {
     AeadEngine& operator=(const AeadEngine&) = delete;
 };
 
+// Those that this processor can run, the fastest first.
+std::span<const EngineKind> engines_here() noexcept;
+inline EngineKind fastest_engine() noexcept {
+    return engines_here().front();
+}
+
 // Bytes that a prepared key of this kind takes: the slot size for a KeyStore.
 std::size_t prepared_bytes(EngineKind kind) noexcept;
 
-// An engine for one worker, after its known-answer test. Errors: unavailable, when the library refuses or an answer is
-// wrong; the words name the vector.
+// An engine for one worker, after its self-test. Errors: unavailable, when the processor or the library cannot, or an
+// answer is wrong; the words name the vector.
 Expected<std::unique_ptr<AeadEngine>> make_engine(EngineKind kind);
 
 // The length is right for the suite; the words for refusing one that is not.

@@ -7,6 +7,10 @@
 
 namespace sekisho::crypto {
 
+Expected<std::unique_ptr<AeadEngine>> make_vaes_engine();
+std::size_t vaes_prepared_bytes() noexcept;
+bool vaes_runs_here() noexcept;
+
 Expected<std::unique_ptr<AeadEngine>> make_ipsec_mb_engine();
 std::size_t ipsec_mb_prepared_bytes() noexcept;
 

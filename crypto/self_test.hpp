@@ -1,4 +1,5 @@
-// The known-answer test that an engine passes before it may touch a packet (known_answers.hpp).
+// What an engine passes before it may touch a packet: the known answers (known_answers.hpp), and comparison with
+// another.
 //
 // Every answer both ways, in one batch and one by one; and a tag with one wrong bit must be refused. Once an engine, at
 // start, on the thread that makes it.
@@ -10,5 +11,11 @@ namespace sekisho::crypto {
 
 // Error: unavailable, naming the vector and what was wrong. An engine that fails must not be used.
 Expected<void> self_test(AeadEngine& engine, KeyStore& store);
+
+// Every length to kCompared, with both suites, a key and an AAD for each: what `engine` seals must be what `other`
+// seals, and open again. For engines whose code differs by length. A few milliseconds. Error: unavailable, naming the
+// length; or what the key store says.
+inline constexpr std::size_t kCompared = 800;  // bytes: all ways through gcm_kernel.hpp, three groups and their rests
+Expected<void> compare(AeadEngine& engine, AeadEngine& other);
 
 }  // namespace sekisho::crypto

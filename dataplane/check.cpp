@@ -130,6 +130,9 @@ std::vector<std::string> missing(const EngineConfig& config) {
     check_buffers(config, found);
     check_lcores(config, found);
     check_ports(config, found);
+    const auto engines = crypto::engines_here();
+    if (std::find(engines.begin(), engines.end(), config.esp_engine) == engines.end())
+        found.push_back("ESP: this processor cannot run " + std::string(name_of(config.esp_engine)));
     return found;
 }
 

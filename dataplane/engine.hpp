@@ -36,7 +36,7 @@ struct EngineConfig {
     SessionCapacity sessions;         // of each worker
     std::string file_prefix = "sekisho";
     Idle idle = Idle::sleep;
-    crypto::EngineKind esp_engine = crypto::EngineKind::ipsec_mb;
+    crypto::EngineKind esp_engine = crypto::fastest_engine();
     std::string eal_log_level = "warning";
 };
 

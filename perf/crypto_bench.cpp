@@ -162,7 +162,7 @@ void add(Report& report, const std::string& name, const std::vector<double>& our
 void stages(Report& report, const Options& options) {
     for (const Suite suite : {Suite::aes_gcm_128, Suite::aes_gcm_256}) {
         for (const std::uint32_t frame : {64U, 512U, 1400U}) {
-            Node node(EngineKind::ipsec_mb, suite, 1);
+            Node node(fastest_engine(), suite, 1);
             Packets packets(frame - 14);
             const Costs costs = measure(node, packets, suite, std::vector<std::uint32_t>(kPackets), options.runs);
             const auto goal = [&](const std::vector<double>& floor) -> std::optional<double> {
@@ -179,7 +179,7 @@ void stages(Report& report, const Options& options) {
 // SAs at random, a packet each: their keys come from memory.
 void many_keys(Report& report, const Options& options) {
     constexpr std::size_t kSas = 100'000;
-    Node node(EngineKind::ipsec_mb, Suite::aes_gcm_128, kSas);
+    Node node(fastest_engine(), Suite::aes_gcm_128, kSas);
     std::vector<std::uint32_t> which(kPackets);
     std::uint64_t random = 1;
     for (std::uint32_t& one : which) {
@@ -192,14 +192,16 @@ void many_keys(Report& report, const Options& options) {
     add(report, "open 64 B, a random SA of 100,000 each", costs.open, costs.bare_open, std::nullopt);
 }
 
-void second_engine(Report& report, const Options& options) {
-    for (const std::uint32_t frame : {64U, 1400U}) {
-        Node node(EngineKind::openssl, Suite::aes_gcm_128, 1);
-        Packets packets(frame - 14);
-        const Costs costs =
-            measure(node, packets, Suite::aes_gcm_128, std::vector<std::uint32_t>(kPackets), options.runs);
-        add(report, fmt::format("seal by OpenSSL, {} B", frame), costs.seal, costs.bare_seal, std::nullopt);
-        add(report, fmt::format("open by OpenSSL, {} B", frame), costs.open, costs.bare_open, std::nullopt);
+void all_engines(Report& report, const Options& options) {
+    for (const EngineKind kind : engines_here()) {
+        for (const std::uint32_t frame : {64U, 1400U}) {
+            Node node(kind, Suite::aes_gcm_128, 1);
+            Packets packets(frame - 14);
+            const Costs costs =
+                measure(node, packets, Suite::aes_gcm_128, std::vector<std::uint32_t>(kPackets), options.runs);
+            add(report, fmt::format("seal by {}, {} B", name_of(kind), frame), costs.seal, costs.bare_seal, {});
+            add(report, fmt::format("open by {}, {} B", name_of(kind), frame), costs.open, costs.bare_open, {});
+        }
     }
 }
 
@@ -208,10 +210,10 @@ void second_engine(Report& report, const Options& options) {
 int main(int count, char** words) {
     const Options options = options_of(count, words, 5, "stage|keys|engines");
     fmt::print("{}; bursts of {}; medians of {} runs; TSC cycles a packet\n\n",
-               must(make_engine(EngineKind::ipsec_mb))->description(), kBurst, options.runs);
+               must(make_engine(fastest_engine()))->description(), kBurst, options.runs);
     Report report("crypto");
     if (options.wants("stage")) stages(report, options);
     if (options.wants("keys")) many_keys(report, options);
-    if (options.wants("engines")) second_engine(report, options);
+    if (options.wants("engines")) all_engines(report, options);
     return written(report, options);
 }

@@ -20,7 +20,7 @@ int main(int count, char** words) {
         return 1;
     }
     fmt::print("{}; bursts of {}, in {} pages; medians of {} runs; TSC cycles a packet, port apart\n\n",
-               must(crypto::make_engine(crypto::EngineKind::ipsec_mb))->description(), kFrames,
+               must(crypto::make_engine(crypto::fastest_engine()))->description(), kFrames,
                eal.has_huge_pages() ? "huge" : "small", options.runs);
     Report report("esp");
     if (options.wants("path")) whole_path(report, options);

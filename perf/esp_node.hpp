@@ -20,7 +20,7 @@ using namespace sekisho::dataplane;
 struct Node {
     explicit Node(std::unique_ptr<Tables> made, std::size_t workers = 1)
         : tables(std::move(made)),
-          associations(must(Associations::make(crypto::EngineKind::ipsec_mb, workers, [](auto) {}))),
+          associations(must(Associations::make(crypto::fastest_engine(), workers, [](auto) {}))),
           weights(workers, 1),
           team(weights, rte_get_tsc_hz()) {
         tables->generation = 1;
@@ -72,8 +72,8 @@ inline void inbound(Node& node, std::uint32_t number, std::uint32_t window = cry
 class Peer {
   public:
     explicit Peer(std::uint32_t count)
-        : engine_(must(crypto::make_engine(crypto::EngineKind::ipsec_mb))),
-          keys_(crypto::prepared_bytes(crypto::EngineKind::ipsec_mb)) {
+        : engine_(must(crypto::make_engine(crypto::fastest_engine()))),
+          keys_(crypto::prepared_bytes(crypto::fastest_engine())) {
         for (std::uint32_t i = 0; i < count; ++i) {
             crypto::OutboundConfig config{Spi(1000 + i)};
             config.local = address(kOuter4.peer);
@@ -83,9 +83,7 @@ class Peer {
             all_.back()->sequence().extend(all_.back()->last_sequence());
         }
     }
-    std::unique_ptr<crypto::AeadEngine> engine() const {
-        return must(crypto::make_engine(crypto::EngineKind::ipsec_mb));
-    }
+    std::unique_ptr<crypto::AeadEngine> engine() const { return must(crypto::make_engine(crypto::fastest_engine())); }
     crypto::OutboundSa* operator[](std::size_t i) const { return all_[i].get(); }
 
   private:

@@ -61,6 +61,7 @@ TEST_CASE("sekishod: a wrong flag or configuration is exit code 2 and is named",
     refuses({"--port", "ki ta=net_null0"}, "\"ki ta\"");
     refuses({"--memory", "plenty"}, "--memory");
     refuses({"--idle", "doze"}, "--idle");
+    refuses({"--esp-engine", "rot13"}, "--esp-engine");
     refuses({"--workers", "0"}, "--workers");
     refuses({"--queues", "many"}, "--queues");
     refuses({"--policy", directory / "none.json"}, "--policy");

@@ -1,8 +1,10 @@
-// The engines: the standards' answers, the two against each other, and the door that lets only proven ones through.
+// The engines: the standards' answers, each against the others, and the door that lets only proven ones through.
 #include "crypto/aead.hpp"
 
 #include <algorithm>
 #include <string>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -10,7 +12,9 @@
 
 #include "crypto/known_answers.hpp"
 #include "crypto/self_test.hpp"
+#include "net/simd.hpp"
 #include "tests/support/random.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace sekisho;
 using namespace sekisho::crypto;
@@ -29,7 +33,16 @@ std::unique_ptr<AeadEngine> engine(EngineKind kind) {
 // An engine that passes on what another does, with one fault.
 class Faulty final : public AeadEngine {
   public:
-    enum class Fault { wrong_cipher, wrong_tag, accepts_everything, refuses_everything, vouches_for_everything };
+    enum class Fault {
+        wrong_cipher,
+        wrong_tag,
+        accepts_everything,
+        refuses_everything,
+        vouches_for_everything,
+        wrong_at_one_length,
+    };
+    static constexpr std::uint32_t kWrongLength = 417;
+
     Faulty(AeadEngine& behind, Fault fault) : behind_(behind), fault_(fault) {}
 
     EngineKind kind() const noexcept override { return behind_.kind(); }
@@ -41,6 +54,7 @@ class Faulty final : public AeadEngine {
         const bool good = behind_.seal(jobs);
         AeadJob& last = jobs.back();  // only the last of a batch: the test must look at every one
         if (fault_ == Fault::wrong_cipher && last.length > 0) last.text[last.length - 1] ^= 1;
+        if (fault_ == Fault::wrong_at_one_length && last.length == kWrongLength) last.text[400] ^= 1;
         if (fault_ == Fault::wrong_tag) last.text[last.length + 15] ^= 0x80;
         return good;
     }
@@ -102,8 +116,23 @@ TEST_CASE("aead: an engine with any one fault does not pass the known answers", 
     }
 }
 
+TEST_CASE("aead: an engine that differs from another at one length is told apart, and the length is named",
+          "[crypto]") {
+    const auto real = engine(EngineKind::ipsec_mb);
+    const auto other = engine(EngineKind::openssl);
+    CHECK(compare(*real, *other));
+    for (const auto fault : {Faulty::Fault::wrong_at_one_length, Faulty::Fault::accepts_everything}) {
+        Faulty faulty(*real, fault);
+        const auto alike = compare(faulty, *other);
+        REQUIRE_FALSE(alike);
+        CHECK(alike.error().code == ErrorCode::unavailable);
+        const bool one_length = fault == Faulty::Fault::wrong_at_one_length;
+        CHECK(alike.error().words.find(one_length ? "417 bytes" : "wrong bit") != std::string::npos);
+    }
+}
+
 TEST_CASE("aead: a key of the wrong length is refused, and the words do not hold it", "[crypto][conformance-37]") {
-    for (const EngineKind kind : {EngineKind::ipsec_mb, EngineKind::openssl}) {
+    for (const EngineKind kind : engines_here()) {
         const auto made = engine(kind);
         KeyStore store(prepared_bytes(kind));
         for (const Suite suite : {Suite::aes_gcm_128, Suite::aes_gcm_256}) {
@@ -120,45 +149,123 @@ TEST_CASE("aead: a key of the wrong length is refused, and the words do not hold
     }
 }
 
-TEST_CASE("aead: both engines start, and say what they are", "[crypto]") {
-    CHECK(engine(EngineKind::ipsec_mb)->description().find("IPsec-MB ") == 0);
-    CHECK(engine(EngineKind::openssl)->description().find("OpenSSL 3") == 0);
-    CHECK(engine(EngineKind::ipsec_mb)->kind() == EngineKind::ipsec_mb);
-    CHECK(engine(EngineKind::openssl)->kind() == EngineKind::openssl);
+TEST_CASE("aead: a key store with slots too small for an engine's keys is refused", "[crypto]") {
+    KeyStore store(1);
+    for (const EngineKind kind : engines_here()) {
+        if (prepared_bytes(kind) <= store.slot_bytes()) continue;
+        const auto prepared = engine(kind)->prepare(Suite::aes_gcm_128, Bytes(16), store);
+        REQUIRE_FALSE(prepared);
+        CHECK(prepared.error().code == ErrorCode::invalid);
+    }
 }
 
-TEST_CASE("aead: every length from 0 to 600 bytes comes out alike from both engines", "[crypto]") {
+TEST_CASE("aead: engines start, say what they are, and the fastest is ours where it can run", "[crypto]") {
+    for (const EngineKind kind : engines_here()) CHECK(engine(kind)->kind() == kind);
+    CHECK(engine(EngineKind::ipsec_mb)->description().find("IPsec-MB ") == 0);
+    CHECK(engine(EngineKind::openssl)->description().find("OpenSSL 3") == 0);
+    CHECK(fastest_engine() == engines_here().front());
+    if (fastest_engine() != EngineKind::vaes) {
+        const auto refused = make_engine(EngineKind::vaes);
+        REQUIRE_FALSE(refused);
+        CHECK(refused.error().code == ErrorCode::unavailable);
+        return test::skip("this processor has no VAES");
+    }
+    CHECK(engine(EngineKind::vaes)->description().find("VAES, ") == 0);
+}
+
+TEST_CASE("aead: where no wide instructions may be used, there is no engine of ours", "[crypto]") {
+    const Simd before = simd();
+    REQUIRE(use_simd(Simd::scalar));
+    if (simd() != Simd::scalar) return test::skip("the choice is fixed");
+    const auto refused = make_engine(EngineKind::vaes);
+    const EngineKind fastest = fastest_engine();
+    REQUIRE(use_simd(before));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == ErrorCode::unavailable);
+    CHECK(fastest == EngineKind::ipsec_mb);
+}
+
+TEST_CASE("aead: every length from 0 to 2,200 bytes comes out alike from all engines", "[crypto]") {
     test::Random random("aead lengths");
-    const auto fast = engine(EngineKind::ipsec_mb);
-    const auto other = engine(EngineKind::openssl);
-    KeyStore fast_store(prepared_bytes(EngineKind::ipsec_mb));
-    KeyStore other_store(prepared_bytes(EngineKind::openssl));
+    struct Side {
+        explicit Side(EngineKind kind) : made(engine(kind)), store(prepared_bytes(kind)) {}
+        std::unique_ptr<AeadEngine> made;
+        KeyStore store;
+    };
+    std::vector<std::unique_ptr<Side>> sides;
+    for (const EngineKind kind : engines_here()) sides.push_back(std::make_unique<Side>(kind));
     for (const Suite suite : {Suite::aes_gcm_128, Suite::aes_gcm_256}) {
-        for (std::size_t length = 0; length <= 600; ++length) {
+        for (std::size_t length = 0; length <= 2200; ++length) {
             Work work = some_work(random, suite, length);
-            const AeadKey fast_key = std::move(*fast->prepare(suite, work.key, fast_store));
-            const AeadKey other_key = std::move(*other->prepare(suite, work.key, other_store));
+            work.aad = random.bytes(random.below(AeadJob::kLongestAad + 1));
             const Bytes before = work.work;
-            aim(work, fast_key);
-            fast->seal({&work.job, 1});
-            const Bytes sealed = std::exchange(work.work, before);
-            aim(work, other_key);
-            other->seal({&work.job, 1});
-            REQUIRE(work.job.good);
-            REQUIRE(work.work == sealed);
+            Bytes first;
+            for (const auto& side : sides) {
+                const AeadKey key = std::move(*side->made->prepare(suite, work.key, side->store));
+                work.work = before;
+                aim(work, key);
+                REQUIRE(side->made->seal({&work.job, 1}));
+                REQUIRE(work.job.good);
+                if (first.empty()) first = work.work;
+                INFO(side->made->description() << ", " << length << " bytes, AAD " << work.aad.size());
+                REQUIRE(work.work == first);
+                REQUIRE(side->made->open({&work.job, 1}));
+                REQUIRE(is_plain(work));
+                // The tag was read only.
+                REQUIRE(std::equal(work.work.end() - kIcvLength, work.work.end(), first.end() - kIcvLength));
+            }
         }
     }
 }
 
-TEST_CASE("aead: random batches of many keys, in place, sealed by one engine and opened by the other", "[crypto]") {
+TEST_CASE("aead: no byte before the text or behind its tag is read or written", "[crypto]") {
+    test::Random random("aead edges");
+    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    // A page to work on between two that nobody may touch.
+    void* const mapped = mmap(nullptr, 3 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(mapped != MAP_FAILED);
+    auto* const begin = static_cast<std::uint8_t*>(mapped) + page;
+    REQUIRE(mprotect(begin, page, PROT_READ | PROT_WRITE) == 0);
+    for (const EngineKind kind : engines_here()) {
+        const auto made = engine(kind);
+        KeyStore store(prepared_bytes(kind));
+        for (const Suite suite : {Suite::aes_gcm_128, Suite::aes_gcm_256}) {
+            for (std::size_t length = 0; length <= 700; ++length) {
+                Work work = some_work(random, suite, length);
+                const AeadKey key = std::move(*made->prepare(suite, work.key, store));
+                aim(work, key);
+                const std::size_t all = length + kIcvLength;
+                for (std::uint8_t* const text : {begin, begin + page - all, begin + 1 + random.below(page - all)}) {
+                    std::fill(begin, begin + page, std::uint8_t{0xa5});
+                    std::copy(work.plain.begin(), work.plain.end(), text);
+                    work.job.text = text;
+                    REQUIRE(made->seal({&work.job, 1}));
+                    REQUIRE(made->open({&work.job, 1}));
+                    REQUIRE(std::equal(work.plain.begin(), work.plain.end(), text));
+                    const auto untouched = [](std::uint8_t byte) { return byte == 0xa5; };
+                    REQUIRE(std::all_of(begin, text, untouched));
+                    REQUIRE(std::all_of(text + all, begin + page, untouched));
+                }
+            }
+        }
+    }
+    munmap(mapped, 3 * page);
+}
+
+TEST_CASE("aead: random batches of many keys, in place, sealed by one engine and opened by another", "[crypto]") {
     test::Random random("aead batches");
-    const EngineKind kinds[] = {EngineKind::ipsec_mb, EngineKind::openssl};
-    const std::unique_ptr<AeadEngine> engines[] = {engine(kinds[0]), engine(kinds[1])};
-    KeyStore stores[] = {KeyStore(prepared_bytes(kinds[0])), KeyStore(prepared_bytes(kinds[1]))};
-    for (int round = 0; round < 300; ++round) {
-        const std::size_t sealer = random.below(2), opener = 1 - sealer;
+    const std::span kinds = engines_here();
+    std::vector<std::unique_ptr<AeadEngine>> engines;
+    std::vector<std::unique_ptr<KeyStore>> stores;
+    for (const EngineKind kind : kinds) {
+        engines.push_back(engine(kind));
+        stores.push_back(std::make_unique<KeyStore>(prepared_bytes(kind)));
+    }
+    for (int round = 0; round < 400; ++round) {
+        const std::size_t sealer = random.below(kinds.size());
+        const std::size_t opener = (sealer + 1 + random.below(kinds.size() - 1)) % kinds.size();
         std::vector<Work> works;
-        std::vector<AeadKey> keys[2];
+        std::vector<std::vector<AeadKey>> keys(kinds.size());
         const std::size_t count = 1 + random.below(64);
         for (std::size_t i = 0; i < count; ++i) {
             const Suite suite = random.one_in(2) ? Suite::aes_gcm_128 : Suite::aes_gcm_256;
@@ -167,9 +274,9 @@ TEST_CASE("aead: random batches of many keys, in place, sealed by one engine and
                 works[i].key = works[i - 1].key;
                 works[i].job.suite = works[i - 1].job.suite;
             }
-            for (const std::size_t side : {0U, 1U})
+            for (const std::size_t side : {sealer, opener})
                 keys[side].push_back(
-                    std::move(*engines[side]->prepare(works[i].job.suite, works[i].key, stores[side])));
+                    std::move(*engines[side]->prepare(works[i].job.suite, works[i].key, *stores[side])));
         }
         const auto run = [&](std::size_t side, auto what) {
             std::vector<AeadJob> jobs;

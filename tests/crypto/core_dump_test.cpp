@@ -36,17 +36,22 @@ Secret material_of(std::uint64_t seed, std::uint64_t which) {
     return secret;
 }
 
-// Both engines, both directions, and the ledger's fingerprint; then the end. Key 2 is left lying about, to see that the
-// search would find one.
+// Every engine, both directions, and the ledger's fingerprint; then the end. Each engine has the key of its own number,
+// and a careless one is left lying about, to see that the search would find it.
+constexpr std::uint64_t kCareless = kEngineKinds.size();
+constexpr std::uint64_t number_of(EngineKind kind) {
+    return static_cast<std::uint64_t>(kind);
+}
+
 [[noreturn]] void work_and_die(std::uint64_t seed, const std::string& directory) {
     const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
     if (setrlimit(RLIMIT_CORE, &unlimited) != 0 || chdir(directory.c_str()) != 0) _exit(1);
     static std::uint8_t careless[kKeyLength];
-    make_key(seed, 2, careless);
-    for (const EngineKind kind : {EngineKind::ipsec_mb, EngineKind::openssl}) {
+    make_key(seed, kCareless, careless);
+    for (const EngineKind kind : engines_here()) {
         auto* const engine = make_engine(kind)->release();
         auto* const store = new KeyStore(prepared_bytes(kind));
-        const std::uint64_t which = kind == EngineKind::ipsec_mb ? 0 : 1;
+        const std::uint64_t which = number_of(kind);
         OutboundConfig outbound{Spi(1000), Suite::aes_gcm_256};
         outbound.local = *IpAddress::parse("192.0.2.1");
         outbound.peer = *IpAddress::parse("198.51.100.2");
@@ -98,7 +103,9 @@ TEST_CASE("keys: a core dump of a process that sealed and opened holds none", "[
         const std::string_view all(reinterpret_cast<const char*>(key), kKeyLength);
         return core.find(all.substr(0, 16)) != std::string::npos || core.find(all.substr(16)) != std::string::npos;
     };
-    CHECK(holds(2));
-    CHECK_FALSE(holds(0));
-    CHECK_FALSE(holds(1));
+    CHECK(holds(kCareless));
+    for (const EngineKind kind : engines_here()) {
+        INFO(name_of(kind));
+        CHECK_FALSE(holds(number_of(kind)));
+    }
 }

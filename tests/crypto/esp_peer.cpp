@@ -45,10 +45,7 @@ T must(Expected<T> made) {
 
 class Peer {
   public:
-    Peer()
-        : engine_(must(make_engine(EngineKind::ipsec_mb))),
-          store_(prepared_bytes(EngineKind::ipsec_mb)),
-          esp_(*engine_) {}
+    Peer() : engine_(must(make_engine(fastest_engine()))), store_(prepared_bytes(fastest_engine())), esp_(*engine_) {}
 
     void sa(std::istringstream& words) {
         std::string suite, key;

@@ -89,7 +89,7 @@ struct PairOptions {
     LifetimeLimits lifetime = {};
     std::uint32_t window = kDefaultReplayWindow;
     std::vector<Selector> selectors = both_families();
-    EngineKind engine = EngineKind::ipsec_mb;
+    EngineKind engine = fastest_engine();
     std::uint64_t start = 1;
 };
 

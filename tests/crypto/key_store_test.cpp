@@ -117,7 +117,7 @@ TEST_CASE("key store: a slot is zero when its owner has gone, and every slot whe
 }
 
 TEST_CASE("key store: a prepared key leaves nothing behind when it dies or is replaced", "[crypto]") {
-    for (const EngineKind kind : {EngineKind::ipsec_mb, EngineKind::openssl}) {
+    for (const EngineKind kind : engines_here()) {
         auto engine = make_engine(kind);
         REQUIRE(engine);
         KeyStore store(prepared_bytes(kind));

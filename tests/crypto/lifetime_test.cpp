@@ -143,8 +143,8 @@ TEST_CASE("SAD: SPIs come and go, found as a map finds them, tables retired and 
 
 TEST_CASE("rekey: the SAs of a tunnel change again and again under traffic, and no packet is lost",
           "[crypto][threads]") {
-    const auto control_engine = engine_of(EngineKind::ipsec_mb);
-    KeyStore store(prepared_bytes(EngineKind::ipsec_mb));
+    const auto control_engine = engine_of(fastest_engine());
+    KeyStore store(prepared_bytes(fastest_engine()));
     std::mutex mutex;
     std::deque<std::shared_ptr<const void>> retired;  // kept to the end: there are no quiescent points here
     const Retire retire = [&](std::shared_ptr<const void> held) {
@@ -181,7 +181,7 @@ TEST_CASE("rekey: the SAs of a tunnel change again and again under traffic, and 
     std::vector<std::thread> workers;
     for (int worker = 0; worker < 2; ++worker) {
         workers.emplace_back([&, worker] {
-            const auto made = make_engine(EngineKind::ipsec_mb);
+            const auto made = make_engine(fastest_engine());
             Esp esp(**made);
             const Bytes inner = InnerPacket{}.bytes();
             while (!stop.load(std::memory_order_relaxed)) {

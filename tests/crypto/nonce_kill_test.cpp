@@ -101,7 +101,7 @@ void seal_traffic(Shared& shared, EngineKind kind, const std::vector<std::unique
     options.smallest_reserve = 64;
     options.largest_reserve = 512;
     const auto ledger = Ledger::open(options);
-    const EngineKind kind = EngineKind::ipsec_mb;
+    const EngineKind kind = fastest_engine();
     KeyStore store(prepared_bytes(kind));
     auto engine = make_engine(kind);
     std::vector<std::unique_ptr<OutboundSa>> sas;

@@ -18,7 +18,7 @@ struct Node {
     std::unique_ptr<Associations> all;
     SaInfo::Clock::time_point now{};
 
-    explicit Node(crypto::EngineKind kind = crypto::EngineKind::ipsec_mb) {
+    explicit Node(crypto::EngineKind kind = crypto::fastest_engine()) {
         auto made = Associations::make(kind, 2, [this](auto gone) { retired.push_back(std::move(gone)); });
         REQUIRE(made);
         all = std::move(*made);

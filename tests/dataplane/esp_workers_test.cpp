@@ -34,7 +34,7 @@ struct Keys {
     std::unique_ptr<dataplane::Associations> all;
 
     explicit Keys(std::size_t workers) {
-        auto made = dataplane::Associations::make(crypto::EngineKind::ipsec_mb, workers,
+        auto made = dataplane::Associations::make(crypto::fastest_engine(), workers,
                                                   [this](auto gone) { retired.push_back(std::move(gone)); });
         REQUIRE(made);
         all = std::move(*made);

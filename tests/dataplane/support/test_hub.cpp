@@ -36,7 +36,7 @@ PortId port_id(std::size_t port) {
 std::unique_ptr<dataplane::Associations> associations_for(const Policy& policy) {
     const auto is_tunnel = [](const Line& line) { return line.tunnel_number != TunnelId(); };
     if (std::none_of(policy.lines.begin(), policy.lines.end(), is_tunnel)) return nullptr;
-    auto made = dataplane::Associations::make(crypto::EngineKind::ipsec_mb, 1, [](auto) {});
+    auto made = dataplane::Associations::make(crypto::fastest_engine(), 1, [](auto) {});
     REQUIRE(made);
     return std::move(*made);
 }

@@ -1,0 +1,303 @@
+// AES-GCM for vectors of any width, written once. Only its versions include it, each with a vector `V` of its own.
+//
+// A packet is a row of blocks: the AAD, then the text. The first one's place has counter 1, whose key stream masks the
+// tag, and those behind it have the text's. So both ciphers run over the same lanes, AES over counters and GHASH over
+// what is hashed, and only in the first lane is that not the text. A row of more than a group's 16 blocks begins with
+// what is left over groups, so that all that follows is whole groups and ends with the row.
+//
+// GHASH works on bytes in reverse and on H times x, as Gueron and Kounavis describe it in "Intel Carry-Less
+// Multiplication Instruction and its Usage for Computing the GCM Mode" (2010): products need no shift then, and of a
+// sum of them one reduction is enough.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <immintrin.h>
+
+#include "crypto/gcm.hpp"
+#include "net/prefetch.hpp"
+
+namespace sekisho::crypto {
+
+namespace {
+
+// XORed with the nonce these are blocks of counters 1, 2, 3 and so on, big-endian in their last four bytes.
+struct alignas(64) CounterBlocks {
+    std::uint32_t word[GcmKey::kGroup][4];
+};
+constexpr CounterBlocks kCounterBlocks = [] {
+    CounterBlocks blocks{};
+    for (std::uint32_t i = 0; i < GcmKey::kGroup; ++i) blocks.word[i][3] = (i + 1) << 24;
+    return blocks;
+}();
+
+// A mask of n bytes, and zeros behind them, begins n bytes before the middle.
+struct alignas(64) MaskBytes {
+    static constexpr std::size_t kMost = 64;
+    std::uint8_t byte[2 * kMost];
+};
+constexpr MaskBytes kMaskBytes = [] {
+    MaskBytes mask{};
+    for (std::size_t i = 0; i < MaskBytes::kMost; ++i) mask.byte[i] = 0xff;
+    return mask;
+}();
+inline const std::uint8_t* mask_of(std::size_t bytes) noexcept {
+    return kMaskBytes.byte + MaskBytes::kMost - bytes;
+}
+
+inline __m128i load_block(const void* at) noexcept {
+    return _mm_loadu_si128(static_cast<const __m128i*>(at));
+}
+inline void store_block(void* at, __m128i block) noexcept {
+    _mm_storeu_si128(static_cast<__m128i*>(at), block);
+}
+inline __m128i reversal() noexcept {
+    return _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+inline __m128i reversed(__m128i block) noexcept {
+    return _mm_shuffle_epi8(block, reversal());
+}
+// x^128 + x^7 + x^2 + x + 1, as GHASH's order of bits has it.
+inline __m128i polynomial() noexcept {
+    return _mm_set_epi64x(static_cast<long long>(0xc200'0000'0000'0000ULL), 1);
+}
+
+// A sum of products that are not reduced: three parts of 128 bits, 64 bits apart. Karatsuba's way, with three
+// multiplications: `middle` has `low` and `high` in it.
+template <class V>
+struct Sum {
+    typename V::Word low, middle, high;
+};
+template <class V>
+[[gnu::always_inline]] inline Sum<V> product(typename V::Word x, typename V::Word h) noexcept {
+    return {V::template multiply<0x00>(x, h),
+            V::template multiply<0x00>(V::add(x, V::swap_halves(x)), V::add(h, V::swap_halves(h))),
+            V::template multiply<0x11>(x, h)};
+}
+template <class V>
+[[gnu::always_inline]] inline void add(Sum<V>& sum, const Sum<V>& more) noexcept {
+    sum.low = V::add(sum.low, more.low);
+    sum.middle = V::add(sum.middle, more.middle);
+    sum.high = V::add(sum.high, more.high);
+}
+// Reduced in each lane, and the lanes added up.
+template <class V>
+[[gnu::always_inline]] inline __m128i reduced(const Sum<V>& sum) noexcept {
+    const typename V::Word modulus = V::broadcast(polynomial());
+    const auto fold = [&](typename V::Word low) {
+        return V::add(V::swap_halves(low), V::template multiply<0x01>(modulus, low));
+    };
+    const typename V::Word middle = V::add(V::add(sum.middle, V::add(sum.low, sum.high)), fold(sum.low));
+    return V::sum_of_lanes(V::add(sum.high, fold(middle)));
+}
+template <class V>
+[[gnu::always_inline]] inline __m128i multiplied(__m128i x, __m128i h) noexcept {
+    return reduced<V>(product<V>(V::only_first(x), V::only_first(h)));
+}
+
+// One packet on its way. `kRounds`: 10 or 14.
+template <class V, std::uint32_t kRounds, bool kSeal>
+class Packet {
+    using Word = typename V::Word;
+    using Part = typename V::Part;
+    static constexpr std::uint32_t kBlock = GcmKey::kBlock;
+    static constexpr std::uint32_t kGroup = GcmKey::kGroup;
+    static constexpr std::uint32_t kWordBytes = V::kLanes * kBlock;
+    static constexpr std::uint32_t kGroupWords = kGroup / V::kLanes;
+
+  public:
+    [[gnu::always_inline]] explicit Packet(const AeadJob& job) noexcept
+        : key_(*reinterpret_cast<const GcmKey*>(job.key)),
+          text_(job.text),
+          length_(job.length),
+          nonce_(_mm_insert_epi32(load_block(job.nonce.data()), 0, 3)),  // what was behind it is the job's too
+          lengths_(_mm_set_epi64x(job.aad_length * 8, static_cast<long long>(job.length) * 8)) {
+        if (!kSeal)
+            tag_ = load_block(text_ + length_);  // before the end of the text is written, with what is behind it
+        aad_ = block_of_aad(job);
+    }
+
+    // False: it is not authentic.
+    [[gnu::always_inline]] bool work() noexcept {
+        const std::uint32_t blocks = (length_ + kBlock - 1) / kBlock + 1;
+        const std::uint32_t groups = (blocks - 1) / kGroup;
+        const std::uint32_t head = blocks - groups * kGroup;
+        const bool end = groups == 0;
+        work_head((head + V::kLanes - 1) / V::kLanes, end ? length_ + kBlock : head * kBlock, powers(head, end));
+        if (!end) work_groups(groups, head);
+        return finish();
+    }
+
+  private:
+    // The AAD as one block. What is longer, never ESP's, has its first 16 bytes hashed already.
+    [[gnu::always_inline]] __m128i block_of_aad(const AeadJob& job) const noexcept {
+        const std::size_t length = std::min<std::size_t>(job.aad_length, kBlock);
+        const __m128i block = _mm_and_si128(load_block(job.aad.data()), load_block(mask_of(length)));
+        if (job.aad_length <= kBlock) [[likely]]
+            return block;
+        std::uint8_t rest[kBlock] = {};
+        std::memcpy(rest, job.aad.data() + kBlock, job.aad_length - kBlock);
+        return _mm_xor_si128(load_block(rest), reversed(multiplied<V>(reversed(block), load_block(powers(1, false)))));
+    }
+
+    // Where the powers begin for so many blocks, which end the row or have a group behind them.
+    const std::uint8_t* powers(std::size_t blocks, bool end) const noexcept {
+        return key_.powers[GcmKey::kPowers - blocks - (end ? 1 : 0)];
+    }
+
+    // The row's first `bytes`, in so many words.
+    [[gnu::always_inline]] void work_head(std::uint32_t words, std::uint32_t bytes,
+                                          const std::uint8_t* powers) noexcept {
+        switch (words) {
+            case 1: return work_head<1>(bytes, powers);
+            case 2: return work_head<2>(bytes, powers);
+            case 3: return work_head<3>(bytes, powers);
+            case 4: return work_head<4>(bytes, powers);
+            default: break;
+        }
+        if constexpr (kGroupWords > 4) {
+            switch (words) {
+                case 5: return work_head<5>(bytes, powers);
+                case 6: return work_head<6>(bytes, powers);
+                case 7: return work_head<7>(bytes, powers);
+                default: return work_head<8>(bytes, powers);
+            }
+        }
+    }
+    template <std::uint32_t kWords>
+    [[gnu::always_inline]] void work_head(std::uint32_t bytes, const std::uint8_t* powers) noexcept {
+        Word stream[kWords];
+        const Word start = V::add(V::broadcast(nonce_), V::broadcast(load_block(key_.round_keys[0])));
+#pragma GCC unroll 16
+        for (std::uint32_t i = 0; i < kWords; ++i)
+            stream[i] = V::add(start, V::load(kCounterBlocks.word[i * V::kLanes]));
+        encrypt(stream);
+        tag_mask_ = V::first(stream[0]);
+        const Part part(bytes - (kWords - 1) * kWordBytes);
+        apply<true, true>(stream, text_ - kBlock, part, powers, aad_);
+    }
+
+    // So many groups, behind `head` blocks.
+    [[gnu::always_inline]] void work_groups(std::uint32_t groups, std::uint32_t head) noexcept {
+        std::uint8_t* at = text_ + (head - 1) * kBlock;
+        Word counter = V::counters_from(nonce_, head + 1);
+        for (; groups > 1; --groups, at += kGroup * kBlock)
+            work_group<false>(at, counter, Part::whole(), powers(kGroup, false));
+        const auto bytes = static_cast<std::uint32_t>(text_ + length_ - at);
+        work_group<true>(at, counter, Part(bytes - (kGroup * kBlock - kWordBytes)), powers(kGroup, true));
+    }
+    template <bool kPart>
+    [[gnu::always_inline]] void work_group(std::uint8_t* at, Word& counter, const Part& part,
+                                           const std::uint8_t* powers) noexcept {
+        Word stream[kGroupWords];
+        const Word round_key = V::broadcast(load_block(key_.round_keys[0]));
+#pragma GCC unroll 16
+        for (std::uint32_t i = 0; i < kGroupWords; ++i) {
+            stream[i] = V::add(V::big_endian(counter), round_key);
+            counter = V::next_counters(counter);
+        }
+        encrypt(stream);
+        apply<false, kPart>(stream, at, part, powers, reduced<V>(sum_));
+    }
+
+    // FIPS 197 §5.1, but for the first round key, which is added to the counters.
+    template <std::uint32_t kWords>
+    [[gnu::always_inline]] void encrypt(Word (&state)[kWords]) const noexcept {
+#pragma GCC unroll 16
+        for (std::uint32_t round = 1; round <= kRounds; ++round) {
+            const Word key = V::broadcast(load_block(key_.round_keys[round]));
+#pragma GCC unroll 16
+            for (std::uint32_t i = 0; i < kWords; ++i)
+                state[i] = round < kRounds ? V::round(state[i], key) : V::last_round(state[i], key);
+        }
+    }
+
+    // Key stream over the blocks at `at`, and their products into a new sum. kHead: the first block is `first`, the
+    // AAD, and not the text's. Otherwise `first` is what was hashed before. kPart: of the last word only a part is
+    // there.
+    template <bool kHead, bool kPart, std::uint32_t kWords>
+    [[gnu::always_inline]] void apply(const Word (&stream)[kWords], std::uint8_t* at, const Part& part,
+                                      const std::uint8_t* powers, __m128i first) noexcept {
+#pragma GCC unroll 16
+        for (std::uint32_t i = 0; i < kWords; ++i) {
+            std::uint8_t* const place = at + i * kWordBytes;
+            Word hashed;  // the encrypted text
+            if (kHead && i == 0) {
+                const Part here = kWords == 1 ? part : Part::whole();
+                const Word text = V::load_behind_first(place, here);
+                const Word done = V::add(text, stream[i]);
+                V::store_behind_first(place, done, here);
+                hashed = V::with_first(kSeal ? V::keep(done, here) : text, first);
+            } else if (kPart && i == kWords - 1) {
+                const Word text = V::load_part(place, part);
+                const Word done = V::add(text, stream[i]);
+                V::store_part(place, done, part);
+                hashed = kSeal ? V::keep(done, part) : text;
+            } else {
+                const Word text = V::load(place);
+                const Word done = V::add(text, stream[i]);
+                V::store(place, done);
+                hashed = kSeal ? done : text;
+            }
+            hashed = V::reversed(hashed);
+            if (!kHead && i == 0) hashed = V::add(hashed, V::only_first(first));
+            const Sum<V> more = product<V>(hashed, V::load(powers + i * kWordBytes));
+            if (i == 0)
+                sum_ = more;
+            else
+                add(sum_, more);
+        }
+    }
+
+    // The lengths' block, and the tag.
+    [[gnu::always_inline]] bool finish() noexcept {
+        add(sum_, product<V>(V::only_first(lengths_), V::only_first(load_block(powers(1, false)))));
+        const __m128i tag = _mm_xor_si128(reversed(reduced<V>(sum_)), tag_mask_);
+        if (kSeal) {
+            store_block(text_ + length_, tag);
+            return true;
+        }
+        const __m128i difference = _mm_xor_si128(tag, tag_);
+        return _mm_testz_si128(difference, difference) != 0;
+    }
+
+    const GcmKey& key_;
+    std::uint8_t* text_;
+    std::uint32_t length_;
+    __m128i nonce_;
+    __m128i lengths_;  // reversed, as H is
+    __m128i tag_;      // to open: what the packet has
+    __m128i tag_mask_;
+    __m128i aad_;
+    Sum<V> sum_;
+};
+
+// Keys of 100,000 SAs lie in memory: the lines of one that a packet of this length needs.
+inline void prefetch_key(const AeadJob& job) noexcept {
+    const std::size_t powers = std::min(job.length / GcmKey::kBlock + 3, GcmKey::kPowers);
+    const std::size_t end = (GcmKey::kPowers + (job.suite == Suite::aes_gcm_128 ? 11 : 15)) * GcmKey::kBlock;
+    for (std::size_t at = (GcmKey::kPowers - powers) * GcmKey::kBlock; at < end; at += 64) prefetch(job.key + at);
+}
+
+template <class V, bool kSeal>
+bool run(std::span<AeadJob> jobs) noexcept {
+    constexpr std::size_t kAhead = 4;
+    bool good = true;
+    std::size_t asked = 0;
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+        AeadJob& job = jobs[i];
+        const std::size_t end = std::min(i + kAhead + 1, jobs.size());
+        for (std::size_t next = std::max(i + 1, asked); next < end; ++next)
+            if (jobs[next].key != jobs[next - 1].key) prefetch_key(jobs[next]);
+        asked = end;
+        job.good =
+            job.suite == Suite::aes_gcm_128 ? Packet<V, 10, kSeal>(job).work() : Packet<V, 14, kSeal>(job).work();
+        good &= job.good;
+    }
+    V::clear();
+    return good;
+}
+
+}  // namespace
+
+}  // namespace sekisho::crypto
