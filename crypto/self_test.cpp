@@ -184,7 +184,7 @@ Expected<void> compare(AeadEngine& engine, AeadEngine& other) {
             if (!std::equal(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(length), sealed->begin()))
                 return differs("opened to something else");
             *sealed = *right;
-            (*sealed)[length % sealed->size()] ^= 1;
+            (*sealed)[length * 131 % sealed->size()] ^= 1;  // somewhere, also in the tag
             if (ours.opens(job, *sealed)) return differs("opens with a wrong bit");
         }
     }

@@ -1,5 +1,7 @@
-// A process that works with keys dies and leaves a core dump: no key is in it.
+// What work with keys leaves behind: nothing of them is in a core dump, in registers or on the stack.
+#include <algorithm>
 #include <csignal>
+#include <cstddef>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -109,3 +111,79 @@ TEST_CASE("keys: a core dump of a process that sealed and opened holds none", "[
         CHECK_FALSE(holds(number_of(kind)));
     }
 }
+
+#if defined(__x86_64__)
+
+namespace {
+
+// Vector registers, and what lies below this stack frame.
+struct Leftovers {
+    alignas(64) std::uint8_t registers[16][32];
+    std::uint8_t stack[8192];
+
+    // Always inlined: a call would write over both.
+    [[gnu::always_inline]] void take() noexcept {
+        asm volatile(
+            "vmovdqu %%ymm0, 0(%0)\n\tvmovdqu %%ymm1, 32(%0)\n\tvmovdqu %%ymm2, 64(%0)\n\tvmovdqu %%ymm3, 96(%0)\n\t"
+            "vmovdqu %%ymm4, 128(%0)\n\tvmovdqu %%ymm5, 160(%0)\n\tvmovdqu %%ymm6, 192(%0)\n\tvmovdqu %%ymm7, "
+            "224(%0)\n\t"
+            "vmovdqu %%ymm8, 256(%0)\n\tvmovdqu %%ymm9, 288(%0)\n\tvmovdqu %%ymm10, 320(%0)\n\tvmovdqu %%ymm11, "
+            "352(%0)\n\t"
+            "vmovdqu %%ymm12, 384(%0)\n\tvmovdqu %%ymm13, 416(%0)\n\tvmovdqu %%ymm14, 448(%0)\n\tvmovdqu %%ymm15, "
+            "480(%0)\n\t"
+            // Bytes, from the lowest on.
+            "lea -8192(%%rsp), %%rsi\n\tlea 512(%0), %%rdi\n\tmov $8192, %%ecx\n\trep movsb"
+            :
+            : "r"(this)
+            : "rsi", "rdi", "rcx", "memory");
+    }
+    bool hold(const std::uint8_t* block) const {
+        const auto in = [block](const auto& bytes) {
+            return std::search(std::begin(bytes), std::end(bytes), block, block + 16) != std::end(bytes);
+        };
+        return in(stack) || std::any_of(std::begin(registers), std::end(registers), in);
+    }
+};
+static_assert(offsetof(Leftovers, stack) == 512);
+
+}  // namespace
+
+TEST_CASE("keys: an engine of ours leaves no round key and no power of H in registers or on the stack", "[crypto]") {
+    if (kSanitized) return skip("sanitizers have stacks of their own");
+    if (fastest_engine() != EngineKind::vaes) return skip("this processor has no VAES");
+    test::Random random("leftovers");
+    const auto engine = engine_of(EngineKind::vaes);
+    KeyStore store(prepared_bytes(EngineKind::vaes));
+    const auto memory = std::make_unique<Leftovers>();
+    Leftovers& left = *memory;
+    for (const SuiteText& suite : kSuites) {
+        const AeadKey key = std::move(*engine->prepare(suite.suite, random.bytes(suite.key_length), store));
+        for (const std::size_t length : {20U, 52U, 200U, 1400U}) {
+            std::vector<std::uint8_t> text(length + kIcvLength);
+            AeadJob job{};
+            job.key = key.prepared();
+            job.suite = suite.suite;
+            job.text = text.data();
+            job.length = static_cast<std::uint32_t>(length);
+            for (const bool seal : {true, false}) {
+                if (seal)
+                    engine->seal({&job, 1});
+                else
+                    engine->open({&job, 1});
+                left.take();
+                REQUIRE(job.good);
+                // All blocks of it: 17 powers, and 11 or 15 round keys.
+                const std::size_t blocks = suite.key_length == 16 ? 28 : 32;
+                for (std::size_t i = 0; i < blocks; ++i) REQUIRE_FALSE(left.hold(key.prepared() + 16 * i));
+            }
+        }
+    }
+    // What is in a register or on the stack is found.
+    std::array<std::uint8_t, 16> known;
+    known.fill(0x3c);
+    asm volatile("vmovdqu %0, %%xmm9" : : "m"(known) : "xmm9");
+    left.take();
+    CHECK(left.hold(known.data()));
+}
+
+#endif
