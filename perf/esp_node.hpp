@@ -18,9 +18,10 @@ using namespace sekisho::dataplane;
 
 // Everything that a node has but its ports: tables, SAs, a pool, and workers' states.
 struct Node {
-    explicit Node(std::unique_ptr<Tables> made, std::size_t workers = 1)
+    explicit Node(std::unique_ptr<Tables> made, std::size_t workers = 1,
+                  crypto::EngineKind engine = crypto::fastest_engine())
         : tables(std::move(made)),
-          associations(must(Associations::make(crypto::fastest_engine(), workers, [](auto) {}))),
+          associations(must(Associations::make(engine, workers, [](auto) {}))),
           weights(workers, 1),
           team(weights, rte_get_tsc_hz()) {
         tables->generation = 1;
@@ -68,7 +69,7 @@ inline void inbound(Node& node, std::uint32_t number, std::uint32_t window = cry
     (void)must(Expected<bool>(node.associations->add_inbound(config, key_of(number), {}).has_value()));
 }
 
-// The far end of `count` tunnels, by the same engine: makes what is to be opened.
+// The far end of `count` tunnels: makes what is to be opened.
 class Peer {
   public:
     explicit Peer(std::uint32_t count)

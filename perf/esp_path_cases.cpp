@@ -83,6 +83,20 @@ std::unique_ptr<Tables> tables_of(std::uint32_t count) {
 
 // One SA each way, one worker.
 void whole_path(Report& report, const Options& options) {
+    // Every other engine but the slowest beside the fastest, where they differ most.
+    for (const crypto::EngineKind engine : crypto::engines_here()) {
+        if (engine == crypto::fastest_engine() || engine == crypto::EngineKind::openssl) continue;
+        Node node(bench_policy().tables(), 1, engine);
+        install_one(node);
+        const Peer peer(1);
+        for (const Size& size : kSizes)
+            for (const bool seal : {true, false}) {
+                if (!size.is(64) && !size.is(1400)) continue;
+                Driver driver(node, peer, {seal, size.sizes}, 0);
+                add(report, fmt::format("{} {} by {}", seal ? "seal" : "open", size.name, name_of(engine)),
+                    measure(driver, seal, options.runs), {}, {});
+            }
+    }
     Node node(bench_policy().tables());
     install_one(node);
     const Peer peer(1);
