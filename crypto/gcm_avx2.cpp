@@ -47,8 +47,7 @@ struct Avx2 {
 
     // The first bytes of a word, at least one. Those behind them, as far as the tag reaches, may be read, and are
     // written as they were.
-    class Part {
-      public:
+    struct Part {
         explicit Part(std::uint32_t bytes) noexcept : mask(load(mask_of(bytes))), both(bytes > GcmKey::kBlock) {}
         static Part whole() noexcept { return Part(sizeof(Word)); }
         Word mask;

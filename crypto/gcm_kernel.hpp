@@ -212,9 +212,10 @@ class Packet {
         }
     }
 
-    // Key stream over the blocks at `at`, and their products into a new sum. kHead: the first block is `first`, the
-    // AAD, and not the text's. Otherwise `first` is what was hashed before. kPart: of the last word only a part is
-    // there.
+    // Key stream over the blocks at `at`, and their products into a new sum. Lanes behind the last block are zeros, and
+    // what they are multiplied with does not matter: it is the round keys, which lie behind the powers. kHead: the
+    // first block is `first`, the AAD, and not the text's. Otherwise `first` is what was hashed before. kPart: of the
+    // last word only a part is there.
     template <bool kHead, bool kPart, std::uint32_t kWords>
     [[gnu::always_inline]] void apply(const Word (&stream)[kWords], std::uint8_t* at, const Part& part,
                                       const std::uint8_t* powers, __m128i first) noexcept {
