@@ -7,6 +7,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "crypto/aead.hpp"
 #include "tests/control/hub_support.hpp"
 #include "tests/control/program_support.hpp"
 #include "tests/support/skip.hpp"
@@ -135,6 +136,22 @@ TEST_CASE("sekishod: starts, forwards nothing yet, takes a policy, stops clean, 
     again.signal(SIGINT);
     CHECK(again.wait() == 0);
     CHECK(place.leaves_nothing());
+}
+
+TEST_CASE("sekishod: ESP is by the engine that is asked for, or the fastest, and the log says which",
+          "[control][sekishod]") {
+    const auto starts_with = [](crypto::EngineKind kind, const std::vector<std::string>& more) {
+        Place place;
+        Program sekishod(path_from("SEKISHOD"), place.arguments(more));
+        REQUIRE(place.ctl({"wait-ready", "--timeout", "60"}).exit_code == 0);
+        INFO(sekishod.err());
+        CHECK(sekishod.err().find("ESP by " + (*crypto::make_engine(kind))->description()) != std::string::npos);
+        sekishod.signal(SIGTERM);
+        CHECK(sekishod.wait() == 0);
+    };
+    starts_with(crypto::fastest_engine(), {});
+    for (const crypto::EngineKind kind : crypto::engines_here())
+        starts_with(kind, {"--esp-engine", std::string(name_of(kind))});
 }
 
 TEST_CASE("sekishod: once it is ready, no thread has more than it needs, and all are filtered", "[control][sekishod]") {
