@@ -2,7 +2,7 @@
 //
 // Three engines: our own by VAES, the fastest where a processor has it; IPsec-MB; and OpenSSL, independent of both,
 // which every test compares with them and which runs anywhere. Engines are made by make_engine(), which lets none out
-// that fails the known answers, nor ours if it ever differs from OpenSSL (self_test.hpp). One engine belongs to one
+// that fails the known answers, nor ours if it differs from OpenSSL (self_test.hpp). One engine belongs to one
 // worker; keys are prepared by control and read by all workers' engines of the same kind. AES-GCM with a nonce of 12
 // bytes and a tag of 16 (NIST SP 800-38D); that a nonce is never used twice is the caller's duty (sequence.hpp,
 // ledger.hpp).

@@ -70,10 +70,7 @@ class IpsecMbEngine final : public AeadEngine {
     }
 
     Expected<AeadKey> prepare(Suite suite, std::span<const std::uint8_t> key, KeyStore& store) override {
-        if (auto fine = check_key_length(suite, key.size()); !fine) return fine.error();
-        if (store.slot_bytes() < sizeof(gcm_key_data))
-            return Error{ErrorCode::invalid, "the key store's slots are too small for IPsec-MB"};
-        auto slot = store.take();
+        auto slot = slot_for(EngineKind::ipsec_mb, suite, key, store);
         if (!slot) return slot.error();
         auto* const prepared = reinterpret_cast<gcm_key_data*>(slot->data());
         if (suite == Suite::aes_gcm_128)

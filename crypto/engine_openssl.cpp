@@ -48,10 +48,7 @@ class OpensslEngine final : public AeadEngine {
     std::string description() const override { return OpenSSL_version(OPENSSL_VERSION); }
 
     Expected<AeadKey> prepare(Suite suite, std::span<const std::uint8_t> key, KeyStore& store) override {
-        if (auto fine = check_key_length(suite, key.size()); !fine) return fine.error();
-        if (store.slot_bytes() < kLongestKey)
-            return Error{ErrorCode::invalid, "the key store's slots are too small for OpenSSL"};
-        auto slot = store.take();
+        auto slot = slot_for(EngineKind::openssl, suite, key, store);
         if (!slot) return slot.error();
         std::copy(key.begin(), key.end(), slot->data());
         return AeadKey(std::move(*slot), suite, EngineKind::openssl);

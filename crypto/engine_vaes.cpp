@@ -31,10 +31,7 @@ class VaesEngine final : public AeadEngine {
     std::string description() const override { return std::string("VAES, ") + version_.name; }
 
     Expected<AeadKey> prepare(Suite suite, std::span<const std::uint8_t> key, KeyStore& store) override {
-        if (auto fine = check_key_length(suite, key.size()); !fine) return fine.error();
-        if (store.slot_bytes() < sizeof(GcmKey))
-            return Error{ErrorCode::invalid, "the key store's slots are too small for VAES"};
-        auto slot = store.take();
+        auto slot = slot_for(EngineKind::vaes, suite, key, store);
         if (!slot) return slot.error();
         expand_key(suite, key.data(), *new (slot->data()) GcmKey);
         clear_stack();

@@ -7,6 +7,9 @@
 
 namespace sekisho::crypto {
 
+// Where a key of this kind will lie, if it is as long as the suite's. Errors as AeadEngine::prepare()'s.
+Expected<KeySlot> slot_for(EngineKind kind, Suite suite, std::span<const std::uint8_t> key, KeyStore& store);
+
 Expected<std::unique_ptr<AeadEngine>> make_vaes_engine();
 std::size_t vaes_prepared_bytes() noexcept;
 bool vaes_runs_here() noexcept;

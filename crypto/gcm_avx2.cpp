@@ -24,26 +24,14 @@ struct Avx2 {
 
     static Word add(Word a, Word b) noexcept { return _mm256_xor_si256(a, b); }
     static Word swap_halves(Word word) noexcept { return _mm256_shuffle_epi32(word, 0x4e); }
-    static Word reversed(Word word) noexcept { return _mm256_shuffle_epi8(word, broadcast(reversal())); }
+    static Word shuffle(Word word, __m128i order) noexcept { return _mm256_shuffle_epi8(word, broadcast(order)); }
+    static Word advance(Word counters, __m128i step) noexcept { return _mm256_add_epi32(counters, broadcast(step)); }
     template <int kHalves>
     static Word multiply(Word a, Word b) noexcept {
         return _mm256_clmulepi64_epi128(a, b, kHalves);
     }
     static Word round(Word state, Word key) noexcept { return _mm256_aesenc_epi128(state, key); }
     static Word last_round(Word state, Word key) noexcept { return _mm256_aesenclast_epi128(state, key); }
-
-    // The nonce with counters from `first` on, in this machine's order of bytes.
-    static Word counters_from(__m128i nonce, std::uint32_t first) noexcept {
-        const int a = static_cast<int>(first), b = static_cast<int>(first + 1);
-        return add(broadcast(nonce), _mm256_set_epi32(b, 0, 0, 0, a, 0, 0, 0));
-    }
-    static Word next_counters(Word counters) noexcept {
-        return _mm256_add_epi32(counters, broadcast(_mm_set_epi32(kLanes, 0, 0, 0)));
-    }
-    static Word big_endian(Word counters) noexcept {
-        return _mm256_shuffle_epi8(counters,
-                                   broadcast(_mm_set_epi8(12, 13, 14, 15, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)));
-    }
 
     // The first bytes of a word, at least one. Those behind them, as far as the tag reaches, may be read, and are
     // written as they were.

@@ -22,27 +22,14 @@ struct Avx512 {
 
     static Word add(Word a, Word b) noexcept { return _mm512_xor_si512(a, b); }
     static Word swap_halves(Word word) noexcept { return _mm512_shuffle_epi32(word, _MM_PERM_BADC); }
-    static Word reversed(Word word) noexcept { return _mm512_shuffle_epi8(word, broadcast(reversal())); }
+    static Word shuffle(Word word, __m128i order) noexcept { return _mm512_shuffle_epi8(word, broadcast(order)); }
+    static Word advance(Word counters, __m128i step) noexcept { return _mm512_add_epi32(counters, broadcast(step)); }
     template <int kHalves>
     static Word multiply(Word a, Word b) noexcept {
         return _mm512_clmulepi64_epi128(a, b, kHalves);
     }
     static Word round(Word state, Word key) noexcept { return _mm512_aesenc_epi128(state, key); }
     static Word last_round(Word state, Word key) noexcept { return _mm512_aesenclast_epi128(state, key); }
-
-    // The nonce with counters from `first` on, in this machine's order of bytes.
-    static Word counters_from(__m128i nonce, std::uint32_t first) noexcept {
-        const int a = static_cast<int>(first), b = static_cast<int>(first + 1), c = static_cast<int>(first + 2),
-                  d = static_cast<int>(first + 3);
-        return add(broadcast(nonce), _mm512_set_epi32(d, 0, 0, 0, c, 0, 0, 0, b, 0, 0, 0, a, 0, 0, 0));
-    }
-    static Word next_counters(Word counters) noexcept {
-        return _mm512_add_epi32(counters, broadcast(_mm_set_epi32(kLanes, 0, 0, 0)));
-    }
-    static Word big_endian(Word counters) noexcept {
-        return _mm512_shuffle_epi8(counters,
-                                   broadcast(_mm_set_epi8(12, 13, 14, 15, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)));
-    }
 
     // The first bytes of a word, at least one. No other is read or written.
     struct Part {

@@ -17,6 +17,16 @@
 #include "crypto/gcm.hpp"
 #include "net/prefetch.hpp"
 
+// A packet is worked on in registers, by one function without loops. Sanitizers' checks in such a one take compilers
+// minutes: there it is many functions, with loops.
+#if defined(SEKISHO_ADDRESS_SANITIZER) || defined(SEKISHO_THREAD_SANITIZER)
+#define SEKISHO_INLINE inline
+#define SEKISHO_UNROLL
+#else
+#define SEKISHO_INLINE [[gnu::always_inline]] inline
+#define SEKISHO_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 namespace sekisho::crypto {
 
 namespace {
@@ -51,11 +61,19 @@ inline __m128i load_block(const void* at) noexcept {
 inline void store_block(void* at, __m128i block) noexcept {
     _mm_storeu_si128(static_cast<__m128i*>(at), block);
 }
+// Orders of bytes for shuffles: all of a block reversed, and its counter alone.
 inline __m128i reversal() noexcept {
     return _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 }
+inline __m128i counter_reversal() noexcept {
+    return _mm_set_epi8(12, 13, 14, 15, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+}
 inline __m128i reversed(__m128i block) noexcept {
     return _mm_shuffle_epi8(block, reversal());
+}
+// What a counter is advanced by, in this machine's order of bytes.
+inline __m128i step(std::uint32_t blocks) noexcept {
+    return _mm_set_epi32(static_cast<int>(blocks), 0, 0, 0);
 }
 // x^128 + x^7 + x^2 + x + 1, as GHASH's order of bits has it.
 inline __m128i polynomial() noexcept {
@@ -69,20 +87,20 @@ struct Sum {
     typename V::Word low, middle, high;
 };
 template <class V>
-[[gnu::always_inline]] inline Sum<V> product(typename V::Word x, typename V::Word h) noexcept {
+SEKISHO_INLINE Sum<V> product(typename V::Word x, typename V::Word h) noexcept {
     return {V::template multiply<0x00>(x, h),
             V::template multiply<0x00>(V::add(x, V::swap_halves(x)), V::add(h, V::swap_halves(h))),
             V::template multiply<0x11>(x, h)};
 }
 template <class V>
-[[gnu::always_inline]] inline void add(Sum<V>& sum, const Sum<V>& more) noexcept {
+SEKISHO_INLINE void add(Sum<V>& sum, const Sum<V>& more) noexcept {
     sum.low = V::add(sum.low, more.low);
     sum.middle = V::add(sum.middle, more.middle);
     sum.high = V::add(sum.high, more.high);
 }
 // Reduced in each lane, and the lanes added up.
 template <class V>
-[[gnu::always_inline]] inline __m128i reduced(const Sum<V>& sum) noexcept {
+SEKISHO_INLINE __m128i reduced(const Sum<V>& sum) noexcept {
     const typename V::Word modulus = V::broadcast(polynomial());
     const auto fold = [&](typename V::Word low) {
         return V::add(V::swap_halves(low), V::template multiply<0x01>(modulus, low));
@@ -91,7 +109,7 @@ template <class V>
     return V::sum_of_lanes(V::add(sum.high, fold(middle)));
 }
 template <class V>
-[[gnu::always_inline]] inline __m128i multiplied(__m128i x, __m128i h) noexcept {
+SEKISHO_INLINE __m128i multiplied(__m128i x, __m128i h) noexcept {
     return reduced<V>(product<V>(V::only_first(x), V::only_first(h)));
 }
 
@@ -106,7 +124,7 @@ class Packet {
     static constexpr std::uint32_t kGroupWords = kGroup / V::kLanes;
 
   public:
-    [[gnu::always_inline]] explicit Packet(const AeadJob& job) noexcept
+    SEKISHO_INLINE explicit Packet(const AeadJob& job) noexcept
         : key_(*reinterpret_cast<const GcmKey*>(job.key)),
           text_(job.text),
           length_(job.length),
@@ -118,7 +136,7 @@ class Packet {
     }
 
     // False: it is not authentic.
-    [[gnu::always_inline]] bool work() noexcept {
+    SEKISHO_INLINE bool work() noexcept {
         const std::uint32_t blocks = (length_ + kBlock - 1) / kBlock + 1;
         const std::uint32_t groups = (blocks - 1) / kGroup;
         const std::uint32_t head = blocks - groups * kGroup;
@@ -130,7 +148,7 @@ class Packet {
 
   private:
     // The AAD as one block. What is longer, never ESP's, has its first 16 bytes hashed already.
-    [[gnu::always_inline]] __m128i block_of_aad(const AeadJob& job) const noexcept {
+    SEKISHO_INLINE __m128i block_of_aad(const AeadJob& job) const noexcept {
         const std::size_t length = std::min<std::size_t>(job.aad_length, kBlock);
         const __m128i block = _mm_and_si128(load_block(job.aad.data()), load_block(mask_of(length)));
         if (job.aad_length <= kBlock) [[likely]]
@@ -146,8 +164,7 @@ class Packet {
     }
 
     // The row's first `bytes`, in so many words.
-    [[gnu::always_inline]] void work_head(std::uint32_t words, std::uint32_t bytes,
-                                          const std::uint8_t* powers) noexcept {
+    SEKISHO_INLINE void work_head(std::uint32_t words, std::uint32_t bytes, const std::uint8_t* powers) noexcept {
         switch (words) {
             case 1: return work_head<1>(bytes, powers);
             case 2: return work_head<2>(bytes, powers);
@@ -165,10 +182,10 @@ class Packet {
         }
     }
     template <std::uint32_t kWords>
-    [[gnu::always_inline]] void work_head(std::uint32_t bytes, const std::uint8_t* powers) noexcept {
+    SEKISHO_INLINE void work_head(std::uint32_t bytes, const std::uint8_t* powers) noexcept {
         Word stream[kWords];
         const Word start = V::add(V::broadcast(nonce_), V::broadcast(load_block(key_.round_keys[0])));
-#pragma GCC unroll 16
+        SEKISHO_UNROLL
         for (std::uint32_t i = 0; i < kWords; ++i)
             stream[i] = V::add(start, V::load(kCounterBlocks.word[i * V::kLanes]));
         encrypt(stream);
@@ -178,23 +195,25 @@ class Packet {
     }
 
     // So many groups, behind `head` blocks.
-    [[gnu::always_inline]] void work_groups(std::uint32_t groups, std::uint32_t head) noexcept {
+    SEKISHO_INLINE void work_groups(std::uint32_t groups, std::uint32_t head) noexcept {
         std::uint8_t* at = text_ + (head - 1) * kBlock;
-        Word counter = V::counters_from(nonce_, head + 1);
+        // Blocks of counters in this machine's order of bytes.
+        Word counter = V::shuffle(V::add(V::broadcast(nonce_), V::load(kCounterBlocks.word)), counter_reversal());
+        counter = V::advance(counter, step(head));
         for (; groups > 1; --groups, at += kGroup * kBlock)
             work_group<false>(at, counter, Part::whole(), powers(kGroup, false));
         const auto bytes = static_cast<std::uint32_t>(text_ + length_ - at);
         work_group<true>(at, counter, Part(bytes - (kGroup * kBlock - kWordBytes)), powers(kGroup, true));
     }
     template <bool kPart>
-    [[gnu::always_inline]] void work_group(std::uint8_t* at, Word& counter, const Part& part,
-                                           const std::uint8_t* powers) noexcept {
+    SEKISHO_INLINE void work_group(std::uint8_t* at, Word& counter, const Part& part,
+                                   const std::uint8_t* powers) noexcept {
         Word stream[kGroupWords];
         const Word round_key = V::broadcast(load_block(key_.round_keys[0]));
-#pragma GCC unroll 16
+        SEKISHO_UNROLL
         for (std::uint32_t i = 0; i < kGroupWords; ++i) {
-            stream[i] = V::add(V::big_endian(counter), round_key);
-            counter = V::next_counters(counter);
+            stream[i] = V::add(V::shuffle(counter, counter_reversal()), round_key);
+            counter = V::advance(counter, step(V::kLanes));
         }
         encrypt(stream);
         apply<false, kPart>(stream, at, part, powers, reduced<V>(sum_));
@@ -202,11 +221,11 @@ class Packet {
 
     // FIPS 197 §5.1, but for the first round key, which is added to the counters.
     template <std::uint32_t kWords>
-    [[gnu::always_inline]] void encrypt(Word (&state)[kWords]) const noexcept {
-#pragma GCC unroll 16
+    SEKISHO_INLINE void encrypt(Word (&state)[kWords]) const noexcept {
+        SEKISHO_UNROLL
         for (std::uint32_t round = 1; round <= kRounds; ++round) {
             const Word key = V::broadcast(load_block(key_.round_keys[round]));
-#pragma GCC unroll 16
+            SEKISHO_UNROLL
             for (std::uint32_t i = 0; i < kWords; ++i)
                 state[i] = round < kRounds ? V::round(state[i], key) : V::last_round(state[i], key);
         }
@@ -217,9 +236,9 @@ class Packet {
     // first block is `first`, the AAD, and not the text's. Otherwise `first` is what was hashed before. kPart: of the
     // last word only a part is there.
     template <bool kHead, bool kPart, std::uint32_t kWords>
-    [[gnu::always_inline]] void apply(const Word (&stream)[kWords], std::uint8_t* at, const Part& part,
-                                      const std::uint8_t* powers, __m128i first) noexcept {
-#pragma GCC unroll 16
+    SEKISHO_INLINE void apply(const Word (&stream)[kWords], std::uint8_t* at, const Part& part,
+                              const std::uint8_t* powers, __m128i first) noexcept {
+        SEKISHO_UNROLL
         for (std::uint32_t i = 0; i < kWords; ++i) {
             std::uint8_t* const place = at + i * kWordBytes;
             Word hashed;  // the encrypted text
@@ -240,7 +259,7 @@ class Packet {
                 V::store(place, done);
                 hashed = kSeal ? done : text;
             }
-            hashed = V::reversed(hashed);
+            hashed = V::shuffle(hashed, reversal());
             if (!kHead && i == 0) hashed = V::add(hashed, V::only_first(first));
             const Sum<V> more = product<V>(hashed, V::load(powers + i * kWordBytes));
             if (i == 0)
@@ -251,7 +270,7 @@ class Packet {
     }
 
     // The lengths' block, and the tag.
-    [[gnu::always_inline]] bool finish() noexcept {
+    SEKISHO_INLINE bool finish() noexcept {
         add(sum_, product<V>(V::only_first(lengths_), V::only_first(load_block(powers(1, false)))));
         const __m128i tag = _mm_xor_si128(reversed(reduced<V>(sum_)), tag_mask_);
         if (kSeal) {
@@ -302,3 +321,6 @@ bool run(std::span<AeadJob> jobs) noexcept {
 }  // namespace
 
 }  // namespace sekisho::crypto
+
+#undef SEKISHO_INLINE
+#undef SEKISHO_UNROLL

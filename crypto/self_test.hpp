@@ -2,7 +2,7 @@
 // another.
 //
 // Every answer both ways, in one batch and one by one; and a tag with one wrong bit must be refused. Once an engine, at
-// start, on the thread that makes it.
+// start, on the thread that makes it; the comparison once a process.
 #pragma once
 
 #include "crypto/aead.hpp"
