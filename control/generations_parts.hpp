@@ -53,10 +53,6 @@ struct Generations::Commit {
     std::vector<GenerationRecord> kept = {};           // what the state directory has afterwards
 };
 
-inline Refused refused(Error error) {
-    return {std::move(error), {}, {}};
-}
-
 // Who asked, as a generation remembers it.
 inline GenerationRecord made_by(const Peer& peer, std::string what) {
     GenerationRecord record;

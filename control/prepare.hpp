@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -50,6 +51,9 @@ struct Refused {
     };
     std::optional<Conflict> conflict;
 };
+inline Refused refused(Error error) {
+    return {std::move(error), {}, {}};
+}
 
 struct Prepared {
     std::shared_ptr<Generation> generation;

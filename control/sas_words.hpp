@@ -24,10 +24,6 @@ inline dataplane::SaInfo::Clock::time_point began(crypto::WallTime created) {
     return dataplane::SaInfo::Clock::now() - std::max(wall_seconds() - created, std::chrono::seconds(0));
 }
 
-inline Refused refused(Error error) {
-    return {std::move(error), {}, {}};
-}
-
 inline std::string spi_text(Spi spi) {
     return fmt::format("0x{:08x}", spi.value());
 }
