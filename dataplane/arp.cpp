@@ -1,7 +1,8 @@
 // ARP for IPv4 over Ethernet (RFC 826), with the conflict rule of RFC 5227 §2.4.
 //
-// A request for the attachment's address is answered from its MAC. Who asks, and who answers, is learned if it is a
-// neighbour that we know or that speaks to us; what others tell each other is not kept.
+// A request for the attachment's address is answered from its MAC, whoever asks: Linux asks in the name of any address
+// of its own that a packet comes from, a loopback's too (arp_announce 0). Who asks, and who answers, is learned if it
+// is a neighbour that we know or that speaks to us; what others tell each other is not kept.
 #include "dataplane/kernel/punt.hpp"
 #include "dataplane/link.hpp"
 #include "dataplane/local.hpp"
@@ -67,17 +68,17 @@ void take_arp(Walk& walk, std::size_t i) noexcept {
         claimed(walk, packet.attachment, Conflicts::Which::ipv4, sender_mac);
         return walk.drop(i, DropReason::duplicate_address);
     }
-    if (sender.is_unspecified()) {  // RFC 5227 §2.1.1: a probe; its sender has no address yet
-        if (!request || target != attachment.ipv4) return walk.drop(i, DropReason::arp_not_ours);
+    const bool asks_us = request && target == attachment.ipv4;
+    const bool is_probe = sender.is_unspecified();  // RFC 5227 §2.1.1: its sender has no address yet
+    if (is_probe || !is_neighbour(attachment, sender)) {
+        if (!asks_us) return walk.drop(i, DropReason::arp_not_ours);
         send(walk, packet.attachment, kArpReply, sender_mac, sender, sender_mac);
-        if (sender_mac != attachment.mac)  // the answer was its defence
+        if (is_probe && sender_mac != attachment.mac)  // the answer was its defence
             walk.worker.team.conflicts.note(packet.attachment, Conflicts::Which::ipv4, sender_mac, walk.now);
         return walk.consume(i);
     }
-    if (!is_neighbour(attachment, sender)) return walk.drop(i, DropReason::arp_not_ours);
     // RFC 826: whoever asks us is added, whoever we know is updated.
     Neighbours& neighbours = walk.worker.neighbours;
-    const bool asks_us = request && target == attachment.ipv4;
     const std::uint32_t neighbour =
         asks_us ? neighbours.find_or_add(packet.attachment, sender) : neighbours.find(packet.attachment, sender);
     if (neighbour != Neighbours::kNone) {

@@ -115,12 +115,28 @@ TEST_CASE("arp: a station that claims the hub's address is counted as a duplicat
         DropReason::duplicate_address);
 }
 
-TEST_CASE("arp: a sender outside the subnet, or with its network or broadcast address, is not a neighbour",
+TEST_CASE("arp: a sender outside the subnet, or with its network or broadcast address, is answered and not learned",
           "[path][local]") {
     StandardHub hub;
-    for (const std::string_view sender : {"10.255.0.8", "10.255.1.2", "192.0.2.1", "10.255.0.0", "10.255.0.7"})
-        expect_drop(hub, "kita", arp(1, {.sender_mac = kStation, .sender = sender, .target = "10.255.0.1"}),
+    for (const std::string sender : {"10.255.0.8", "10.255.1.2", "192.0.2.1", "10.255.0.0", "10.255.0.7"}) {
+        hub.send("kita", arp(1, {.sender_mac = kStation, .sender = sender, .target = "10.255.0.1"}));
+        CHECK(hub.left() == Frames{hub.by("kita", arp(2, {.sender_mac = mac_of(hub, "kita"),
+                                                          .sender = "10.255.0.1",
+                                                          .target_mac = kStation,
+                                                          .target = sender}))});
+        CHECK(hub.consumed() == 1);
+        CHECK(where(hub, sender).empty());
+        // What it asks others, or says unasked, is nothing to us.
+        expect_drop(hub, "kita", arp(1, {.sender_mac = kStation, .sender = sender, .target = "10.255.0.4"}),
                     DropReason::arp_not_ours);
+        expect_drop(
+            hub, "kita",
+            arp(2,
+                {.sender_mac = kStation, .sender = sender, .target_mac = mac_of(hub, "kita"), .target = "10.255.0.1"}),
+            DropReason::arp_not_ours);
+        CHECK(where(hub, sender).empty());
+    }
+    CHECK(hub.worker().neighbours.find(AttachmentId(0), address("192.0.2.1").ipv4()) == dataplane::Neighbours::kNone);
 }
 
 TEST_CASE("arp: on a /31 both addresses are hosts", "[path][local]") {
