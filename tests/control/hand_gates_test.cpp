@@ -14,7 +14,7 @@ using nlohmann::json;
 namespace {
 
 // Two operators with two institutions each; the institutions are numbered by name: k1, k2, m1, m2.
-json a_policy() {
+json policy_with_gates() {
     json document = a_document({"kita", "minami"});
     int vlan = 10;
     for (const auto& [op, letter, space] : {std::tuple("kita", "k", 64), std::tuple("minami", "m", 65)}) {
@@ -71,7 +71,8 @@ std::unique_ptr<Compiler> a_compiler() {
 }
 
 struct GatedHub : TestHub {
-    explicit GatedHub(const std::string& state_in = {}, std::optional<Document> document = as_document(a_policy()))
+    explicit GatedHub(const std::string& state_in = {},
+                      std::optional<Document> document = as_document(policy_with_gates()))
         : TestHub(state_in, std::move(document), false, {}, a_compiler()) {
         INFO((started ? "" : started.error().words));
         REQUIRE(started);
@@ -142,7 +143,7 @@ TEST_CASE("gates by hand: each kind of target closes what it names and nothing e
 
 TEST_CASE("gates by hand: two on one target close it until both are open, and the document's stay closed",
           "[control]") {
-    json document = a_policy();
+    json document = policy_with_gates();
     document["gates"] = json::array({a_gate("of-the-document", "institution", "k2")});
     GatedHub hub({}, as_document(document));
     Asker asker(hub);
@@ -194,7 +195,7 @@ TEST_CASE("gates by hand: a commit that replaces everything opens none of them, 
         asker.result("batch", {{"transaction", transaction}, {"put", document}});
         asker.result("commit", {{"transaction", transaction}});
     };
-    json without = a_policy();
+    json without = policy_with_gates();
     without["institutions"].erase(0);
     without["agreements"] = json::array();
     commit(without);
@@ -202,7 +203,7 @@ TEST_CASE("gates by hand: a commit that replaces everything opens none of them, 
     REQUIRE(away.size() == 1);
     CHECK(away[0]["id"] == "k1-out");
     CHECK(away[0]["uid"] == ::getuid());
-    commit(a_policy());
+    commit(policy_with_gates());
     const json item = asker.result("show.institutions", {{"limit", 1}})["items"][0];
     CHECK(item["id"] == "k1");
     CHECK(item["state"] == "closed");

@@ -92,7 +92,7 @@ TEST_CASE("key text: only its own marks stand for a key", "[control]") {
 }
 
 TEST_CASE("key text: random lines keep their length and everything but the keys", "[control]") {
-    test::Random random("key text");
+    sekisho::test::Random random("key text");
     for (int round = 0; round < 3000; ++round) {
         std::string line;
         for (std::uint64_t pieces = random.below(12); pieces > 0; --pieces) {

@@ -1,4 +1,5 @@
 // Stage 2, ARP: what is answered, what is learned, and what is neither (RFC 826, RFC 5227).
+#include "tests/dataplane/support/expect.hpp"
 #include "tests/dataplane/support/test_hub.hpp"
 
 using namespace sekisho;
@@ -6,39 +7,11 @@ using namespace sekisho::test;
 
 namespace {
 
-constexpr std::string_view kStation = "02:00:00:00:0a:33";
-constexpr std::string_view kOther = "02:00:00:00:0a:44";
-
-std::string mac_of(const TestHub& hub, std::string_view line) {
-    return hub.policy().line(line).mac_address.text();
-}
-
-void expect_drop(TestHub& hub, std::string_view line, const Frame& frame, DropReason reason,
-                 const Frames& answered = {}) {
-    hub.send(line, frame);
-    CHECK(hub.left() == answered);
-    CHECK(hub.drops() == Drops{{reason, 1}});
-}
-
-void expect_taken(TestHub& hub, std::string_view line, const Frame& frame) {
-    hub.send(line, frame);
-    CHECK(hub.left() == Frames{});
-    CHECK(hub.drops() == Drops{});
-    CHECK(hub.consumed() == 1);
-}
-
 // A good request of the station .3 for the hub's address, with some bytes of the ARP packet replaced.
 Frame request_with(std::size_t at, const Bytes& bytes) {
     Bytes body = arp(1, {.sender_mac = kStation, .sender = "10.255.0.3", .target = "10.255.0.1"}).ip();
     std::copy(bytes.begin(), bytes.end(), body.begin() + static_cast<std::ptrdiff_t>(at));
     return on_link(0x0806, body).from(kStation).to(kBroadcastMac);
-}
-
-// Where a packet to this neighbour of kita's line goes; empty while it is unknown.
-std::string where(TestHub& hub, std::string_view neighbour) {
-    const auto number = hub.worker().neighbours.find(AttachmentId(0), address(neighbour).ipv4());
-    if (number == dataplane::Neighbours::kNone || !hub.worker().neighbours.is_known(number)) return "";
-    return hub.worker().neighbours.link(number).mac().text();
 }
 
 }  // namespace

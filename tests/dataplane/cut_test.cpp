@@ -21,10 +21,10 @@ Policy through(unsigned mtu) {
     policy.line("minami").mtu(mtu);
     return policy;
 }
-Frame question(std::size_t length) {
+Frame question_of_length(std::size_t length) {
     return udp("10.0.0.7:4000", "100.64.2.9:53").dont_fragment(false).payload(length - kHeader - 8);
 }
-Frame delivered(std::size_t length) {
+Frame delivered_of_length(std::size_t length) {
     return udp("100.64.0.7:4000", "192.168.9.9:53").dont_fragment(false).payload(length - kHeader - 8).ttl(63);
 }
 // Every `most` bytes of the body, in whole units.
@@ -53,27 +53,27 @@ TEST_CASE("cut: without buffers for all of it nothing leaves, and it is one drop
     StandardHub hub(through(1400));
     {
         const NoBuffers none;
-        hub.send("kita", question(3000));
+        hub.send("kita", question_of_length(3000));
         CHECK(hub.left() == Frames{});
         CHECK(hub.drops() == Drops{{DropReason::fragmentation_no_buffer, 1}});
         CHECK(hub.made() == 0);
-        hub.send("kita", question(1400));
+        hub.send("kita", question_of_length(1400));
         CHECK(hub.left().size() == 1);
     }
-    hub.send("kita", question(3000));
-    CHECK(hub.left() == cut(hub, "center", delivered(3000).ip(), 1400, kPortal));
+    hub.send("kita", question_of_length(3000));
+    CHECK(hub.left() == cut(hub, "center", delivered_of_length(3000).ip(), 1400, kPortal));
 }
 
 TEST_CASE("cut: a fragment too long for a buffer of the hub's is not made", "[path][cut]") {
     StandardHub hub(through(8000));
-    hub.send("kita", question(9000));
+    hub.send("kita", question_of_length(9000));
     CHECK(hub.left() == Frames{});
     CHECK(hub.drops() == Drops{{DropReason::fragmentation_no_buffer, 1}});
 }
 
 TEST_CASE("cut: more than may leave at once is dropped by whole packets", "[path][cut]") {
     StandardHub hub(through(576));
-    hub.send("kita", std::vector<Frame>(64, question(9000)));
+    hub.send("kita", std::vector<Frame>(64, question_of_length(9000)));
     const std::size_t each = cuts_of(9000 - kHeader, 576).size() + 1;
     REQUIRE(hub.drops().size() == 1);
     const std::uint64_t dropped = hub.drops()[DropReason::fragmentation_no_buffer];
@@ -84,7 +84,7 @@ TEST_CASE("cut: more than may leave at once is dropped by whole packets", "[path
     for (std::size_t at = 0; at < hub.left().size(); at += each) {
         const Frames one(hub.left().begin() + static_cast<std::ptrdiff_t>(at),
                          hub.left().begin() + static_cast<std::ptrdiff_t>(at + each));
-        CHECK((reassembled(packets(one)) == delivered(9000).ip()));
+        CHECK((reassembled(packets(one)) == delivered_of_length(9000).ip()));
     }
 }
 
@@ -94,8 +94,8 @@ TEST_CASE("cut: an IPv4 packet without DF leaves in fragments that fit", "[path]
     for (const std::size_t length : {mtu + 1UL, mtu + 7UL, mtu + 8UL, mtu + 9UL, 2UL * mtu - 24, 2UL * mtu - 20,
                                      2UL * mtu - 19, 2UL * mtu, 3000UL, 8999UL, 9000UL}) {
         CAPTURE(mtu, length);
-        hub.send("kita", question(length));
-        const Bytes whole = delivered(length).ip();
+        hub.send("kita", question_of_length(length));
+        const Bytes whole = delivered_of_length(length).ip();
         const Frames expected = cut(hub, "center", whole, mtu, kPortal);
         CHECK(hub.left() == expected);
         CHECK(hub.drops() == Drops{});
@@ -103,8 +103,8 @@ TEST_CASE("cut: an IPv4 packet without DF leaves in fragments that fit", "[path]
         CHECK((reassembled(packets(hub.left())) == whole));
         for (const Sent& sent : hub.left()) CHECK(sent.frame.size() <= 14 + mtu);
     }
-    hub.send("kita", question(mtu));
-    CHECK(hub.left() == Frames{hub.by("center", delivered(mtu).to(kPortal))});
+    hub.send("kita", question_of_length(mtu));
+    CHECK(hub.left() == Frames{hub.by("center", delivered_of_length(mtu).to(kPortal))});
     CHECK(hub.made() == 0);
 }
 
@@ -128,8 +128,8 @@ TEST_CASE("cut: only the first fragment has the options that are not copied", "[
 
 TEST_CASE("cut: a fragment is cut again where it lies in its datagram", "[path][cut][conformance-7]") {
     StandardHub hub(through(1000));
-    const Bytes sent = question(4020).ip();
-    const Bytes whole = delivered(4020).ip();
+    const Bytes sent = question_of_length(4020).ip();
+    const Bytes whole = delivered_of_length(4020).ip();
     std::vector<Bytes> received;
     for (const Bytes& part : pieces(sent, {1480, 2960})) {
         hub.send("kita", carrying(part));

@@ -9,10 +9,6 @@ namespace {
 
 using dataplane::SaInfo;
 
-Bytes question() {
-    return udp("10.0.0.7:4000", "100.64.2.9:53").payload(40).ip();
-}
-
 SaInfo inbound_of(const ProtectedHub& hub) {
     for (SaInfo& sa : hub.associations()->list(kHigashiTunnel))
         if (!sa.outbound) return sa;
@@ -50,18 +46,18 @@ TEST_CASE("ESP refused before the cipher, by cause", "[esp][conformance-20]") {
     options.outer = GENERATE(Family::ipv4, Family::ipv6);
     options.esn = GENERATE(true, false);
     ProtectedHub hub(options);
-    const Bytes good = esp(hub.in, 5, question());
+    const Bytes good = esp(hub.in, 5, inner_question());
     hub.peer_sends(hub.carried(good));
     REQUIRE(hub.left().size() == 1);
     expect_refused(hub, hub.carried(first(good, 35)), DropReason::esp_truncated);
     expect_refused(hub, hub.carried(first(good, 4)), DropReason::esp_truncated);
     expect_refused(hub, hub.carried(first(good, good.size() - 1)), DropReason::esp_length);
     expect_refused(hub, hub.carried(good), DropReason::replay_duplicate);
-    if (!options.esn) expect_refused(hub, hub.numbered(0, question()), DropReason::replay_stale);
-    hub.peer_sends(hub.numbered(5000, question()));
+    if (!options.esn) expect_refused(hub, hub.numbered(0, inner_question()), DropReason::replay_stale);
+    hub.peer_sends(hub.numbered(5000, inner_question()));
     REQUIRE(hub.left().size() == 1);
-    if (!options.esn) expect_refused(hub, hub.numbered(904, question()), DropReason::replay_stale);
-    hub.peer_sends(hub.numbered(905, question()));
+    if (!options.esn) expect_refused(hub, hub.numbered(904, inner_question()), DropReason::replay_stale);
+    hub.peer_sends(hub.numbered(905, inner_question()));
     CHECK(hub.left().size() == 1);
 }
 
@@ -72,7 +68,7 @@ TEST_CASE("an ESP packet that ends before its SPI, or has another one", "[esp]")
         CHECK(hub.drops() == Drops{{DropReason::esp_truncated, 1}});
     }
     for (const std::uint32_t spi : {0U, 1U, 255U, 0x1002U, 0xffff'ffffU}) {
-        hub.peer_sends(hub.carried(esp(esp_key(spi), 1, question())));
+        hub.peer_sends(hub.carried(esp(esp_key(spi), 1, inner_question())));
         CHECK(hub.drops() == Drops{{DropReason::sa_unknown, 1}});
         CHECK(hub.left().empty());
     }
@@ -82,23 +78,23 @@ TEST_CASE("ESP that is not authentic: a wrong ICV, another key, a header that wa
     ProtectedOptions options;
     options.esn = GENERATE(true, false);
     ProtectedHub hub(options);
-    expect_refused(hub, hub.numbered(1, question(), {.damage = true}), DropReason::icv_wrong);
+    expect_refused(hub, hub.numbered(1, inner_question(), {.damage = true}), DropReason::icv_wrong);
     EspKey other = hub.in;
     other.keying[0] ^= 1;
-    expect_refused(hub, hub.carried(esp(other, 1, question())), DropReason::icv_wrong);
-    Bytes changed = esp(hub.in, 1, question());
+    expect_refused(hub, hub.carried(esp(other, 1, inner_question())), DropReason::icv_wrong);
+    Bytes changed = esp(hub.in, 1, inner_question());
     changed[7] ^= 2;  // the sequence number
     expect_refused(hub, hub.carried(changed), DropReason::icv_wrong);
-    changed = esp(hub.in, 1, question());
+    changed = esp(hub.in, 1, inner_question());
     changed[12] ^= 2;  // the IV
     expect_refused(hub, hub.carried(changed), DropReason::icv_wrong);
-    hub.peer_sends(hub.numbered(1, question()));  // none of them moved the window
+    hub.peer_sends(hub.numbered(1, inner_question()));  // none of them moved the window
     CHECK(hub.left().size() == 1);
 }
 
 TEST_CASE("two copies in one burst: one passes", "[esp][conformance-20]") {
     ProtectedHub hub;
-    const Frame one = hub.from_peer(question()), two = hub.from_peer(question());
+    const Frame one = hub.from_peer(inner_question()), two = hub.from_peer(inner_question());
     hub.peer_sends(std::vector<Frame>{one, two, one, two, two});
     CHECK(hub.left().size() == 2);
     CHECK(hub.drops() == Drops{{DropReason::replay_duplicate, 3}});
@@ -110,20 +106,21 @@ TEST_CASE("what is inside authentic ESP is refused by cause", "[esp][conformance
     options.selectors = {{*Prefix4::parse("100.64.2.0/24"), *Prefix4::parse("10.0.0.0/24")}};
     ProtectedHub hub(options);
     const auto refused = [&](const Frame& frame, DropReason reason) { expect_refused(hub, frame, reason, true); };
-    refused(hub.from_peer(question(), {.padding = Bytes{9, 9}}), DropReason::esp_padding);
-    refused(hub.from_peer(question(), {.pad_length = 255}), DropReason::esp_padding);
-    refused(hub.from_peer(question(), {.next_header = 6}), DropReason::esp_next_header);
-    refused(hub.from_peer(question(), {.next_header = 41}), DropReason::esp_inner_malformed);  // the other version
+    refused(hub.from_peer(inner_question(), {.padding = Bytes{9, 9}}), DropReason::esp_padding);
+    refused(hub.from_peer(inner_question(), {.pad_length = 255}), DropReason::esp_padding);
+    refused(hub.from_peer(inner_question(), {.next_header = 6}), DropReason::esp_next_header);
+    refused(hub.from_peer(inner_question(), {.next_header = 41}),
+            DropReason::esp_inner_malformed);  // the other version
     refused(hub.from_peer(udp("[fd00:0:0:1::7]:4000", "[2001:db8:4000:201::9]:53").ip(), {.next_header = 4}),
             DropReason::esp_inner_malformed);
     refused(hub.from_peer(Bytes(60, 0xff)), DropReason::esp_inner_malformed);
-    refused(hub.from_peer(first(question(), 10)), DropReason::esp_inner_malformed);
-    refused(hub.from_peer(first(question(), 40)), DropReason::esp_inner_malformed);  // shorter than it says
+    refused(hub.from_peer(first(inner_question(), 10)), DropReason::esp_inner_malformed);
+    refused(hub.from_peer(first(inner_question(), 40)), DropReason::esp_inner_malformed);  // shorter than it says
     refused(hub.from_peer(udp("10.0.1.7:4000", "100.64.2.9:53").ip()), DropReason::selector_mismatch);
     refused(hub.from_peer(udp("10.0.0.7:4000", "100.64.3.8:53").ip()), DropReason::selector_mismatch);
     refused(hub.from_peer(udp("[fd00:0:0:1::7]:4000", "[2001:db8:4000:201::9]:53").ip()),
             DropReason::selector_mismatch);
-    hub.peer_sends(hub.from_peer(question()));
+    hub.peer_sends(hub.from_peer(inner_question()));
     CHECK(hub.left().size() == 1);
 }
 
@@ -139,7 +136,8 @@ TEST_CASE("a packet from a tunnel is judged as any other: its own faults, its ag
     expect(udp("10.0.0.7:4000", "100.64.2.9:54"), DropReason::no_agreement);
     expect(udp("10.0.1.7:4000", "100.64.2.9:53"), DropReason::source_unknown);
     expect(udp("100.64.16.7:4000", "100.64.2.9:53"), DropReason::source_spoofed);
-    expect(packet("10.0.0.7", "10.255.0.1", kProtocolEsp, esp(hub.in, 9, question())), DropReason::no_kernel_port);
+    expect(packet("10.0.0.7", "10.255.0.1", kProtocolEsp, esp(hub.in, 9, inner_question())),
+           DropReason::no_kernel_port);
     expect(udp("10.0.0.7:4000", "10.255.0.1:179"), DropReason::no_kernel_port);
     expect(neighbour_solicitation("fe80::9", "fd00:ffff::1", "fd00:ffff::1", "02:00:00:00:0d:07"),
            DropReason::nd_not_ours);
@@ -152,7 +150,7 @@ TEST_CASE("an institution's packet that comes past its tunnel, and another's tha
     policy.line("higashi", "higashi-plain", 4).ipv4("10.255.7.1/29");
     policy.house("higashi", "higashi-office").map("10.0.9.0/24", "100.64.33.0/24").uses("higashi-plain");
     ProtectedHub hub(policy, {});
-    hub.send("higashi-plain", carrying(question()));
+    hub.send("higashi-plain", carrying(inner_question()));
     CHECK(hub.drops() == Drops{{DropReason::source_elsewhere, 1}});
     hub.peer_sends(hub.from_peer(udp("10.0.9.7:4000", "100.64.2.9:53").ip()));
     CHECK(hub.drops() == Drops{{DropReason::source_elsewhere, 1}});
@@ -162,7 +160,7 @@ TEST_CASE("ESP for a tunnel of another underlay, or from another peer, is refuse
     Policy policy = protected_policy();
     policy.line("minami").underlay();
     ProtectedHub hub(policy, {});
-    const Bytes good = esp(hub.in, 1, question());
+    const Bytes good = esp(hub.in, 1, inner_question());
     hub.send("minami", packet("198.51.100.9", "10.255.0.1", kProtocolEsp, good));
     CHECK(hub.drops() == Drops{{DropReason::sa_elsewhere, 1}});
     expect_refused(hub, packet("198.51.100.10", "203.0.113.1", kProtocolEsp, good), DropReason::sa_elsewhere);
@@ -224,7 +222,7 @@ TEST_CASE("without an SA a protected operator's packets are dropped, never sent 
     hub.send("kita", sent);
     CHECK(hub.drops() == Drops{{DropReason::sa_missing, 1}});
     CHECK(hub.left().empty());
-    hub.peer_sends(hub.from_peer(question()));
+    hub.peer_sends(hub.from_peer(inner_question()));
     CHECK(hub.drops() == Drops{{DropReason::sa_unknown, 1}});
     hub.install_outbound(hub.out);
     hub.send("kita", sent);
@@ -254,10 +252,10 @@ TEST_CASE("an SA's hard lifetime ends it both ways, and its numbers may", "[esp]
     options.lifetime.hard_packets = 3;
     ProtectedHub hub(options);
     std::vector<Frame> in;
-    for (int i = 0; i < 3; ++i) in.push_back(hub.from_peer(question()));
+    for (int i = 0; i < 3; ++i) in.push_back(hub.from_peer(inner_question()));
     hub.peer_sends(in);
     CHECK(hub.left().size() == 3);
-    expect_refused(hub, hub.from_peer(question()), DropReason::sa_expired);
+    expect_refused(hub, hub.from_peer(inner_question()), DropReason::sa_expired);
     const Frame out = udp("10.0.0.7:7", std::string(kHigashiHub4) + ":9");
     hub.send("kita", std::vector<Frame>(3, out));
     CHECK(hub.left().size() == 3);
@@ -292,19 +290,19 @@ TEST_CASE("SAs that are removed under traffic: what comes is unknown, what leave
     const Frame out = udp("10.0.0.7:7", std::string(kHigashiHub4) + ":9");
     const EspKey next_in = esp_key(0x1002), next_out = esp_key(0x2002);
     for (int round = 0; round < 20; ++round) {
-        hub.peer_sends(std::vector<Frame>{hub.from_peer(question()), hub.from_peer(question())});
+        hub.peer_sends(std::vector<Frame>{hub.from_peer(inner_question()), hub.from_peer(inner_question())});
         CHECK(hub.left().size() == 2);
         hub.send("kita", std::vector<Frame>(5, out));
         CHECK(hub.opened().size() == 5);
         CHECK(hub.drops() == Drops{});
     }
     hub.install_inbound(next_in);  // make before break
-    const Frame old = hub.from_peer(question());
-    hub.peer_sends(std::vector<Frame>{old, hub.carried(esp(next_in, 1, question()))});
+    const Frame old = hub.from_peer(inner_question());
+    hub.peer_sends(std::vector<Frame>{old, hub.carried(esp(next_in, 1, inner_question()))});
     CHECK(hub.left().size() == 2);
     hub.associations()->forget(kHigashiTunnel);
     CHECK(hub.associations()->size() == 0);
-    hub.peer_sends(std::vector<Frame>{hub.from_peer(question()), hub.carried(esp(next_in, 2, question()))});
+    hub.peer_sends(std::vector<Frame>{hub.from_peer(inner_question()), hub.carried(esp(next_in, 2, inner_question()))});
     CHECK(hub.drops() == Drops{{DropReason::sa_unknown, 2}});
     hub.send("kita", std::vector<Frame>(5, out));
     CHECK(hub.drops() == Drops{{DropReason::sa_missing, 5}});
@@ -318,14 +316,14 @@ TEST_CASE("gates: of the underlay, of the tunnel's attachment, of the institutio
     Policy closed = policy;
     closed.line("higashi").close();
     hub.commit(closed);
-    hub.peer_sends(hub.from_peer(question()));
+    hub.peer_sends(hub.from_peer(inner_question()));
     CHECK(hub.drops() == Drops{{DropReason::attachment_closed, 1}});
     hub.send("kita", out);
     CHECK(hub.drops() == Drops{{DropReason::egress_closed, 1}});
     closed = policy;
     closed.line("higashi-line").close();
     hub.commit(closed);
-    hub.peer_sends(hub.from_peer(question()));
+    hub.peer_sends(hub.from_peer(inner_question()));
     CHECK(hub.drops() == Drops{{DropReason::attachment_closed, 1}});
     hub.send("kita", out);
     CHECK(hub.drops() == Drops{{DropReason::egress_closed, 1}});
@@ -333,7 +331,7 @@ TEST_CASE("gates: of the underlay, of the tunnel's attachment, of the institutio
     closed = policy;
     closed.house("higashi-hospital").close();
     hub.commit(closed);
-    hub.peer_sends(hub.from_peer(question()));
+    hub.peer_sends(hub.from_peer(inner_question()));
     CHECK(hub.drops() == Drops{{DropReason::institution_closed, 1}});
     closed = policy;
     closed.line("higashi").ipv6("");

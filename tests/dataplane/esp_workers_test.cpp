@@ -14,10 +14,8 @@ using namespace sekisho::test;
 
 namespace {
 
-constexpr std::size_t kSequenceAt = 42;  // in an untagged frame of UDP over IPv4: the first bytes of its payload
-
 // Higashi's underlay on port 0, kita and center on port 1.
-Policy two_ports() {
+Policy two_protected_ports() {
     Policy policy = protected_policy();
     policy.line("higashi-line").port = 0;
     policy.line("kita").port = 1;
@@ -88,15 +86,11 @@ void introduce(RingPort& higashi, RingPort& center, RunningWorkers& workers) {
     }));
 }
 
-void check_end(const dataplane::Counters& last) {
+void check_protected_end(const dataplane::Counters& last) {
     for (const auto& port : last.ports) {
         CHECK(port.unaccounted() == 0);
         CHECK(port.held == 0);
     }
-}
-void check_buffers() {
-    CHECK(rte_mempool_in_use_count(Eal::frames()) == 0);
-    CHECK(rte_mempool_in_use_count(Eal::made()) == 0);
 }
 
 }  // namespace
@@ -104,7 +98,7 @@ void check_buffers() {
 TEST_CASE("workers: one SA comes by both workers' queues, each packet twice; each passes once, nearly in order",
           "[esp][worker][conformance-19][conformance-76]") {
     constexpr std::uint32_t kRounds = 60, kEach = 32;
-    const Policy policy = two_ports();
+    const Policy policy = two_protected_ports();
     const auto tables = policy.tables();
     const EspKey key = esp_key(0x1001);
     Keys keys(2);
@@ -142,7 +136,7 @@ TEST_CASE("workers: one SA comes by both workers' queues, each packet twice; eac
         for (const dataplane::Counters& counters : workers.each())
             CHECK(counters.stages[static_cast<std::size_t>(dataplane::Stage::open)].packets == sent);
         const dataplane::Counters last = workers.stop();
-        check_end(last);
+        check_protected_end(last);
         CHECK(dropped(last.ports[0], DropReason::replay_duplicate) == sent);
         CHECK(passed.size() == sent);
         for (const auto& [number, times] : passed) REQUIRE(times == 1);
@@ -155,7 +149,7 @@ TEST_CASE("workers: one SA comes by both workers' queues, each packet twice; eac
 TEST_CASE("workers: both seal with one SA while it is rekeyed and removed: no nonce twice, and nothing plain",
           "[esp][worker][threads][conformance-28][conformance-35]") {
     constexpr std::uint32_t kRounds = 60, kEach = 32;
-    const Policy policy = two_ports();
+    const Policy policy = two_protected_ports();
     const auto tables = policy.tables();
     Keys keys(2);
     std::vector<EspKey> outbound;
@@ -207,7 +201,7 @@ TEST_CASE("workers: both seal with one SA while it is rekeyed and removed: no no
         for (const dataplane::Counters& counters : workers.each())
             CHECK(counters.stages[static_cast<std::size_t>(dataplane::Stage::seal)].packets == next / 2);
         const dataplane::Counters last = workers.stop();
-        check_end(last);
+        check_protected_end(last);
         const std::uint64_t missing = dropped(last.ports[1], DropReason::sa_missing);
         CHECK(missing > 0);
         CHECK(wrong == 0);
@@ -222,7 +216,7 @@ TEST_CASE(
     "takes no flow with it",
     "[esp][worker][conformance-49][conformance-50]") {
     constexpr std::uint32_t kSas = 5, kEach = 60;
-    const Policy policy = two_ports();
+    const Policy policy = two_protected_ports();
     const auto tables = policy.tables();
     Keys keys(2);
     std::vector<EspKey> bundle;  // the first is the fallback
@@ -249,7 +243,7 @@ TEST_CASE(
         for (const dataplane::Counters& counters : workers.each())
             CHECK(counters.stages[static_cast<std::size_t>(dataplane::Stage::open)].packets == given / 2);
         const dataplane::Counters last = workers.stop();
-        check_end(last);
+        check_protected_end(last);
         CHECK(last.ports[0].sent == passing + 1);
         CHECK(dropped(last.ports[0], DropReason::sa_unknown) == given - passing);
     }
@@ -259,7 +253,7 @@ TEST_CASE(
 TEST_CASE("workers: where a port has one queue, SAs are spread by their SPIs and opened by whom they are handed to",
           "[esp][worker]") {
     constexpr std::uint32_t kSas = 16, kEach = 50;
-    const Policy policy = two_ports();
+    const Policy policy = two_protected_ports();
     const auto tables = policy.tables();
     Keys keys(3);
     for (std::uint32_t sa = 0; sa < kSas; ++sa) keys.inbound(esp_key(0x1001 + sa));
@@ -290,7 +284,7 @@ TEST_CASE("workers: where a port has one queue, SAs are spread by their SPIs and
         }
         CHECK(opened == kAll);
         CHECK(openers == 3);
-        check_end(workers.stop());
+        check_protected_end(workers.stop());
     }
     check_buffers();
 }
@@ -298,7 +292,7 @@ TEST_CASE("workers: where a port has one queue, SAs are spread by their SPIs and
 TEST_CASE("workers: tracked flows inside one SA are each one worker's, opened and handed over by whoever receives them",
           "[esp][worker][session]") {
     constexpr std::uint32_t kFlows = 60;
-    Policy policy = two_ports();
+    Policy policy = two_protected_ports();
     for (Agreement& agreement : policy.agreements) agreement.tracked();
     const auto tables = policy.tables();
     const EspKey in = esp_key(0x1001), out = esp_key(0x2001);
@@ -336,7 +330,7 @@ TEST_CASE("workers: tracked flows inside one SA are each one worker's, opened an
         center.receive(answered);
         REQUIRE(workers.reaches([&](const auto&) { return answers == kFlows; }));
         const dataplane::Counters last = workers.stop();
-        check_end(last);
+        check_protected_end(last);
         CHECK(wrong == 0);
         CHECK(last.handed_over > kFlows / 4);
         CHECK(last.handed_over == last.handed_in);

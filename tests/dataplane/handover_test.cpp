@@ -18,7 +18,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-rte_mbuf* numbered(std::uintptr_t number) {
+rte_mbuf* number_as_buffer(std::uintptr_t number) {
     return reinterpret_cast<rte_mbuf*>(number);  // never looked into
 }
 
@@ -30,26 +30,27 @@ WorkerId worker_id(std::size_t number) {
 
 TEST_CASE("hand-over: a full ring takes no more, and nothing is seen before it is published", "[handover]") {
     HandoverRing ring(4);
-    for (std::uintptr_t i = 1; i <= 4; ++i) CHECK(ring.put({numbered(i), PortId(3), PortId(5), Entry::transmit}));
+    for (std::uintptr_t i = 1; i <= 4; ++i)
+        CHECK(ring.put({number_as_buffer(i), PortId(3), PortId(5), Entry::transmit}));
     CHECK_FALSE(ring.put({}));
     CHECK(ring.look() == 0);
     ring.publish();
     REQUIRE(ring.look() == 4);
     std::array<Handed, 3> some;
     REQUIRE(ring.take(some) == 3);
-    CHECK(some[0].mbuf == numbered(1));
-    CHECK(some[2].mbuf == numbered(3));
+    CHECK(some[0].mbuf == number_as_buffer(1));
+    CHECK(some[2].mbuf == number_as_buffer(3));
     CHECK(some[2].origin == PortId(3));
     CHECK(some[2].egress == PortId(5));
     CHECK(some[2].entry == Entry::transmit);
-    CHECK(ring.put({numbered(5)}));
+    CHECK(ring.put({number_as_buffer(5)}));
     ring.publish();
     CHECK(ring.look() == 1);  // what was seen before is taken first
     REQUIRE(ring.take(some) == 1);
-    CHECK(some[0].mbuf == numbered(4));
+    CHECK(some[0].mbuf == number_as_buffer(4));
     REQUIRE(ring.look() == 1);
     REQUIRE(ring.take(some) == 1);
-    CHECK(some[0].mbuf == numbered(5));
+    CHECK(some[0].mbuf == number_as_buffer(5));
     CHECK(ring.look() == 0);
 }
 
@@ -58,7 +59,7 @@ TEST_CASE("hand-over: what one thread gives another takes, each once and in orde
     HandoverRing ring(64);
     std::thread giver([&] {
         for (std::uintptr_t next = 1; next <= kCount;) {
-            for (int burst = 0; burst < 7 && next <= kCount && ring.put({numbered(next)}); ++burst) ++next;
+            for (int burst = 0; burst < 7 && next <= kCount && ring.put({number_as_buffer(next)}); ++burst) ++next;
             ring.publish();
             if (next % 64 == 0) std::this_thread::yield();
         }
@@ -72,7 +73,7 @@ TEST_CASE("hand-over: what one thread gives another takes, each once and in orde
             continue;
         }
         const std::size_t count = ring.take(taken);
-        for (std::size_t i = 0; i < count; ++i) wrong += taken[i].mbuf != numbered(expected++) ? 1U : 0U;
+        for (std::size_t i = 0; i < count; ++i) wrong += taken[i].mbuf != number_as_buffer(expected++) ? 1U : 0U;
     }
     giver.join();
     CHECK(wrong == 0);

@@ -99,7 +99,7 @@ bool in_options_of_syn(const Reading& packet, std::size_t l4) {
 }
 
 // The fragments that came in lately, by line: one that leaves is one of them, whose first one was among them too.
-class Fragments {
+class CutPackets {
   public:
     void came(std::size_t line, const Bytes& frame) {
         const Bytes ip = packet_in(frame);
@@ -200,7 +200,7 @@ TEST_CASE("hostile: mutated packets crash nothing, and leave only as the oracle 
     const Policy policy = standard_policy();
     const std::vector<Specimen> specimens = specimens_of(policy);
     auto hub = std::make_unique<StandardHub>();
-    Fragments fragments;
+    CutPackets fragments;
     std::uint64_t done = 0, forwarded = 0, in_pieces = 0, own = 0;
     for (; done < packets && std::chrono::steady_clock::now() < until; ++done) {
         if (done % 10'000 == 9'999) {  // as mutations teach it neighbours that are none

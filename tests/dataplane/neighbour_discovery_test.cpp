@@ -1,4 +1,5 @@
 // Stage 2, neighbour discovery: what is answered, learned, refused and malformed (RFC 4861, RFC 4862).
+#include "tests/dataplane/support/expect.hpp"
 #include "tests/dataplane/support/test_hub.hpp"
 
 using namespace sekisho;
@@ -6,35 +7,10 @@ using namespace sekisho::test;
 
 namespace {
 
-constexpr std::string_view kStation = "02:00:00:00:0a:33";
-constexpr std::string_view kOther = "02:00:00:00:0a:44";
 constexpr std::string_view kHub = "fd00:ffff::1";
 constexpr std::string_view kHubGroup = "ff02::1:ff00:1";  // of its link-local address too
 constexpr std::string_view kGateway = "fd00:ffff::2";
 constexpr std::uint32_t kAnswer = kNdFlagRouter | kNdFlagSolicited | kNdFlagOverride;
-
-std::string mac_of(const TestHub& hub, std::string_view line) {
-    return hub.policy().line(line).mac_address.text();
-}
-
-void expect_drop(TestHub& hub, const Frame& frame, DropReason reason, const Frames& answered = {}) {
-    hub.send("kita", frame);
-    CHECK(hub.left() == answered);
-    CHECK(hub.drops() == Drops{{reason, 1}});
-}
-
-void expect_taken(TestHub& hub, const Frame& frame) {
-    hub.send("kita", frame);
-    CHECK(hub.left() == Frames{});
-    CHECK(hub.drops() == Drops{});
-    CHECK(hub.consumed() == 1);
-}
-
-std::string where(TestHub& hub, std::string_view neighbour) {
-    const auto number = hub.worker().neighbours.find(AttachmentId(0), address(neighbour).ipv6());
-    if (number == dataplane::Neighbours::kNone || !hub.worker().neighbours.is_known(number)) return "";
-    return hub.worker().neighbours.link(number).mac().text();
-}
 
 }  // namespace
 
@@ -74,21 +50,22 @@ TEST_CASE("nd: someone about to take the hub's address is told before all nodes 
                                                                       kNdFlagRouter | kNdFlagOverride))});
     CHECK(hub.consumed() == 1);
     // RFC 4861 §7.1.1: never with a link-layer option, and only to the solicited-node group.
-    expect_drop(hub, neighbour_solicitation("::", kHubGroup, kHub, kStation), DropReason::nd_malformed);
-    expect_drop(hub, neighbour_solicitation("::", kHub, kHub, ""), DropReason::nd_malformed);
+    expect_drop(hub, "kita", neighbour_solicitation("::", kHubGroup, kHub, kStation), DropReason::nd_malformed);
+    expect_drop(hub, "kita", neighbour_solicitation("::", kHub, kHub, ""), DropReason::nd_malformed);
 }
 
 TEST_CASE("nd: an advertisement of a neighbour that was asked for is learned, of any other not", "[path][local]") {
     StandardHub hub;
-    expect_taken(hub, neighbour_advertisement(kGateway, kHub, kGateway, kOther, kNdFlagSolicited | kNdFlagOverride));
+    expect_taken(hub, "kita",
+                 neighbour_advertisement(kGateway, kHub, kGateway, kOther, kNdFlagSolicited | kNdFlagOverride));
     CHECK(where(hub, kGateway) == kOther);
     // RFC 4861 §7.2.5: without the override flag a known address stays.
-    expect_taken(hub, neighbour_advertisement(kGateway, kHub, kGateway, kStation, kNdFlagSolicited));
+    expect_taken(hub, "kita", neighbour_advertisement(kGateway, kHub, kGateway, kStation, kNdFlagSolicited));
     CHECK(where(hub, kGateway) == kOther);
     // Unsolicited, to all nodes.
-    expect_taken(hub, neighbour_advertisement(kGateway, "ff02::1", kGateway, kStation, kNdFlagOverride));
+    expect_taken(hub, "kita", neighbour_advertisement(kGateway, "ff02::1", kGateway, kStation, kNdFlagOverride));
     CHECK(where(hub, kGateway) == kStation);
-    expect_drop(hub, neighbour_advertisement("fd00:ffff::4", kHub, "fd00:ffff::4", kOther, kNdFlagSolicited),
+    expect_drop(hub, "kita", neighbour_advertisement("fd00:ffff::4", kHub, "fd00:ffff::4", kOther, kNdFlagSolicited),
                 DropReason::nd_not_ours);
     CHECK(where(hub, "fd00:ffff::4").empty());
 }
@@ -96,13 +73,15 @@ TEST_CASE("nd: an advertisement of a neighbour that was asked for is learned, of
 TEST_CASE("nd: an advertisement without a link-layer address changes nothing", "[path][local]") {
     StandardHub hub;
     expect_taken(
-        hub, neighbour_advertisement(kGateway, kHub, kGateway, "", kNdFlagSolicited | kNdFlagOverride).from(kOther));
+        hub, "kita",
+        neighbour_advertisement(kGateway, kHub, kGateway, "", kNdFlagSolicited | kNdFlagOverride).from(kOther));
     CHECK(where(hub, kGateway) == kKitaGateway);
 }
 
 TEST_CASE("nd: a solicited advertisement to a group contradicts itself", "[path][local]") {
     StandardHub hub;
-    expect_drop(hub, neighbour_advertisement(kGateway, "ff02::1", kGateway, kOther, kNdFlagSolicited | kNdFlagOverride),
+    expect_drop(hub, "kita",
+                neighbour_advertisement(kGateway, "ff02::1", kGateway, kOther, kNdFlagSolicited | kNdFlagOverride),
                 DropReason::nd_malformed);
     CHECK(where(hub, kGateway) == kKitaGateway);
 }
@@ -112,61 +91,62 @@ TEST_CASE("nd: a station that claims an address of the hub is counted as a dupli
     // The first is answered by an advertisement to all, which defends the address; the next come too soon.
     const Frame defence =
         neighbour_advertisement(kHub, "ff02::1", kHub, mac_of(hub, "kita"), kNdFlagRouter | kNdFlagOverride);
-    expect_drop(hub, neighbour_advertisement(kHub, "ff02::1", kHub, kOther, kNdFlagOverride),
+    expect_drop(hub, "kita", neighbour_advertisement(kHub, "ff02::1", kHub, kOther, kNdFlagOverride),
                 DropReason::duplicate_address, {hub.by("kita", defence)});
-    expect_drop(hub, neighbour_advertisement("fe80::1", "ff02::1", "fe80::1", kOther, kNdFlagOverride),
+    expect_drop(hub, "kita", neighbour_advertisement("fe80::1", "ff02::1", "fe80::1", kOther, kNdFlagOverride),
                 DropReason::duplicate_address);
-    expect_drop(hub, neighbour_solicitation(kHub, kHubGroup, kHub, kOther), DropReason::duplicate_address);
-    expect_drop(hub, neighbour_solicitation("fe80::1", kHubGroup, kHub, kOther), DropReason::duplicate_address);
+    expect_drop(hub, "kita", neighbour_solicitation(kHub, kHubGroup, kHub, kOther), DropReason::duplicate_address);
+    expect_drop(hub, "kita", neighbour_solicitation("fe80::1", kHubGroup, kHub, kOther), DropReason::duplicate_address);
 }
 
 TEST_CASE("nd: what asks for no address of the hub, or comes from no neighbour, is not ours", "[path][local]") {
     StandardHub hub;
-    expect_drop(hub, neighbour_solicitation("fd00:ffff::3", "ff02::1", "fd00:ffff::9", kStation),
+    expect_drop(hub, "kita", neighbour_solicitation("fd00:ffff::3", "ff02::1", "fd00:ffff::9", kStation),
                 DropReason::nd_not_ours);
-    expect_drop(hub, neighbour_solicitation("fd00:0:0:1::7", kHubGroup, kHub, kStation), DropReason::nd_not_ours);
+    expect_drop(hub, "kita", neighbour_solicitation("fd00:0:0:1::7", kHubGroup, kHub, kStation),
+                DropReason::nd_not_ours);
 }
 
 TEST_CASE("nd: messages that fail RFC 4861's validity checks are malformed", "[path][local]") {
     StandardHub hub;
     const Frame good = neighbour_solicitation("fd00:ffff::3", kHubGroup, kHub, kStation);
-    expect_drop(hub, Frame(good).ttl(254), DropReason::nd_malformed);
-    expect_drop(hub, Frame(good).ttl(1), DropReason::nd_malformed);
-    expect_drop(hub, Frame(good).checksum(0x1234), DropReason::nd_malformed);
-    expect_drop(hub, Frame(good).code(1), DropReason::nd_malformed);
+    expect_drop(hub, "kita", Frame(good).ttl(254), DropReason::nd_malformed);
+    expect_drop(hub, "kita", Frame(good).ttl(1), DropReason::nd_malformed);
+    expect_drop(hub, "kita", Frame(good).checksum(0x1234), DropReason::nd_malformed);
+    expect_drop(hub, "kita", Frame(good).code(1), DropReason::nd_malformed);
     const Bytes whole = good.ip();
     const Bytes target(whole.begin() + 48, whole.begin() + 64);
     for (const std::size_t length : {0U, 8U, 15U})
-        expect_drop(hub, Frame(good).payload(first(target, length)), DropReason::nd_malformed);
+        expect_drop(hub, "kita", Frame(good).payload(first(target, length)), DropReason::nd_malformed);
     for (const Bytes& options : {Bytes{1, 0, 0, 0, 0, 0, 0, 0}, Bytes{1}, Bytes{1, 1, 2, 0, 0, 0, 0},
                                  Bytes{1, 2, 2, 0, 0, 0, 0, 3}, Bytes{14, 1, 0, 0, 0, 0, 0, 0, 5}}) {
         Bytes body = target;
         put(body, options);
-        expect_drop(hub, Frame(good).payload(body), DropReason::nd_malformed);
+        expect_drop(hub, "kita", Frame(good).payload(body), DropReason::nd_malformed);
     }
     const auto solicit = [](std::string_view asked, std::string_view station) {
         return neighbour_solicitation("fd00:ffff::3", kHubGroup, asked, station);
     };
-    expect_drop(hub, solicit("ff02::1", kStation), DropReason::nd_malformed);
-    expect_drop(hub, solicit(kHub, "01:00:5e:00:00:01"), DropReason::nd_malformed);
-    expect_drop(hub, solicit(kHub, "00:00:00:00:00:00"), DropReason::nd_malformed);
+    expect_drop(hub, "kita", solicit("ff02::1", kStation), DropReason::nd_malformed);
+    expect_drop(hub, "kita", solicit(kHub, "01:00:5e:00:00:01"), DropReason::nd_malformed);
+    expect_drop(hub, "kita", solicit(kHub, "00:00:00:00:00:00"), DropReason::nd_malformed);
     const auto advertise = [](std::string_view told, std::string_view station) {
         return neighbour_advertisement(kGateway, kHub, told, station, kNdFlagSolicited | kNdFlagOverride);
     };
-    expect_drop(hub, advertise("ff02::1", kStation), DropReason::nd_malformed);
-    expect_drop(hub, advertise(kGateway, "ff:ff:ff:ff:ff:ff"), DropReason::nd_malformed);
-    expect_drop(hub, advertise(kGateway, kOther).checksum(1), DropReason::nd_malformed);
-    expect_drop(hub, advertise(kGateway, kOther).ttl(64), DropReason::nd_malformed);
+    expect_drop(hub, "kita", advertise("ff02::1", kStation), DropReason::nd_malformed);
+    expect_drop(hub, "kita", advertise(kGateway, "ff:ff:ff:ff:ff:ff"), DropReason::nd_malformed);
+    expect_drop(hub, "kita", advertise(kGateway, kOther).checksum(1), DropReason::nd_malformed);
+    expect_drop(hub, "kita", advertise(kGateway, kOther).ttl(64), DropReason::nd_malformed);
     CHECK(where(hub, kGateway) == kKitaGateway);
 }
 
 TEST_CASE("nd: router solicitations, router advertisements and redirects are refused", "[path][local]") {
     StandardHub hub;
-    expect_drop(hub, icmp("fe80::33", "ff02::2", 133).ttl(255).to("33:33:00:00:00:02"), DropReason::nd_refused);
-    expect_drop(hub, icmp("fe80::33", "ff02::1", 134).ttl(255).payload(8).to("33:33:00:00:00:01"),
+    expect_drop(hub, "kita", icmp("fe80::33", "ff02::2", 133).ttl(255).to("33:33:00:00:00:02"), DropReason::nd_refused);
+    expect_drop(hub, "kita", icmp("fe80::33", "ff02::1", 134).ttl(255).payload(8).to("33:33:00:00:00:01"),
                 DropReason::nd_refused);
-    expect_drop(hub, icmp("fe80::33", kHub, 137).ttl(255).payload(32), DropReason::nd_refused);
-    expect_drop(hub, icmp("fe80::33", kHub, 137).ttl(64).payload(32), DropReason::nd_malformed);
+    expect_drop(hub, "kita", icmp("fe80::33", kHub, 137).ttl(255).payload(32), DropReason::nd_refused);
+    expect_drop(hub, "kita", icmp("fe80::33", kHub, 137).ttl(64).payload(32), DropReason::nd_malformed);
 }
 
 TEST_CASE("nd: more than the attachment's budget is dropped", "[path][local]") {

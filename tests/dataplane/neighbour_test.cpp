@@ -7,7 +7,7 @@ using namespace sekisho::test;
 
 namespace {
 
-constexpr std::string_view kStation = "02:00:00:00:0c:33";
+constexpr std::string_view kCenterStation = "02:00:00:00:0c:33";
 
 // Stations of the portal that nobody knows yet: .100 and up, ::100 and up.
 std::string portal(const Ends& ends, unsigned i) {
@@ -17,11 +17,11 @@ std::string portal_in_hub(const Ends& ends, unsigned i) {
     return ends.family == Family::ipv4 ? "100.64.2." + std::to_string(100 + i)
                                        : "2001:db8:4000:201::" + std::to_string(100 + i);
 }
-Frame question(const Ends& ends, unsigned i, unsigned port = 4000) {
+Frame question_for(const Ends& ends, unsigned i, unsigned port = 4000) {
     return udp(at(ends.client, port), at(portal_in_hub(ends, i), 53));
 }
-Sent delivered(const TestHub& hub, const Ends& ends, unsigned i, unsigned port = 4000) {
-    return hub.by("center", udp(at(ends.client_hub, port), at(portal(ends, i), 53)).ttl(63).to(kStation));
+Sent delivered_to_portal(const TestHub& hub, const Ends& ends, unsigned i, unsigned port = 4000) {
+    return hub.by("center", udp(at(ends.client_hub, port), at(portal(ends, i), 53)).ttl(63).to(kCenterStation));
 }
 // The hub asks center's line for the station.
 Sent asked(const TestHub& hub, const Ends& ends, unsigned i) {
@@ -33,14 +33,15 @@ Sent asked(const TestHub& hub, const Ends& ends, unsigned i) {
     return hub.by("center", neighbour_solicitation(ends.center_hub, group.text(), target, own));
 }
 // The station answers.
-void answer(TestHub& hub, const Ends& ends, unsigned i) {
+void portal_answers(TestHub& hub, const Ends& ends, unsigned i) {
     const std::string own = hub.policy().line("center").mac_address.text();
     const std::string station = portal(ends, i);
     if (ends.family == Family::ipv4)
-        hub.send("center",
-                 arp(2, {.sender_mac = kStation, .sender = station, .target_mac = own, .target = ends.center_hub}));
+        hub.send(
+            "center",
+            arp(2, {.sender_mac = kCenterStation, .sender = station, .target_mac = own, .target = ends.center_hub}));
     else
-        hub.send("center", neighbour_advertisement(station, ends.center_hub, station, kStation,
+        hub.send("center", neighbour_advertisement(station, ends.center_hub, station, kCenterStation,
                                                    kNdFlagSolicited | kNdFlagOverride));
 }
 
@@ -50,16 +51,16 @@ TEST_CASE("neighbour: a packet to an unknown neighbour waits while it is asked, 
           "[path][neighbour]") {
     StandardHub hub;
     const Ends ends = GENERATE(kEnds4, kEnds6);
-    hub.send("kita", question(ends, 0));
+    hub.send("kita", question_for(ends, 0));
     CHECK(hub.left() == Frames{asked(hub, ends, 0)});
     CHECK(hub.drops() == Drops{});
     CHECK(hub.held() == 1);
-    answer(hub, ends, 0);
-    CHECK(hub.left() == Frames{delivered(hub, ends, 0)});
+    portal_answers(hub, ends, 0);
+    CHECK(hub.left() == Frames{delivered_to_portal(hub, ends, 0)});
     CHECK(hub.drops() == Drops{});
     CHECK(hub.held() == 0);
-    hub.send("kita", question(ends, 0));  // known from now on
-    CHECK(hub.left() == Frames{delivered(hub, ends, 0)});
+    hub.send("kita", question_for(ends, 0));  // known from now on
+    CHECK(hub.left() == Frames{delivered_to_portal(hub, ends, 0)});
     hub.wait(10);
     CHECK(hub.left() == Frames{});
 }
@@ -71,37 +72,37 @@ TEST_CASE("neighbour: packets that waited leave in the order of their arrival, a
     std::vector<Frame> burst;
     Frames expected;
     for (unsigned i = 0; i < dataplane::Neighbours::kHold; ++i) {
-        burst.push_back(question(ends, 0, 4000 + i));
-        expected.push_back(delivered(hub, ends, 0, 4000 + i));
+        burst.push_back(question_for(ends, 0, 4000 + i));
+        expected.push_back(delivered_to_portal(hub, ends, 0, 4000 + i));
     }
     hub.send("kita", burst);
     CHECK(hub.left() == Frames{asked(hub, ends, 0)});  // once
     CHECK(hub.held() == dataplane::Neighbours::kHold);
     hub.pause(true);
-    answer(hub, ends, 0);
+    portal_answers(hub, ends, 0);
     hub.pause(false);
-    hub.send("kita", question(ends, 0, 5000));
-    expected.push_back(delivered(hub, ends, 0, 5000));
+    hub.send("kita", question_for(ends, 0, 5000));
+    expected.push_back(delivered_to_portal(hub, ends, 0, 5000));
     CHECK(hub.left() == expected);
     CHECK(hub.held() == 0);
 }
 
 TEST_CASE("neighbour: what whoever asks the hub says of itself releases what waits for it", "[path][neighbour]") {
     StandardHub hub;
-    hub.send("kita", question(kEnds4, 0));
-    hub.send("center", arp(1, {.sender_mac = kStation, .sender = "192.168.9.100", .target = "192.168.9.1"}));
+    hub.send("kita", question_for(kEnds4, 0));
+    hub.send("center", arp(1, {.sender_mac = kCenterStation, .sender = "192.168.9.100", .target = "192.168.9.1"}));
     REQUIRE(hub.left().size() == 2);
-    CHECK(hub.left().front() == delivered(hub, kEnds4, 0));
-    hub.send("kita", question(kEnds6, 0));
-    hub.send("center", neighbour_solicitation("fd99::100", "ff02::1:ff00:1", "fd99::1", kStation));
+    CHECK(hub.left().front() == delivered_to_portal(hub, kEnds4, 0));
+    hub.send("kita", question_for(kEnds6, 0));
+    hub.send("center", neighbour_solicitation("fd99::100", "ff02::1:ff00:1", "fd99::1", kCenterStation));
     REQUIRE(hub.left().size() == 2);
-    CHECK(hub.left().front() == delivered(hub, kEnds6, 0));
+    CHECK(hub.left().front() == delivered_to_portal(hub, kEnds6, 0));
 }
 
 TEST_CASE("neighbour: it is asked three times, a second apart, then what waited is dropped", "[path][neighbour]") {
     StandardHub hub;
     const Ends ends = GENERATE(kEnds4, kEnds6);
-    hub.send("kita", {question(ends, 0), question(ends, 0)});
+    hub.send("kita", {question_for(ends, 0), question_for(ends, 0)});
     hub.wait(0.9);
     CHECK(hub.left() == Frames{});
     hub.wait(0.1);
@@ -119,32 +120,32 @@ TEST_CASE("neighbour: it is asked three times, a second apart, then what waited 
 TEST_CASE("neighbour: one that did not answer rests for a second before a packet asks again", "[path][neighbour]") {
     StandardHub hub;
     const Ends ends = GENERATE(kEnds4, kEnds6);
-    hub.send("kita", question(ends, 0));
+    hub.send("kita", question_for(ends, 0));
     hub.wait(3.0);
     CHECK(hub.drops() == Drops{{DropReason::neighbour_unresolved, 1}});
-    hub.send("kita", question(ends, 0));
+    hub.send("kita", question_for(ends, 0));
     CHECK(hub.left() == Frames{});
     CHECK(hub.drops() == Drops{{DropReason::neighbour_unresolved, 1}});
     hub.wait(0.9);
-    hub.send("kita", question(ends, 0));
+    hub.send("kita", question_for(ends, 0));
     CHECK(hub.drops() == Drops{{DropReason::neighbour_unresolved, 1}});
     hub.wait(0.1);
-    hub.send("kita", question(ends, 0));
+    hub.send("kita", question_for(ends, 0));
     CHECK(hub.left() == Frames{asked(hub, ends, 0)});
-    answer(hub, ends, 0);
-    CHECK(hub.left() == Frames{delivered(hub, ends, 0)});
+    portal_answers(hub, ends, 0);
+    CHECK(hub.left() == Frames{delivered_to_portal(hub, ends, 0)});
     // It may also come back by itself.
-    hub.send("kita", question(ends, 1));
+    hub.send("kita", question_for(ends, 1));
     hub.wait(3.0);
-    answer(hub, ends, 1);
-    hub.send("kita", question(ends, 1));
-    CHECK(hub.left() == Frames{delivered(hub, ends, 1)});
+    portal_answers(hub, ends, 1);
+    hub.send("kita", question_for(ends, 1));
+    CHECK(hub.left() == Frames{delivered_to_portal(hub, ends, 1)});
 }
 
 TEST_CASE("neighbour: more packets than may wait for it are dropped", "[path][neighbour]") {
     StandardHub hub;
     const Ends ends = GENERATE(kEnds4, kEnds6);
-    hub.send("kita", std::vector<Frame>(11, question(ends, 0)));
+    hub.send("kita", std::vector<Frame>(11, question_for(ends, 0)));
     CHECK(hub.drops() == Drops{{DropReason::neighbour_hold_full, 11 - dataplane::Neighbours::kHold}});
     CHECK(hub.held() == dataplane::Neighbours::kHold);
 }
@@ -177,7 +178,7 @@ TEST_CASE("neighbour: more neighbours than may be asked at once, or be known, ar
     CHECK(drops ==
           Drops{{DropReason::neighbour_hold_full, kPerAttachment - kMost}, {DropReason::neighbour_table_full, 64}});
     // Another attachment has room of its own, and is asked.
-    hub.send("kita", question(kEnds4, 0));
+    hub.send("kita", question_for(kEnds4, 0));
     CHECK(hub.held() == kMost + 1);
     hub.wait(3.5);  // the last of so many is asked a tenth of a second later each time: there is no room to ask all
     CHECK(hub.drops() == Drops{{DropReason::neighbour_unresolved, kMost + 1}});
@@ -220,7 +221,7 @@ TEST_CASE("neighbour: a packet that waited does not leave by an attachment that 
           "[path][neighbour]") {
     StandardHub hub;
     const Ends ends = GENERATE(kEnds4, kEnds6);
-    hub.send("kita", {question(ends, 0), question(ends, 0)});
+    hub.send("kita", {question_for(ends, 0), question_for(ends, 0)});
     Policy policy = standard_policy();
     policy.line("center").close();
     hub.commit(policy);
@@ -233,11 +234,11 @@ TEST_CASE("neighbour: a packet that waited leaves only if its institutions are s
     const Ends ends = GENERATE(kEnds4, kEnds6);
     const std::string closed = GENERATE("kita-hospital", "portal");
     StandardHub hub;
-    hub.send("kita", question(ends, 0));
+    hub.send("kita", question_for(ends, 0));
     Policy policy = standard_policy();
     policy.house(closed).close();
     hub.commit(policy);
-    answer(hub, ends, 0);
+    portal_answers(hub, ends, 0);
     CHECK(hub.left() == Frames{});
     CHECK(hub.drops() == Drops{{DropReason::institution_closed, 1}});
 }
@@ -246,11 +247,11 @@ TEST_CASE("neighbour: a packet that waited never reaches the operator that has t
           "[path][neighbour][conformance-78]") {
     const Ends ends = GENERATE(kEnds4, kEnds6);
     StandardHub hub;
-    hub.send("kita", question(ends, 0));
+    hub.send("kita", question_for(ends, 0));
     Policy policy = standard_policy();
     policy.line("center").vrf = policy.vrf_index("minami");
     hub.commit(policy);
-    answer(hub, ends, 0);
+    portal_answers(hub, ends, 0);
     CHECK(hub.left() == Frames{});
     CHECK(hub.drops() == Drops{{DropReason::egress_closed, 1}});
 }
@@ -258,11 +259,11 @@ TEST_CASE("neighbour: a packet that waited never reaches the operator that has t
 TEST_CASE("neighbour: a packet that waited over a commit that does not concern it leaves", "[path][neighbour]") {
     const Ends ends = GENERATE(kEnds4, kEnds6);
     StandardHub hub;
-    hub.send("kita", question(ends, 0));
+    hub.send("kita", question_for(ends, 0));
     Policy policy = standard_policy();
     policy.house("kita-clinic").close();
     policy.line("minami").close();
     hub.commit(policy);
-    answer(hub, ends, 0);
-    CHECK(hub.left() == Frames{delivered(hub, ends, 0)});
+    portal_answers(hub, ends, 0);
+    CHECK(hub.left() == Frames{delivered_to_portal(hub, ends, 0)});
 }

@@ -2,6 +2,7 @@
 // RFC 5227 §2.4).
 #include "dataplane/link_watch.hpp"
 #include "tests/dataplane/support/ends.hpp"
+#include "tests/dataplane/support/expect.hpp"
 #include "tests/dataplane/support/test_hub.hpp"
 
 using namespace sekisho;
@@ -9,8 +10,6 @@ using namespace sekisho::test;
 using dataplane::Neighbours;
 
 namespace {
-
-constexpr std::string_view kStation = "02:00:00:00:0a:33";
 
 // kita's two lines, for all of its prefixes.
 Policy two_ways(bool backup) {
@@ -25,7 +24,7 @@ std::string gateway(const Ends& ends, bool backup) {
     return backup ? "fd00:fffe::2" : "fd00:ffff::2";
 }
 // The gateway of one of kita's lines answers a question.
-void answer(TestHub& hub, const Ends& ends, bool backup) {
+void gateway_answers(TestHub& hub, const Ends& ends, bool backup) {
     const std::string line = backup ? "kita-backup" : "kita";
     const std::string_view mac = backup ? kBackupGateway : kKitaGateway;
     const std::string from = gateway(ends, backup);
@@ -41,7 +40,7 @@ void answer(TestHub& hub, const Ends& ends, bool backup) {
 Frame to_kita(const Ends& ends, unsigned port = 4000) {
     return udp(at(ends.portal, 53), at(ends.client_hub, port));
 }
-Sent delivered(const TestHub& hub, const Ends& ends, bool backup) {
+Sent back_to_kita(const TestHub& hub, const Ends& ends, bool backup) {
     return hub.by(
         backup ? "kita-backup" : "kita",
         udp(at(ends.portal_hub, 53), at(ends.client, 4000)).ttl(63).to(backup ? kBackupGateway : kKitaGateway));
@@ -64,7 +63,7 @@ TEST_CASE("nexthop: a neighbour in use is asked by unicast, while packets go on,
     hub.wait(46);
     CHECK(state_of(hub, ends) == Neighbours::State::stale);
     hub.send("center", to_kita(ends));
-    CHECK(hub.left() == Frames{delivered(hub, ends, false)});
+    CHECK(hub.left() == Frames{back_to_kita(hub, ends, false)});
     hub.wait(0.1);
     CHECK(state_of(hub, ends) == Neighbours::State::delay);
     CHECK(hub.left() == Frames{});
@@ -74,8 +73,8 @@ TEST_CASE("nexthop: a neighbour in use is asked by unicast, while packets go on,
     const MacAddress known = mac(kKitaGateway);
     CHECK(std::equal(known.bytes().begin(), known.bytes().end(), hub.left().front().frame.begin()));
     hub.send("center", to_kita(ends));
-    CHECK(hub.left() == Frames{delivered(hub, ends, false)});
-    answer(hub, ends, false);
+    CHECK(hub.left() == Frames{back_to_kita(hub, ends, false)});
+    gateway_answers(hub, ends, false);
     CHECK(state_of(hub, ends) == Neighbours::State::reachable);
 }
 
@@ -104,8 +103,8 @@ TEST_CASE("nexthop: a neighbour that nothing is sent to is forgotten, and its nu
     CHECK(hub.held() == 1);
     CHECK(hub.worker().neighbours.size() == numbers);
     CHECK(hub.worker().neighbours.version(number_of(hub, ends)) != version);
-    answer(hub, ends, false);
-    CHECK(hub.left() == Frames{delivered(hub, ends, false)});
+    gateway_answers(hub, ends, false);
+    CHECK(hub.left() == Frames{back_to_kita(hub, ends, false)});
 }
 
 TEST_CASE("nexthop: numbers that come and go never hide a neighbour that stays", "[path][neighbour]") {
@@ -153,21 +152,21 @@ TEST_CASE("nexthop: the backup takes over when the gateway is gone, and gives ba
     StandardHub hub(two_ways(true));
     const Ends ends = GENERATE(kEnds4, kEnds6);
     hub.send("center", to_kita(ends));
-    CHECK(hub.left() == Frames{delivered(hub, ends, false)});
+    CHECK(hub.left() == Frames{back_to_kita(hub, ends, false)});
     for (int second = 0; second < 8; ++second) {
         hub.wait(1.0);
-        answer(hub, ends, true);
+        gateway_answers(hub, ends, true);
     }
     hub.send("center", to_kita(ends));
-    CHECK(hub.left() == Frames{delivered(hub, ends, true)});
+    CHECK(hub.left() == Frames{back_to_kita(hub, ends, true)});
     // What comes back by the backup line is the institution's, too.
     hub.send("kita-backup", udp(at(ends.client, 4000), at(ends.portal_hub, 53)));
     CHECK(hub.drops() == Drops{});
     CHECK(hub.left().size() == 1);
-    answer(hub, ends, false);
+    gateway_answers(hub, ends, false);
     hub.wait(0.1);
     hub.send("center", to_kita(ends));
-    CHECK(hub.left() == Frames{delivered(hub, ends, false)});
+    CHECK(hub.left() == Frames{back_to_kita(hub, ends, false)});
 }
 
 TEST_CASE("nexthop: with all of them gone, packets are refused by their own reason, until one answers",
@@ -180,10 +179,10 @@ TEST_CASE("nexthop: with all of them gone, packets are refused by their own reas
     CHECK(hub.made() == 1);  // administratively prohibited, as without a route
     hub.wait(3.0);
     CHECK(hub.left().size() >= 4);  // both are still asked, in both families
-    answer(hub, ends, true);
+    gateway_answers(hub, ends, true);
     hub.wait(0.1);
     hub.send("center", to_kita(ends));
-    CHECK(hub.left() == Frames{delivered(hub, ends, true)});
+    CHECK(hub.left() == Frames{back_to_kita(hub, ends, true)});
 }
 
 TEST_CASE("nexthop: a port that is down withdraws its nexthops, whatever neighbours say", "[path][ecmp]") {
@@ -194,11 +193,11 @@ TEST_CASE("nexthop: a port that is down withdraws its nexthops, whatever neighbo
     hub.worker().team.down_ports[0] = true;
     hub.wait(0.1);
     hub.send("center", to_kita(ends));
-    CHECK(hub.left() == Frames{delivered(hub, ends, true)});
+    CHECK(hub.left() == Frames{back_to_kita(hub, ends, true)});
     hub.worker().team.down_ports[0] = false;
     hub.wait(0.1);
     hub.send("center", to_kita(ends));
-    CHECK(hub.left() == Frames{delivered(hub, ends, false)});
+    CHECK(hub.left() == Frames{back_to_kita(hub, ends, false)});
 }
 
 TEST_CASE("nexthop: flows are spread over equal nexthops, each by one", "[path][ecmp]") {

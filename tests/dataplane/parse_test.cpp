@@ -2,6 +2,7 @@
 #include "tests/dataplane/support/eal.hpp"
 #include "tests/dataplane/support/ends.hpp"
 #include "tests/dataplane/support/exact_buffer.hpp"
+#include "tests/dataplane/support/expect.hpp"
 #include "tests/dataplane/support/test_hub.hpp"
 
 using namespace sekisho;
@@ -9,7 +10,7 @@ using namespace sekisho::test;
 
 namespace {
 
-Frame question() {
+Frame question4() {
     return udp("10.0.0.7:4000", "100.64.2.9:53");
 }
 Frame question6() {
@@ -19,32 +20,19 @@ Frame to_archive6() {  // any protocol may pass
     return packet("fd00:0:0:1::7", "2001:db8:4000:301::8", 200, Bytes(16));
 }
 
-// Drops it for exactly this reason, and sends nothing.
-void expect_drop(TestHub& hub, std::string_view line, const Frame& frame, DropReason reason) {
-    hub.send(line, frame);
-    CHECK(hub.left() == Frames{});
-    CHECK(hub.drops() == Drops{{reason, 1}});
-}
-
-void expect_to_pass(TestHub& hub, std::string_view line, const Frame& frame) {
-    hub.send(line, frame);
-    CHECK(hub.left().size() == 1);
-    CHECK(hub.drops() == Drops{});
-}
-
 }  // namespace
 
 TEST_CASE("parse: a frame that ends inside its Ethernet header or its tag is dropped", "[path]") {
     StandardHub hub;
     for (const std::size_t length : {0U, 1U, 6U, 12U, 13U})
-        expect_drop(hub, "kita", question().cut(length), DropReason::frame_truncated);
+        expect_drop(hub, "kita", question4().cut(length), DropReason::frame_truncated);
     for (const std::size_t length : {14U, 15U, 17U})
-        expect_drop(hub, "minami", question().cut(length), DropReason::frame_truncated);
+        expect_drop(hub, "minami", question4().cut(length), DropReason::frame_truncated);
 }
 
 TEST_CASE("parse: a frame in several buffers is dropped", "[path]") {
     StandardHub hub;
-    rte_mbuf* const head = exact_buffer(Eal::frames(), question().to(mac("02:5e:00:00:00:01")).bytes());
+    rte_mbuf* const head = exact_buffer(Eal::frames(), question4().to(mac("02:5e:00:00:00:01")).bytes());
     rte_mbuf* const tail = exact_buffer(Eal::frames(), Bytes(10));
     REQUIRE(rte_pktmbuf_chain(head, tail) == 0);
     hub.send_buffer(0, head);
@@ -54,30 +42,30 @@ TEST_CASE("parse: a frame in several buffers is dropped", "[path]") {
 
 TEST_CASE("parse: port and VLAN give the attachment", "[path]") {
     StandardHub hub;
-    expect_to_pass(hub, "kita", question());
-    expect_to_pass(hub, "kita-backup", question());
-    expect_drop(hub, "kita", question().vlan(7), DropReason::attachment_unknown);
-    expect_drop(hub, "kita", question().vlan(4095), DropReason::attachment_unknown);
-    expect_drop(hub, "minami", question().vlan(21), DropReason::attachment_unknown);
-    Frame untagged = question();
+    expect_to_pass(hub, "kita", question4());
+    expect_to_pass(hub, "kita-backup", question4());
+    expect_drop(hub, "kita", question4().vlan(7), DropReason::attachment_unknown);
+    expect_drop(hub, "kita", question4().vlan(4095), DropReason::attachment_unknown);
+    expect_drop(hub, "minami", question4().vlan(21), DropReason::attachment_unknown);
+    Frame untagged = question4();
     hub.send_bytes(1, {untagged.to(hub.policy().line("minami").mac_address).bytes()}, kHeadroom);
     CHECK(hub.drops() == Drops{{DropReason::attachment_unknown, 1}});
 }
 
 TEST_CASE("parse: a tag with a priority only is no tag, and priorities do not matter", "[path]") {
     StandardHub hub;
-    hub.send("kita", question().vlan(0, 5));
+    hub.send("kita", question4().vlan(0, 5));
     CHECK(hub.left() == Frames{hub.by("center", udp("100.64.0.7:4000", "192.168.9.9:53").ttl(63).to(kPortal))});
-    expect_to_pass(hub, "kita-backup", question().vlan(100, 7));
-    expect_to_pass(hub, "minami", question().tag(0x8100, 0x1000 | 20));  // drop eligible
+    expect_to_pass(hub, "kita-backup", question4().vlan(100, 7));
+    expect_to_pass(hub, "minami", question4().tag(0x8100, 0x1000 | 20));  // drop eligible
 }
 
 TEST_CASE("parse: stacked tags and other EtherTypes are not of layer 3 and are dropped", "[path]") {
     StandardHub hub;
-    expect_drop(hub, "kita", question().tag(0x88a8, 100).vlan(100), DropReason::ether_type_refused);
-    expect_drop(hub, "kita", question().vlan(0).vlan(0), DropReason::ether_type_refused);
-    expect_drop(hub, "kita-backup", question().vlan(100).vlan(20), DropReason::ether_type_refused);
-    expect_drop(hub, "minami", question().tag(0x88a8, 20).vlan(20), DropReason::attachment_unknown);
+    expect_drop(hub, "kita", question4().tag(0x88a8, 100).vlan(100), DropReason::ether_type_refused);
+    expect_drop(hub, "kita", question4().vlan(0).vlan(0), DropReason::ether_type_refused);
+    expect_drop(hub, "kita-backup", question4().vlan(100).vlan(20), DropReason::ether_type_refused);
+    expect_drop(hub, "minami", question4().tag(0x88a8, 20).vlan(20), DropReason::attachment_unknown);
     for (const unsigned type : {0x0026U, 0x88ccU, 0x8863U, 0x8847U, 0x9000U})
         expect_drop(hub, "kita", on_link(type, Bytes(46)), DropReason::ether_type_refused);
 }
@@ -86,22 +74,22 @@ TEST_CASE("parse: a closed attachment takes nothing, not even ARP", "[path]") {
     Policy policy = standard_policy();
     policy.line("kita").close();
     StandardHub hub(policy);
-    expect_drop(hub, "kita", question(), DropReason::attachment_closed);
+    expect_drop(hub, "kita", question4(), DropReason::attachment_closed);
     expect_drop(hub, "kita", arp(1, {.sender_mac = kKitaGateway, .sender = "10.255.0.2", .target = "10.255.0.1"}),
                 DropReason::attachment_closed);
-    expect_to_pass(hub, "kita-backup", question());
+    expect_to_pass(hub, "kita-backup", question4());
 }
 
 TEST_CASE("parse: a frame for another station's MAC address is dropped", "[path]") {
     StandardHub hub;
-    expect_drop(hub, "kita", question().to("02:00:00:00:00:77"), DropReason::mac_not_ours);
-    expect_drop(hub, "kita", question().to(hub.policy().line("kita-backup").mac_address), DropReason::mac_not_ours);
+    expect_drop(hub, "kita", question4().to("02:00:00:00:00:77"), DropReason::mac_not_ours);
+    expect_drop(hub, "kita", question4().to(hub.policy().line("kita-backup").mac_address), DropReason::mac_not_ours);
 }
 
 TEST_CASE("parse: a frame to a group is never forwarded", "[path]") {
     StandardHub hub;
     const MacAddress group({0x01, 0x00, 0x5e, 0, 0, 5});
-    expect_drop(hub, "kita", question().to(kBroadcastMac), DropReason::mac_not_ours);
+    expect_drop(hub, "kita", question4().to(kBroadcastMac), DropReason::mac_not_ours);
     expect_drop(hub, "kita", question6().to(kBroadcastMac), DropReason::mac_not_ours);
     expect_drop(hub, "kita", udp("10.0.0.7:4000", "224.0.0.5:89").to(group), DropReason::multicast);
     expect_drop(hub, "kita", udp("[fd00:0:0:1::7]:4000", "[ff02::5]:89").to("33:33:00:00:00:05"),
@@ -119,10 +107,10 @@ TEST_CASE("parse: an attachment carries only the IP versions that it serves", "[
     policy.line("kita", "v6", 4).ipv6("fd00:fffd::1/64");
     policy.house("kita-hospital").uses("v4").uses("v6");
     StandardHub hub(policy);
-    expect_to_pass(hub, "v4", question());
+    expect_to_pass(hub, "v4", question4());
     expect_drop(hub, "v4", question6(), DropReason::family_not_served);
     expect_to_pass(hub, "v6", question6());
-    expect_drop(hub, "v6", question(), DropReason::family_not_served);
+    expect_drop(hub, "v6", question4(), DropReason::family_not_served);
     expect_drop(hub, "v6", arp(1, {.sender_mac = kKitaGateway, .sender = "10.255.2.2", .target = "10.255.2.1"}),
                 DropReason::family_not_served);
 }
@@ -130,23 +118,23 @@ TEST_CASE("parse: an attachment carries only the IP versions that it serves", "[
 TEST_CASE("parse: an IPv4 header that is cut, of another version, too short or over its length is dropped by name",
           "[path][conformance-2]") {
     StandardHub hub;
-    expect_drop(hub, "kita", question().cut(14), DropReason::ipv4_truncated);
-    expect_drop(hub, "kita", question().cut(14 + 19), DropReason::ipv4_truncated);
-    expect_drop(hub, "kita", question().version(6), DropReason::ipv4_version);
-    expect_drop(hub, "kita", question().version(0), DropReason::ipv4_version);
-    expect_drop(hub, "kita", question().header_words(4), DropReason::ipv4_header_length);
-    expect_drop(hub, "kita", question().header_words(0), DropReason::ipv4_header_length);
-    expect_drop(hub, "kita", question().header_words(15), DropReason::ipv4_header_length);
-    expect_drop(hub, "kita", question().total_length(19), DropReason::ipv4_header_length);
-    expect_drop(hub, "kita", question().header_checksum(0x1234), DropReason::ipv4_checksum);
-    expect_drop(hub, "kita", question().header_checksum(0), DropReason::ipv4_checksum);
+    expect_drop(hub, "kita", question4().cut(14), DropReason::ipv4_truncated);
+    expect_drop(hub, "kita", question4().cut(14 + 19), DropReason::ipv4_truncated);
+    expect_drop(hub, "kita", question4().version(6), DropReason::ipv4_version);
+    expect_drop(hub, "kita", question4().version(0), DropReason::ipv4_version);
+    expect_drop(hub, "kita", question4().header_words(4), DropReason::ipv4_header_length);
+    expect_drop(hub, "kita", question4().header_words(0), DropReason::ipv4_header_length);
+    expect_drop(hub, "kita", question4().header_words(15), DropReason::ipv4_header_length);
+    expect_drop(hub, "kita", question4().total_length(19), DropReason::ipv4_header_length);
+    expect_drop(hub, "kita", question4().header_checksum(0x1234), DropReason::ipv4_checksum);
+    expect_drop(hub, "kita", question4().header_checksum(0), DropReason::ipv4_checksum);
 }
 
 TEST_CASE("parse: a total length over what was received is dropped", "[path][conformance-1]") {
     StandardHub hub;
-    expect_drop(hub, "kita", question().total_length(34), DropReason::ipv4_total_length);
-    expect_drop(hub, "kita", question().total_length(65535), DropReason::ipv4_total_length);
-    expect_drop(hub, "kita", question().cut(14 + 32), DropReason::ipv4_total_length);
+    expect_drop(hub, "kita", question4().total_length(34), DropReason::ipv4_total_length);
+    expect_drop(hub, "kita", question4().total_length(65535), DropReason::ipv4_total_length);
+    expect_drop(hub, "kita", question4().cut(14 + 32), DropReason::ipv4_total_length);
     expect_drop(hub, "kita", question6().payload_length(14), DropReason::ipv6_payload_length);
     expect_drop(hub, "kita", question6().payload_length(65535), DropReason::ipv6_payload_length);
     expect_drop(hub, "kita", question6().cut(14 + 52), DropReason::ipv6_payload_length);
@@ -169,7 +157,7 @@ TEST_CASE("parse: IPv4 options are passed on as they are", "[path]") {
     const Bytes record_route = {7, 7, 4, 0, 0, 0, 0};
     const Bytes padding_then_noise = {1, 1, 0, 131};  // nothing counts behind the end of the list
     for (const Bytes& options : {router_alert, record_route, padding_then_noise, Bytes(40, 1)}) {
-        hub.send("kita", question().options(options));
+        hub.send("kita", question4().options(options));
         CHECK(hub.left() ==
               Frames{hub.by("center", udp("100.64.0.7:4000", "192.168.9.9:53").options(options).ttl(63).to(kPortal))});
         CHECK(hub.drops() == Drops{});
@@ -179,10 +167,10 @@ TEST_CASE("parse: IPv4 options are passed on as they are", "[path]") {
 TEST_CASE("parse: IPv4 options with a wrong length, and source routes, are dropped", "[path]") {
     StandardHub hub;
     for (const Bytes& options : {Bytes{7, 1, 0, 0}, Bytes{7, 0, 0, 0}, Bytes{7, 5, 0, 0}, Bytes{1, 1, 1, 7}})
-        expect_drop(hub, "kita", question().options(options), DropReason::ipv4_options_malformed);
+        expect_drop(hub, "kita", question4().options(options), DropReason::ipv4_options_malformed);
     for (const std::uint8_t type : Bytes{131, 137}) {
-        expect_drop(hub, "kita", question().options({type, 7, 4, 10, 0, 0, 1}), DropReason::source_route);
-        expect_drop(hub, "kita", question().options({1, 148, 4, 0, 0, type, 3}), DropReason::source_route);
+        expect_drop(hub, "kita", question4().options({type, 7, 4, 10, 0, 0, 1}), DropReason::source_route);
+        expect_drop(hub, "kita", question4().options({1, 148, 4, 0, 0, type, 3}), DropReason::source_route);
     }
 }
 

@@ -11,12 +11,9 @@ namespace {
 
 using dataplane::Reassembly;
 
-Bytes question(unsigned size = 1000) {
-    return udp("10.0.0.7:4000", "100.64.2.9:53").payload(size).ip();
-}
 // The outer packet of the peer's that carries it.
 Bytes outer(const ProtectedHub& hub, std::uint64_t number, unsigned size = 1000) {
-    return hub.numbered(number, question(size)).dont_fragment(false).ip();
+    return hub.numbered(number, inner_question(size)).dont_fragment(false).ip();
 }
 std::vector<Frame> frames_of(const std::vector<Bytes>& packets) {
     std::vector<Frame> frames;
@@ -53,7 +50,7 @@ TEST_CASE("outer fragments in any order become the packet that was sealed, and t
     const std::vector<Bytes> all = pieces(outer(hub, number), {16});
     hub.peer_sends(carrying(all[0]));
     CHECK(hub.held() == 1);
-    hub.peer_sends(hub.numbered(number + 1, question(20)));
+    hub.peer_sends(hub.numbered(number + 1, inner_question(20)));
     CHECK(hub.left() == arrives(hub, 20));
     hub.peer_sends(carrying(all[1]));
     CHECK(hub.left() == arrives(hub));
@@ -72,7 +69,7 @@ TEST_CASE("two packets' fragments that mix are two packets; each identification 
 
 TEST_CASE("fragments with options, and behind padding", "[esp][reassembly]") {
     ProtectedHub hub;
-    const Bytes whole = hub.numbered(1, question()).dont_fragment(false).options({1, 1, 1, 1}).ip();
+    const Bytes whole = hub.numbered(1, inner_question(1000)).dont_fragment(false).options({1, 1, 1, 1}).ip();
     const std::vector<Bytes> all = pieces(whole, {1008});
     hub.peer_sends(std::vector<Frame>{carrying(all[0]), carrying(all[1]).padded(30)});
     check_whole(hub, arrives(hub), 2);
@@ -124,7 +121,7 @@ TEST_CASE("fragments whose others do not come are given up after two seconds", "
 
 TEST_CASE("what would be longer than a buffer is none", "[esp][reassembly]") {
     ProtectedHub hub({.outer = GENERATE(Family::ipv4, Family::ipv6)});
-    const Bytes whole = hub.numbered(1, question(4000)).dont_fragment(false).ip();
+    const Bytes whole = hub.numbered(1, inner_question(4000)).dont_fragment(false).ip();
     const std::vector<Bytes> all = pieces(whole, {1208, 2416, 3624});
     hub.peer_sends(frames_of(all));
     CHECK(hub.left().empty());
@@ -160,7 +157,7 @@ TEST_CASE("sixty-four packets that become whole in one burst, and are all refuse
     ProtectedHub hub;
     std::vector<Frame> firsts, lasts;
     for (std::uint32_t i = 0; i < 64; ++i) {
-        const Bytes whole = hub.numbered(i + 1, question(), {.damage = true}).dont_fragment(false).ip();
+        const Bytes whole = hub.numbered(i + 1, inner_question(1000), {.damage = true}).dont_fragment(false).ip();
         const std::vector<Bytes> all = pieces(whole, {512}, i + 1);
         firsts.push_back(carrying(all[0]));
         lasts.push_back(carrying(all[1]));
@@ -233,7 +230,7 @@ TEST_CASE("fragments to the underlay of what is neither ESP nor UDP, or behind e
         hub.peer_sends(carrying(ip));
         CHECK(hub.drops() == Drops{{DropReason::fragment_to_hub, 1}});
     }
-    const Bytes sealed = esp(hub.in, 1, question(64));
+    const Bytes sealed = esp(hub.in, 1, inner_question(64));
     hub.peer_sends(packet(kOuter6.peer, kOuter6.hub, kProtocolEsp, first(sealed, 64))
                        .destination_options()
                        .fragment_header(0, true));

@@ -12,7 +12,7 @@ using namespace sekisho::test;
 
 namespace {
 
-constexpr int kPackets = kSanitized ? 1'000 : 4'000;
+constexpr int kUsualPackets = kSanitized ? 1'000 : 4'000;
 
 // Of the operator's own, or an answer to it: whose ACK matters.
 Frame any_packet(Random& random, const Ends& ends, bool answer) {
@@ -49,7 +49,7 @@ TEST_CASE("parse: a packet with options that say nothing fares as the same packe
     Random random("usual packets");
     int left = 0, dropped = 0;
     StandardHub hub;
-    for (int n = 0; n < kPackets; ++n) {
+    for (int n = 0; n < kUsualPackets; ++n) {
         hub.wait(0.1);  // budgets fill
         hub.keep_neighbours();
         hub.explains(n % 16 == 0);  // which takes longer than all the rest
@@ -76,6 +76,6 @@ TEST_CASE("parse: a packet with options that say nothing fares as the same packe
         REQUIRE(part(second, addresses, l4) == part(first, addresses, l4));
         REQUIRE(part(second, l4 + option, second.size()) == part(first, l4, first.size()));
     }
-    CHECK(left > kPackets / 16);
-    CHECK(dropped > kPackets / 16);
+    CHECK(left > kUsualPackets / 16);
+    CHECK(dropped > kUsualPackets / 16);
 }

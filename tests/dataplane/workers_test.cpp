@@ -12,8 +12,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::size_t kSequenceAt = 42;  // in an untagged frame of UDP over IPv4: the first bytes of its payload
-
 // Kita and minami on port 0, the provider on port 1, untagged but for the backup line.
 Policy two_ports() {
     Policy policy = standard_policy();
@@ -71,11 +69,6 @@ void check_end(const dataplane::Counters& last) {
         CHECK(port.held == 0);
     }
     CHECK(last.node().unaccounted() == 0);
-}
-
-void check_buffers() {
-    CHECK(rte_mempool_in_use_count(Eal::frames()) == 0);
-    CHECK(rte_mempool_in_use_count(Eal::made()) == 0);
 }
 
 }  // namespace

@@ -4,8 +4,8 @@
 #pragma once
 
 #include "tests/dataplane/support/ends.hpp"
+#include "tests/dataplane/support/expect.hpp"
 #include "tests/dataplane/support/pieces.hpp"
-#include "tests/dataplane/support/test_hub.hpp"
 
 namespace sekisho::test {
 
@@ -65,23 +65,12 @@ inline Frames delivered_of(const TestHub& hub, const Datagram& datagram, const s
     return frames;
 }
 
-inline void expect_drop(TestHub& hub, std::string_view line, const Frame& frame, DropReason reason) {
-    hub.send(line, frame);
-    CHECK(hub.left() == Frames{});
-    CHECK(hub.drops() == Drops{{reason, 1}});
-    CHECK(hub.made() == 0);
-}
 inline void expect_to_wait(TestHub& hub, std::string_view line, const Frame& frame) {
     const std::uint64_t before = hub.held();
     hub.send(line, frame);
     CHECK(hub.left() == Frames{});
     CHECK(hub.drops() == Drops{});
     CHECK(hub.held() == before + 1);
-}
-inline void expect_to_pass(TestHub& hub, std::string_view line, const Frame& frame, const Sent& expected) {
-    hub.send(line, frame);
-    CHECK(hub.left() == Frames{expected});
-    CHECK(hub.drops() == Drops{});
 }
 
 }  // namespace sekisho::test

@@ -60,4 +60,9 @@ class ProtectedHub : public StandardHub {
     unsigned peer_port_ = 4500;
 };
 
+// What kita's client asks the portal: an inner packet.
+inline Bytes inner_question(unsigned size = 40) {
+    return udp("10.0.0.7:4000", "100.64.2.9:53").payload(size).ip();
+}
+
 }  // namespace sekisho::test

@@ -233,4 +233,13 @@ inline std::uint64_t dropped(const dataplane::PortCounters& port, DropReason rea
     return count;
 }
 
+// Whoever had a buffer has given it back.
+inline void check_buffers() {
+    CHECK(rte_mempool_in_use_count(Eal::frames()) == 0);
+    CHECK(rte_mempool_in_use_count(Eal::made()) == 0);
+}
+
+// In an untagged frame of UDP over IPv4: the first bytes of its payload.
+inline constexpr std::size_t kSequenceAt = 42;
+
 }  // namespace sekisho::test
