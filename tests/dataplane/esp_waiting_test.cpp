@@ -15,7 +15,7 @@ Policy with_near_peer() {
 const Frame kOut = udp("10.0.0.7:7", std::string(kHigashiHub4) + ":9").payload(100);
 constexpr std::string_view kPeerMac = "02:00:00:00:0d:05";
 
-Frame peer_answers() {
+Frame peer_answer() {
     return arp(2, {kPeerMac, "203.0.113.5", "02:5e:00:00:00:05", "203.0.113.1"});
 }
 // The ARP question, and nothing else, has left.
@@ -30,7 +30,7 @@ TEST_CASE("a sealed packet waits for its neighbour sealed, and leaves as it was 
     hub.send("kita", std::vector<Frame>{kOut, kOut});
     expect_question(hub);
     CHECK(hub.held() == 2);
-    hub.send("higashi-line", peer_answers());
+    hub.send("higashi-line", peer_answer());
     REQUIRE(hub.left().size() == 2);
     std::uint32_t number = 1;
     for (const Sent& sent : hub.left()) {
@@ -58,7 +58,7 @@ TEST_CASE("a sealed packet that waited is not sent in another generation: nobody
     ProtectedHub hub(policy, {});
     hub.send("kita", kOut);
     hub.commit(policy);
-    hub.send("higashi-line", peer_answers());
+    hub.send("higashi-line", peer_answer());
     CHECK(hub.left().empty());
     CHECK(hub.drops() == Drops{{DropReason::handover_stale, 1}});
 }
@@ -69,25 +69,25 @@ TEST_CASE("a gate that closes while a sealed packet waits keeps it", "[esp]") {
     SECTION("of its sender") {
         hub.send("kita", kOut);
         tables.close_institutions({std::uint64_t{1} << hub.policy().house_index("kita-hospital")});
-        hub.send("higashi-line", peer_answers());
+        hub.send("higashi-line", peer_answer());
         CHECK(hub.drops() == Drops{{DropReason::institution_closed, 1}});
     }
     SECTION("of its receiver") {
         hub.send("kita", kOut);
         tables.close_institutions({std::uint64_t{1} << hub.policy().house_index("higashi-hospital")});
-        hub.send("higashi-line", peer_answers());
+        hub.send("higashi-line", peer_answer());
         CHECK(hub.drops() == Drops{{DropReason::institution_closed, 1}});
     }
     SECTION("of the tunnel's attachment") {
         hub.send("kita", kOut);
         tables.attachments[hub.policy().line_index("higashi")].open.set(false);
-        hub.send("higashi-line", peer_answers());
+        hub.send("higashi-line", peer_answer());
         CHECK(hub.drops() == Drops{{DropReason::egress_closed, 1}});
     }
     SECTION("of a third") {
         hub.send("kita", kOut);
         tables.close_institutions({std::uint64_t{1} << hub.policy().house_index("minami-hospital")});
-        hub.send("higashi-line", peer_answers());
+        hub.send("higashi-line", peer_answer());
         CHECK(hub.drops() == Drops{});
         CHECK(hub.left().size() == 1);
     }
@@ -98,7 +98,7 @@ TEST_CASE("an SA that is removed while its packet waits does not matter: the pac
     ProtectedHub hub(with_near_peer(), {});
     hub.send("kita", kOut);
     hub.associations()->forget(kHigashiTunnel);
-    hub.send("higashi-line", peer_answers());
+    hub.send("higashi-line", peer_answer());
     REQUIRE(hub.left().size() == 1);
     const auto outer = outer_of(hub.left()[0].frame);
     REQUIRE(outer);

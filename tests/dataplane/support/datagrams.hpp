@@ -6,6 +6,7 @@
 #include "tests/dataplane/support/ends.hpp"
 #include "tests/dataplane/support/expect.hpp"
 #include "tests/dataplane/support/pieces.hpp"
+#include "tests/dataplane/support/test_hub.hpp"
 
 namespace sekisho::test {
 
