@@ -23,7 +23,7 @@ class Vpp:
             f"unix {{ nodaemon cli-listen {self.socket} runtime-dir {work} }}\n"
             f"api-segment {{ prefix sk-bench-{os.getpid()} }}\n"
             "cpu { main-core 0 corelist-workers 1 }\n"
-            "memory { main-heap-size 4G }\nstatseg { size 512M }\n"
+            "memory { main-heap-size 2G main-heap-page-size default-hugepage }\nstatseg { size 512M }\n"
             "buffers { buffers-per-numa 32768 page-size default }\n"
             "logging { default-log-level error }\n")
         self.log = open(work / "vpp.log", "w+")
