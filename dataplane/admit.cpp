@@ -46,14 +46,14 @@ Verdict judge_icmp(const Permissions& permissions, Permissions::Index permission
     }
     const std::uint16_t to = packet.destination_port.value();
     const std::uint16_t from = packet.source_port.value();
+    const Permissions::Sets sets = permissions[permission];
     switch (packet.protocol) {
         case kProtocolTcp:
-            if (permissions.forward(permission, tables.tcp_classes.of(to))) return Verdict::passes;
-            if (!permissions.reverse(permission, tables.tcp_classes.of(from))) return Verdict::no_agreement;
+            if (sets.forward(tables.tcp_classes.of(to))) return Verdict::passes;
+            if (!sets.reverse(tables.tcp_classes.of(from))) return Verdict::no_agreement;
             return (packet.l4_type & (kTcpAck | kTcpRst)) != 0 ? Verdict::passes : Verdict::not_a_reply;
         case kProtocolUdp: {
-            const bool passes = permissions.forward(permission, tables.udp_classes.of(to)) ||
-                                permissions.reverse(permission, tables.udp_classes.of(from));
+            const bool passes = sets.forward(tables.udp_classes.of(to)) || sets.reverse(tables.udp_classes.of(from));
             return passes ? Verdict::passes : Verdict::no_agreement;
         }
         case kProtocolIcmp:
@@ -175,9 +175,9 @@ void admit(Walk& walk, const Lane& in, AdmitOut out) noexcept {
                 cells[n] = matrix_of(n).cell(matrix_rows[n], groups[n]);
     };
     if (one_vrf)
-        find_cells([&matrix = tables.matrices[vrf.index()]](std::size_t) -> const Matrix& { return matrix; });
+        find_cells([matrix = Matrix::Finder(tables.matrices[vrf.index()])](std::size_t) { return matrix; });
     else
-        find_cells([&](std::size_t n) -> const Matrix& { return tables.matrices[walk.packets[in[n]].vrf.index()]; });
+        find_cells([&](std::size_t n) { return Matrix::Finder(tables.matrices[walk.packets[in[n]].vrf.index()]); });
 
     // 5. May it pass.
     const bool gates = tables.any_institution_closed;

@@ -27,7 +27,7 @@ class PortClassMap {
   public:
     PortClassMap() : pages_(1) {}
 
-    PortClass of(std::uint16_t port) const noexcept { return pages_[page_of_[port >> 8]][port & 255]; }
+    PortClass of(std::size_t port) const noexcept { return pages_[page_of_[port >> 8]][port & 255]; }
     // Takes 65,536 classes, the index the port. Control thread only, before publishing.
     void assign(const std::vector<PortClass>& class_of_port);
 
@@ -46,12 +46,32 @@ class Permissions {
 
     explicit Permissions(std::size_t classes = 2) : words_((classes + 63) / 64), bits_(kSets * words_, 0) {}
 
-    bool forward(Index permission, PortClass port_class) const noexcept { return test(kSets * permission, port_class); }
+    // The three sets of one permission.
+    class Sets {
+      public:
+        bool forward(PortClass port_class) const noexcept { return test(0, port_class); }
+        bool reverse(PortClass port_class) const noexcept { return test(1, port_class); }
+        bool tracked(PortClass port_class) const noexcept { return test(2, port_class); }
+
+      private:
+        friend class Permissions;
+        Sets(const std::uint64_t* bits, std::size_t words) noexcept : bits_(bits), words_(words) {}
+        bool test(std::size_t set, std::size_t port_class) const noexcept {
+            return (bits_[set * words_ + port_class / 64] >> (port_class % 64) & 1) != 0;
+        }
+        const std::uint64_t* bits_;
+        std::size_t words_;
+    };
+    Sets operator[](Index permission) const noexcept { return {bits_.data() + permission * kSets * words_, words_}; }
+
+    bool forward(Index permission, PortClass port_class) const noexcept {
+        return (*this)[permission].forward(port_class);
+    }
     bool reverse(Index permission, PortClass port_class) const noexcept {
-        return test(kSets * permission + 1, port_class);
+        return (*this)[permission].reverse(port_class);
     }
     bool tracked(Index permission, PortClass port_class) const noexcept {
-        return test(kSets * permission + 2, port_class);
+        return (*this)[permission].tracked(port_class);
     }
 
     std::size_t count() const noexcept { return bits_.size() / (kSets * words_); }
@@ -61,9 +81,6 @@ class Permissions {
     Index add(const std::vector<std::uint64_t>& sets);
 
   private:
-    bool test(std::size_t set, PortClass port_class) const noexcept {
-        return (bits_[set * words_ + port_class / 64] >> (port_class % 64) & 1) != 0;
-    }
     std::size_t words_;
     std::vector<std::uint64_t> bits_;
 };
@@ -74,10 +91,22 @@ class ColumnMap {
   public:
     ColumnMap() : columns_(kPage) {}
 
-    std::uint16_t of(std::uint16_t group) const noexcept {
-        const std::size_t page = group / kPage < page_of_.size() ? page_of_[group / kPage] : 0;
-        return columns_[page * kPage + group % kPage];
-    }
+    class Finder {
+      public:
+        std::uint16_t operator()(std::uint16_t group) const noexcept {
+            const std::size_t page = group / kPage < pages_ ? page_of_[group / kPage] : 0;
+            return columns_[page * kPage + group % kPage];
+        }
+
+      private:
+        friend class ColumnMap;
+        explicit Finder(const ColumnMap& map) noexcept
+            : page_of_(map.page_of_.data()), pages_(map.page_of_.size()), columns_(map.columns_.data()) {}
+        const std::uint16_t* page_of_;
+        std::size_t pages_;
+        const std::uint16_t* columns_;
+    };
+    Finder finder() const noexcept { return Finder(*this); }
     // Takes columns, the index the group; groups beyond the end have column 0. Control thread only, before publishing.
     void assign(const std::vector<std::uint16_t>& column_of_group);
     std::size_t bytes() const noexcept { return (page_of_.size() + columns_.size()) * sizeof(std::uint16_t); }
@@ -94,8 +123,22 @@ struct Matrix {
     std::vector<Permissions::Index> cells;  // row by row
     std::uint32_t columns = 1;
 
+    // For many cells: what they all need is a copy, which no store of the caller's can change, to the compiler.
+    class Finder {
+      public:
+        explicit Finder(const Matrix& matrix) noexcept
+            : column_of_(matrix.column_of_group.finder()), cells_(matrix.cells.data()), columns_(matrix.columns) {}
+        Permissions::Index cell(std::uint32_t row, std::uint16_t group) const noexcept {
+            return cells_[row * columns_ + column_of_(group)];
+        }
+
+      private:
+        ColumnMap::Finder column_of_;
+        const Permissions::Index* cells_;
+        std::size_t columns_;
+    };
     Permissions::Index cell(std::uint32_t row, std::uint16_t group) const noexcept {
-        return cells[std::size_t{row} * columns + column_of_group.of(group)];
+        return Finder(*this).cell(row, group);
     }
 };
 

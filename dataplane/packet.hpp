@@ -15,6 +15,7 @@
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 
+#include "net/byte_order.hpp"
 #include "net/ids.hpp"
 #include "net/prefetch.hpp"
 
@@ -95,18 +96,15 @@ struct alignas(64) Packet {
     // The IP packet: exactly its own length, never the padding behind it.
     std::span<std::uint8_t> ip() noexcept { return {l3, l3_length}; }
 
-    // What parse finds of most packets, in two stores: fields one by one are two instructions each. `ports`: the
-    // source's above the destination's.
-    void set_found(std::uint16_t length, std::uint16_t offset, std::uint32_t ports, std::uint32_t all_marks,
+    // What parse finds of most packets, at once: fields one by one are two instructions each. `ports`: as they
+    // lie in the L4 header.
+    void set_found(std::uint16_t length, std::uint16_t offset, Be32 ports, std::uint32_t all_marks,
                    std::uint8_t l4_protocol, std::uint8_t type, VrfId space) noexcept {
         static_assert(std::endian::native == std::endian::little);
-        const std::uint64_t first = std::uint64_t{ports & 0xffff} << 48 | std::uint64_t{ports >> 16} << 32 |
-                                    std::uint64_t{offset} << 16 | length;
-        const std::uint64_t second = std::uint64_t{space.value()} << 48 | std::uint64_t{type} << 40 |
-                                     std::uint64_t{l4_protocol} << 32 | all_marks;
-        auto* const at = reinterpret_cast<std::byte*>(this);
-        std::memcpy(at + offsetof(Packet, l3_length), &first, sizeof first);
-        std::memcpy(at + offsetof(Packet, marks), &second, sizeof second);
+        const std::array<std::uint32_t, 4> words{
+            std::uint32_t{offset} << 16 | length, std::rotl(ports.to_host(), 16), all_marks,
+            std::uint32_t{space.value()} << 16 | std::uint32_t{type} << 8 | l4_protocol};
+        std::memcpy(reinterpret_cast<std::byte*>(this) + offsetof(Packet, l3_length), words.data(), sizeof words);
     }
 
     // Makes the frame begin `header` bytes before the IP header and end with the IP packet. False if there is no room.

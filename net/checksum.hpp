@@ -5,6 +5,7 @@
 // it is prepared once (in a table row) and applied to many packets.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -25,8 +26,8 @@ constexpr std::uint16_t fold(std::uint64_t sum) noexcept {
 
 // The same of a few words only.
 constexpr std::uint16_t fold_few(std::uint32_t sum) noexcept {
-    sum = (sum & 0xffff) + (sum >> 16);
-    return static_cast<std::uint16_t>(sum + (sum >> 16));
+    // The upper half: both halves, and the carry of the same sum in the lower.
+    return static_cast<std::uint16_t>((sum + std::rotl(sum, 16)) >> 16);
 }
 
 // The unfolded one's complement sum of `bytes`; an odd last byte counts as padded with zero (RFC 1071 §1).
