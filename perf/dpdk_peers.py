@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 
-from path import eal_arguments
+from path import eal_arguments, remove_runtime_files
 
 PATIENCE = 60  # seconds, until packets flow
 
@@ -18,9 +18,9 @@ class Example:
     """A program that forwards on its first thread, from port 0 to port 0."""
 
     def __init__(self, program, devargs, memory, work, devices, arguments):
-        self.name, prefix = program.name, f"sk-bench-peer-{os.getpid()}"
-        self.telemetry = pathlib.Path(f"/run/dpdk/{prefix}/dpdk_telemetry.v2")
-        command = [program, "--lcores", "1@1", "-a", "0000:00:00.0", "--file-prefix", prefix, "--force-max-simd-bitwidth=512", "--vdev", devargs]
+        self.name, self.prefix = program.name, f"sk-bench-peer-{os.getpid()}"
+        self.telemetry = pathlib.Path(f"/run/dpdk/{self.prefix}/dpdk_telemetry.v2")
+        command = [program, "--lcores", "1@1", "-a", "0000:00:00.0", "--file-prefix", self.prefix, "--force-max-simd-bitwidth=512", "--vdev", devargs]
         for device in devices:
             command += ["--vdev", device]
         self.log = open(work / f"{self.name}.log", "w+")
@@ -39,6 +39,7 @@ class Example:
     def fail(self, what):
         self.process.kill()
         self.process.wait()
+        remove_runtime_files(self.prefix)
         self.log.seek(0)
         raise SystemExit(f"{self.name} {what}:\n{self.log.read()[-2000:]}")
 
@@ -71,6 +72,7 @@ class Example:
         self.process.terminate()
         self.process.wait()
         self.log.close()
+        remove_runtime_files(self.prefix)
 
 
 class L3fwd(Example):

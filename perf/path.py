@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -128,10 +129,16 @@ def eal_arguments(memory):
     return ["--no-huge", "-m", str(MEMORY_MB)] if memory == "no-huge" else ["--in-memory", "-m", str(MEMORY_MB)]
 
 
+def remove_runtime_files(prefix):
+    """Of a DPDK program that has ended; most leave them."""
+    shutil.rmtree(f"/run/dpdk/{prefix}", ignore_errors=True)
+
+
 class Testpmd:
     def __init__(self, devargs, memory):
+        self.prefix = f"sk-bench-testpmd-{os.getpid()}"
         self.process = subprocess.Popen(
-            ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", "0@0,1@1", "-a", "0000:00:00.0", "--file-prefix", f"sk-bench-{os.getpid()}", "--vdev", devargs,
+            ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", "0@0,1@1", "-a", "0000:00:00.0", "--file-prefix", self.prefix, "--vdev", devargs,
              *eal_arguments(memory), "--", "-i", "--no-flush-rx", "--forward-mode=io", "--port-topology=loop", "--burst=64",
              f"--total-num-mbufs={BUFFERS}"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -153,6 +160,7 @@ class Testpmd:
     def stop(self):
         self.process.terminate()
         self.process.communicate()
+        remove_runtime_files(self.prefix)
 
     def __enter__(self):
         return self
