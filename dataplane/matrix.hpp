@@ -27,6 +27,7 @@ class PortClassMap {
   public:
     PortClassMap() : pages_(1) {}
 
+    // `port` below 65,536; not of 16 bits, which a compiler would cut off anew after each shift.
     PortClass of(std::size_t port) const noexcept { return pages_[page_of_[port >> 8]][port & 255]; }
     // Takes 65,536 classes, the index the port. Control thread only, before publishing.
     void assign(const std::vector<PortClass>& class_of_port);

@@ -9,12 +9,13 @@ import socket
 import subprocess
 import time
 
-from path import eal_arguments, remove_runtime_files
+from path import GATEWAY_MAC, eal_arguments, remove_runtime_files
+from program import Program
 
 PATIENCE = 60  # seconds, until packets flow
 
 
-class Example:
+class Example(Program):
     """A program that forwards on its first thread, from port 0 to port 0."""
 
     def __init__(self, program, devargs, memory, work, devices, arguments):
@@ -23,8 +24,7 @@ class Example:
         command = [program, "--lcores", "1@1", "-a", "0000:00:00.0", "--file-prefix", self.prefix, "--force-max-simd-bitwidth=512", "--vdev", devargs]
         for device in devices:
             command += ["--vdev", device]
-        self.log = open(work / f"{self.name}.log", "w+")
-        self.process = subprocess.Popen([*command, *eal_arguments(memory), "--", *arguments], stdout=subprocess.DEVNULL, stderr=self.log)
+        super().__init__([*command, *eal_arguments(memory), "--", *arguments], work / f"{self.name}.log", subprocess.DEVNULL)
         self.worker = self
         self.wait_for_packets()
 
@@ -34,14 +34,17 @@ class Example:
             if self.telemetry.exists() and self.packets() > 0:
                 return
             time.sleep(0.1)
-        self.fail("forwards nothing")
+        self.fail(f"{self.name} forwards nothing")
 
     def fail(self, what):
-        self.process.kill()
-        self.process.wait()
+        try:
+            super().fail(what)
+        finally:
+            remove_runtime_files(self.prefix)
+
+    def stop(self):
+        super().stop()
         remove_runtime_files(self.prefix)
-        self.log.seek(0)
-        raise SystemExit(f"{self.name} {what}:\n{self.log.read()[-2000:]}")
 
     def statistics(self):
         """The port's counters, {} where nobody answers yet."""
@@ -58,21 +61,12 @@ class Example:
     def packets(self):
         found = self.statistics()
         if found.get("ipackets", 0) > 100_000 and found["opackets"] < 0.99 * found["ipackets"]:
-            self.fail(f"sent only {found['opackets']} of {found['ipackets']} packets")
+            self.fail(f"{self.name} sent only {found['opackets']} of {found['ipackets']} packets")
         return found.get("ipackets", 0)
 
     def nanoseconds(self):
         """CPU time of the thread that forwards."""
         return int(pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/schedstat").read_text().split()[0])
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        self.process.terminate()
-        self.process.wait()
-        self.log.close()
-        remove_runtime_files(self.prefix)
 
 
 class L3fwd(Example):
@@ -100,6 +94,6 @@ class Secgw(Example):
         configuration.write_text("\n".join([
             f"sp ipv4 {way} esp protect {association.spi} pri 1 dst {inner} sport 0:65535 dport 0:65535",
             f"sa {way} {association.spi} aead_algo aes-128-gcm aead_key {key} mode ipv4-tunnel src {ends[0]} dst {ends[1]}",
-            f"rt ipv4 dst {target} port 0", "neigh port 0 02:00:00:00:99:02", ""]))
+            f"rt ipv4 dst {target} port 0", f"neigh port 0 {GATEWAY_MAC}", ""]))
         super().__init__(examples / "ipsec-secgw", devargs, memory, work, ["crypto_aesni_gcm0"], [
             "-p", "0x1", "-P", *([] if seal else ["-u", "0x1"]), "-l", "-s", "65536", "--config", "(0,0,1)", "-f", str(configuration)])

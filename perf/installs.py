@@ -16,6 +16,8 @@ import subprocess
 import tempfile
 import time
 
+from program import Program
+
 TUNNELS, WINDOW, SECONDS_OF_JAPAN = 3000, 64, 9 * 3600  # their keys are 7 MB, and many systems let 8 be locked
 CASES = [("a pair a request", 1, 5000), ("1,000 pairs a request", 1000, None)]  # SAs a second at least
 
@@ -39,29 +41,20 @@ def policy():
     return document
 
 
-class Sekishod:
+class Sekishod(Program):
     def __init__(self, build, work):
         (work / "policy.json").write_text(json.dumps(policy()))
         self.control, self.work = build / "control", work
-        self.log = open(work / "log", "w")
         command = [self.control / "sekishod", "--socket", work / "socket", "--state-dir", work / "state", "--policy", work / "policy.json",
                    "--port", "p0=net_null0", "--no-huge", "--memory", 512, "--buffers", 8192, "--manual-keys", "local_ledger",
                    "--lcores", "0@0,1@1", "--workers", 1, "--file-prefix", f"sk-bench-{os.getpid()}"]
-        self.process = subprocess.Popen([str(word) for word in command], stdout=self.log, stderr=self.log)
+        super().__init__(command, work / "log")
 
     def ctl(self, *words):
         done = subprocess.run([str(self.control / "sekishoctl"), "--socket", str(self.work / "socket"), *words], capture_output=True, text=True)
         if done.returncode != 0:
             raise SystemExit(f"{' '.join(words)}: {done.stderr}{(self.work / 'log').read_text()}")
         return done.stdout
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        self.process.terminate()
-        self.process.wait()
-        self.log.close()
 
 
 def requests(run, pairs, created):

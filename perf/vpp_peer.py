@@ -6,13 +6,14 @@ import shutil
 import subprocess
 import time
 
-HUB_MAC = "02:00:00:00:00:01"
-NEXT_HOP_MAC = "02:00:00:00:99:02"
+from path import HUB_MAC
+from program import Program
+
 PATIENCE = 60  # seconds, until the CLI answers
 GENERATORS = ("pg-input", "pg1-tx")  # what makes packets and what throws them away
 
 
-class Vpp:
+class Vpp(Program):
     """One VPP, set up by CLI lines. `program`: where vpp is, vppctl beside it."""
 
     def __init__(self, program, work, lines):
@@ -26,8 +27,7 @@ class Vpp:
             "memory { main-heap-size 2G main-heap-page-size default-hugepage }\nstatseg { size 512M }\n"
             "buffers { buffers-per-numa 32768 page-size default }\n"
             "logging { default-log-level error }\n")
-        self.log = open(work / "vpp.log", "w+")
-        self.process = subprocess.Popen([program, "-c", configuration], stdout=self.log, stderr=self.log)
+        super().__init__([program, "-c", configuration], work / "vpp.log")
         end = time.monotonic() + PATIENCE
         while not (self.socket.exists() and self.answers()):
             if time.monotonic() > end or self.process.poll() is not None:
@@ -38,12 +38,6 @@ class Vpp:
             f"create packet-generator interface pg0 hw-addr {HUB_MAC}", "create packet-generator interface pg1",
             "set interface state pg0 up", "set interface state pg1 up", *lines, ""]))
         self.cli(f"exec {script}")
-
-    def fail(self, what):
-        self.process.kill()
-        self.process.wait()
-        self.log.seek(0)
-        raise SystemExit(f"{what}: {self.log.read()[-2000:]}")
 
     def answers(self):
         return subprocess.run([self.control, "-s", self.socket, "show version"], capture_output=True).returncode == 0
@@ -83,14 +77,6 @@ class Vpp:
         if made == 0 or sent < 0.99 * made:
             self.fail(f"VPP sent only {sent} of {made} packets:\n{self.cli('show errors')}")
         return sum(packets * cost for name, (packets, cost) in nodes.items() if name not in GENERATORS) / made
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        self.process.terminate()
-        self.process.wait()
-        self.log.close()
 
 
 def find(given):
