@@ -45,7 +45,9 @@ std::uint16_t Sas::mtu_now(const Known& known) const {
 void Sas::apply_mtu(const Known& known) const {
     if (tables_ == nullptr || known.id.index() >= tables_->tunnels.size()) return;
     const dataplane::Tunnel& tunnel = tables_->tunnels[known.id.index()];
-    if (tunnel.exists) tables_->attachments[tunnel.attachment.index()].mtu.set(mtu_now(known));
+    if (!tunnel.exists) return;
+    tables_->attachments[tunnel.attachment.index()].mtu.set(mtu_now(known));
+    tables_->changed();
 }
 
 void Sas::look_at_paths() {

@@ -107,6 +107,17 @@ struct alignas(64) Packet {
         std::memcpy(reinterpret_cast<std::byte*>(this) + offsetof(Packet, l3_length), words.data(), sizeof words);
     }
 
+    // What admit and fit find of a packet: the fields of those names.
+    struct Way {
+        AttachmentId egress;
+        std::uint32_t who_row, hub_row;
+        NexthopId nexthop;
+    };
+    Way way() const noexcept { return {egress, who_row, hub_row, nexthop}; }
+    void set_way(const Way& way) noexcept {
+        std::memcpy(reinterpret_cast<std::byte*>(this) + offsetof(Packet, egress), &way, sizeof way);
+    }
+
     // Makes the frame begin `header` bytes before the IP header and end with the IP packet. False if there is no room.
     bool frame_from(std::size_t header) noexcept {
         auto* const start = static_cast<std::uint8_t*>(mbuf->buf_addr);
@@ -125,6 +136,10 @@ static_assert(offsetof(Packet, l4_offset) == offsetof(Packet, l3_length) + 2 &&
               offsetof(Packet, protocol) == offsetof(Packet, marks) + 4 &&
               offsetof(Packet, l4_type) == offsetof(Packet, marks) + 5 &&
               offsetof(Packet, vrf) == offsetof(Packet, marks) + 6);
+// As set_way() has them.
+static_assert(offsetof(Packet, who_row) - offsetof(Packet, egress) == offsetof(Packet::Way, who_row) &&
+              offsetof(Packet, hub_row) - offsetof(Packet, egress) == offsetof(Packet::Way, hub_row) &&
+              offsetof(Packet, nexthop) - offsetof(Packet, egress) == offsetof(Packet::Way, nexthop));
 
 // Packets that share a fate so far, by their place in the walk's array, in order of arrival.
 class Lane {

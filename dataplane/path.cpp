@@ -7,12 +7,13 @@
 //                                    ├─▶ open ─▶ (ESP: what was in it is parsed, and goes on beside the others)
 //   handed in: opened ───────────────┼─▶ local ─▶ (answers wait for the next walk)
 //                                    ├─▶ follow ─┐ (later fragments wait for their first)
-//                                    ├───────────┴─▶ admit ──┬─▶ fit ─▶ translate ─┬─▶ seal ─┐ (by a tunnel)
-//                                    │               └▶ recall ┤ (of a session)    │         │
-//                                    └─▶ admit_errors ───────┘                     ├─────────┴─▶ depart ─▶ transmit
-//   resumed ─▶ (fragments: admit) ────────────────────────────────▶ route_back ────┤                       │
-//   handed in: depart ─────────────────────────────────────────────────────────────┘                       │
-//   handed in: transmit ───────────────────────────────────────────────────────────────────────────────────┘
+//   resumed ─▶ (fragments) ──────────┼───────────┴─▶ recognise ─▶ (of a flow admitted lately: on to seal or depart)
+//                                    │                  └▶ admit ──┬─▶ fit ─▶ translate ─┬─▶ seal ─┐ (by a tunnel)
+//                                    │                     └▶ recall ┤ (of a session)    │         │
+//                                    └─▶ admit_errors ─────────────┘                     ├─────────┴▶ depart ▶ transmit
+//   resumed ─▶ (our own replies) ─▶ route_back ──────────────────────────────────────────┤                   │
+//   handed in: depart ───────────────────────────────────────────────────────────────────┘                   │
+//   handed in: transmit ─────────────────────────────────────────────────────────────────────────────────────┘
 //
 // A packet that leaves this drawing was counted: dropped by its reason, consumed, held for a neighbour, or handed over
 // to another worker (spread; recall, what is of another's session; local and depart, what is the keeper's; transmit,
@@ -31,23 +32,42 @@ struct Leaving {
     Lane& tunnelled;  // whole or not
 };
 
-// Stages 4 to 6, the same for both families.
+// Stages 4 to 6 for those that no cache knows, or where there is none.
 template <class Address>
-void forward(Walk& walk, const Lane& packets, const Lane& errors, Leaving leaving) noexcept {
-    Lane admitted, unsettled;
+void forward_strangers(Walk& walk, const Lane& packets, const Lane& errors, Leaving leaving, bool learns) noexcept {
+    Lane admitted, unsettled, settled;
     run<Stage::admit>(walk, packets, [&] { admit<Address>(walk, packets, {admitted, unsettled}); });
-    run<Stage::recall>(walk, unsettled, [&] { recall<Address>(walk, unsettled, admitted); });
-    run<Stage::admit_errors>(walk, errors, [&] { admit_errors<Address>(walk, errors, admitted); });
     Lane behind, too_long, tunnelled;
-    const bool is_first = leaving.whole.empty();  // nothing to be put behind of: the usual, a walk of one family
+    const bool is_first = leaving.whole.empty();  // nothing to be put behind of
     Lane& fitting = is_first ? leaving.whole : behind;
-    run<Stage::fit>(walk, admitted, [&] { fit<Address>(walk, admitted, {fitting, too_long, tunnelled}); });
+    const FitOut fit_out{fitting, too_long, tunnelled};
+    run<Stage::fit>(walk, admitted, [&] { fit<Address>(walk, admitted, fit_out); });
+    if (learns) {
+        run<Stage::remember>(walk, fitting, [&] { remember<Address>(walk, fitting); });
+        run<Stage::remember>(walk, tunnelled, [&] { remember<Address>(walk, tunnelled); });
+    }
+    run<Stage::recall>(walk, unsettled, [&] { recall<Address>(walk, unsettled, settled); });
+    run<Stage::admit_errors>(walk, errors, [&] { admit_errors<Address>(walk, errors, settled); });
+    run<Stage::fit>(walk, settled, [&] { fit<Address>(walk, settled, fit_out); });
     run<Stage::translate>(walk, fitting, [&] { translate<Address>(walk, fitting); });
     run<Stage::translate>(walk, too_long, [&] { translate<Address>(walk, too_long); });
     run<Stage::translate>(walk, tunnelled, [&] { translate<Address>(walk, tunnelled); });
     for (const std::size_t i : behind) leaving.whole.add(i);
     for (const std::size_t i : too_long) leaving.in_fragments.add(i);
     for (const std::size_t i : tunnelled) leaving.tunnelled.add(i);
+}
+
+// Stages 4 to 6, the same for both families.
+template <class Address>
+void forward(Walk& walk, const Lane& packets, const Lane& errors, Leaving leaving) noexcept {
+    FlowCache* const cache = walk.worker.flow_cache.get();
+    if (cache == nullptr || !cache->of<Address>().worth.ask(packets.size()))
+        return forward_strangers<Address>(walk, packets, errors, leaving, false);
+    Lane strangers;
+    run<Stage::recognise>(walk, packets, [&] {
+        recognise<Address>(walk, packets, {leaving.whole, leaving.tunnelled, strangers});
+    });
+    forward_strangers<Address>(walk, strangers, errors, leaving, true);
 }
 
 // A fragment that has its first one now is still to be admitted, by an attachment that another generation may have
@@ -97,6 +117,7 @@ void walk_path(Walk& walk) noexcept {
         tunnelled;
     const ParseOut parsed{outer_fragments, esp, to_hub, ipv4, ipv6, errors4, errors6, fragments4, fragments6};
     const Leaving leaving{whole, in_fragments, tunnelled};
+    if (walk.worker.flow_cache) walk.worker.flow_cache->begin(walk.tables);
     run<Stage::parse>(walk, walk.received, [&] { walk.opened ? parse_opened(walk, parsed) : parse(walk, parsed); });
     run<Stage::reassemble>(walk, outer_fragments, [&] { reassemble(walk, outer_fragments, parsed); });
     run<Stage::open>(walk, esp, [&] { open(walk, esp, parsed); });

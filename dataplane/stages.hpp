@@ -46,6 +46,19 @@ void local(Walk& walk, const Lane& in) noexcept;
 template <class Address>
 void follow(Walk& walk, const Lane& in, Lane& known) noexcept;
 
+// 4. Flows that were admitted lately (flow_cache.hpp) are: TTL, verdict, way and MTU as stages 4 and 5 found them, and
+// rewritten as by stage 6. Only where there is a cache.
+struct RecogniseOut {
+    Lane& fitting;
+    Lane& tunnelled;
+    Lane& strangers;  // all others
+};
+template <class Address>
+void recognise(Walk& walk, const Lane& in, RecogniseOut out) noexcept;
+// Puts them there: what admit let pass and fit found fitting or tunnelled, not rewritten yet.
+template <class Address>
+void remember(Walk& walk, const Lane& in) noexcept;
+
 // 4. Who is asking (`who`), where to (`hub`), may they (matrix and gates).
 // What no stateless agreement lets pass may be of a session, where there are any: of these walk.reasons says what each
 // is dropped for if it is of none. no_session: a tracked agreement lets it open one.

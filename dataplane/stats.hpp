@@ -26,10 +26,12 @@ namespace sekisho::dataplane {
     X(open, "ESP: authentic, no replay, and what its SA may carry")           \
     X(local, "ARP, neighbour discovery and echo for the hub's own addresses") \
     X(fragments, "later fragments follow their first, or wait for it")        \
+    X(recognise, "flows admitted lately: verdict, way and rewrite are known") \
     X(admit, "who is asking, where to, and may they")                         \
     X(recall, "of which session: found, decided again, or opened")            \
     X(admit_errors, "ICMP errors, admitted by what they quote")               \
     X(fit, "TTL, way out, MTU")                                               \
+    X(remember, "flows admitted now, for their next packets")                 \
     X(translate, "addresses, TTL and checksums rewritten")                    \
     X(seal, "ESP: number, cipher, outer header; cut first if too long")       \
     X(depart, "next hop's Ethernet header; hold and ask when it is unknown")  \

@@ -227,11 +227,19 @@ struct Tables : TableParts {
     bool is_closed(InstitutionId institution) const noexcept {
         return (closed_institutions[institution.index() / 64] >> (institution.index() % 64) & 1) != 0;
     }
+    // What was found in these tables is worth asking again once this number is another. Whoever changes a word in place
+    // (a gate, an MTU, what is usable) calls changed() after it; who reads the number before the word may see the old
+    // word under the old number, never under the new one.
+    std::uint32_t revision() const noexcept { return revision_.load(std::memory_order_acquire); }
+    void changed() const noexcept { revision_.fetch_add(1, std::memory_order_release); }
     // Control, of a published snapshot too: as many words as there are in closed_institutions.
     void close_institutions(const std::vector<std::uint64_t>& closed) const noexcept;
     // Makes the hints for the nexthops that are there, every one usable, and the lists; the last step of filling the
     // tables.
     void seal();
+
+  private:
+    mutable std::atomic<std::uint32_t> revision_{0};
 };
 
 }  // namespace sekisho::dataplane

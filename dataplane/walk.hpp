@@ -14,6 +14,7 @@
 
 #include "dataplane/associations.hpp"
 #include "dataplane/by_number.hpp"
+#include "dataplane/flow_cache.hpp"
 #include "dataplane/fragments.hpp"
 #include "dataplane/handover.hpp"
 #include "dataplane/packet.hpp"
@@ -134,6 +135,7 @@ struct WorkerState {
     const Associations* const associations;  // the team's; null: there are none
     const std::unique_ptr<crypto::Esp> esp;  // there is one if there are associations
     Tracker tracker;
+    std::unique_ptr<FlowCache> flow_cache;  // null: every packet is asked about
     // Of `explain`, which lends no port for real: the ports that it imagines, once it needs any.
     bool imagines = false;
     std::shared_ptr<PortShares> imagined_ports;

@@ -39,6 +39,7 @@ Worker::Worker(std::span<const std::unique_ptr<Port>> ports, const std::atomic<c
       state_(ports.size(), pool, rte_get_tsc_hz(), team, self),
       mailbox_(team.counter_call) {
     state_.counters.tsc_hz = rte_get_tsc_hz();
+    state_.flow_cache = std::make_unique<FlowCache>();
     std::erase(incoming_, nullptr);
     for (std::size_t port = 0; port < ports.size(); ++port) {
         const PortPlan& plan = ports[port]->plan();

@@ -28,9 +28,11 @@ struct Node {
         team.associations = associations.get();
         pool.reset(rte_pktmbuf_pool_create("bench", 8191, 256, kPrivateRoom, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY));
         expect(pool != nullptr, "a pool");
-        for (std::size_t i = 0; i < workers; ++i)
+        for (std::size_t i = 0; i < workers; ++i) {
             states.push_back(std::make_unique<WorkerState>(8, pool.get(), rte_get_tsc_hz(), team,
                                                            WorkerId(static_cast<std::uint16_t>(i))));
+            states.back()->flow_cache = std::make_unique<FlowCache>();
+        }
     }
 
     void know(AttachmentId attachment, std::string_view neighbour, std::string_view station) {

@@ -62,6 +62,7 @@ class Driver {
     Driver(bool behind, std::uint32_t sessions)
         : tables_(bench_policy(behind).tables()), state_(std::make_unique<WorkerState>(8, nullptr, rte_get_tsc_hz())) {
         tables_->generation = 1;
+        state_->flow_cache = std::make_unique<FlowCache>();
         pool_.reset(
             rte_pktmbuf_pool_create("bench", 8191, 256, kPrivateRoom, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY));
         expect(pool_ != nullptr, "a pool");

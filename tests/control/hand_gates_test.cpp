@@ -124,14 +124,18 @@ TEST_CASE("gates by hand: each kind of target closes what it names and nothing e
     GatedHub hub;
     Asker asker(hub);
     const auto closes = [&](const std::string& target, const std::string& id, const std::string& bits, bool open) {
+        const std::uint32_t before = hub.node.revision();
         CHECK(asker.result("gate.close", a_gate("g", target, id)) == json({{"closed", "g"}, {"durable", true}}));
         CHECK(hub.closed() == bits);
         CHECK(hub.node.is_open(0) == open);
+        const std::uint32_t closed = hub.node.revision();
+        CHECK(closed != before);
         CHECK(hub.node.is_open(1));
         CHECK(asker.error("gate.close", a_gate("g", target, id))["data"]["name"] == "exists");
         CHECK(asker.result("gate.open", {{"id", "g"}}) == json({{"opened", "g"}}));
         CHECK(hub.closed() == "0000");
         CHECK(hub.node.is_open(0));
+        CHECK(hub.node.revision() != closed);
     };
     closes("node", "", "1111", true);
     closes("operator", "kita", "1100", true);

@@ -37,6 +37,7 @@ class FakeNode final : public Node {
         const std::lock_guard lock(mutex);
         return running->attachments[attachment].open;
     }
+    std::uint32_t revision() { return std::lock_guard(mutex), running->revision(); }
     std::optional<dataplane::Counters> counters() override {
         if (stuck) {
             std::this_thread::sleep_for(patience.load());

@@ -54,12 +54,14 @@ TEST_CASE("path MTU: a router's word makes the tunnel's MTU smaller for ten minu
     Asker listener(path.hub.hub);
     listener.result("events", {{"kinds", {"sa"}}});
     CHECK(path.mtu_in_tables() == 1446);
+    const std::uint32_t revision = path.running().revision();
     path.tell(path.report(1300));
     json event = listener.answer()["params"];
     CHECK(event["event"] == "path_mtu");
     CHECK(event["tunnel"] == "kita-esp");
     CHECK(event["mtu"] == 1246);  // 20 + 8 + 8 + 1246 + 2 + 16
     CHECK(path.mtu_in_tables() == 1246);
+    CHECK(path.running().revision() != revision);  // whoever knows a flow asks again
     CHECK(path.tunnel()["mtu"] == 1246);
     CHECK(path.tunnel()["path_mtu"]["outer"] == 1300);
     CHECK(path.tunnel()["path_mtu"]["seconds"] <= 600);

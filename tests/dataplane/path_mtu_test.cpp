@@ -102,6 +102,7 @@ TEST_CASE("a tunnel whose path is narrower: senders are told of the MTU inside, 
     ProtectedHub hub;
     const auto attachment = hub.policy().line_index("higashi");
     hub.tables().attachments[attachment].mtu.set(1000);  // as control does, in what workers read
+    hub.tables().changed();
     const Frame whole = udp("10.0.0.7:7", std::string(kHigashiHub4) + ":9").payload(1100);
     hub.send("kita", whole);
     CHECK(hub.drops() == Drops{{DropReason::packet_too_big, 1}});
@@ -111,6 +112,7 @@ TEST_CASE("a tunnel whose path is narrower: senders are told of the MTU inside, 
     hub.send("kita", Frame(whole).dont_fragment(false));
     CHECK(hub.opened().size() == 2);
     hub.tables().attachments[attachment].mtu.set(1400);
+    hub.tables().changed();
     hub.send("kita", whole);
     CHECK(hub.opened().size() == 1);
 }

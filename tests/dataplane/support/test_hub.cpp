@@ -54,6 +54,7 @@ TestHub::TestHub(const Policy& policy)
       team_(team_of_one(associations_.get())),
       state_(std::make_unique<dataplane::WorkerState>(ports_of(policy), Eal::made(), kHz, *team_, WorkerId(0))) {
     REQUIRE(buffers_in_use() == 0);
+    state_->flow_cache = std::make_unique<dataplane::FlowCache>();
     commit(policy);
     begin();
 }
