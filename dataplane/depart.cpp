@@ -165,22 +165,26 @@ void route_back(Walk& walk, const Lane& in, Lane& routed, Lane& tunnelled) noexc
 
 namespace {
 
+// A packet that did not come here by fit in this walk, before what all others need: false, and it ends here.
+[[gnu::noinline]] bool goes_on(Walk& walk, std::size_t i) noexcept {
+    const Packet& packet = walk.packets[i];
+    if (const auto reason = reason_not_to_leave(walk, packet)) {
+        walk.drop(i, *reason);
+        return false;
+    }
+    if (!packet.is(Packet::kLinkReady)) return true;
+    to_outbox(walk, packet, walk.tables.attachments[packet.egress.index()].port);
+    return false;
+}
+
 template <bool kInFragments>
 void leave(Walk& walk, const Lane& in) noexcept {
     for (const std::size_t i : in) {
         Packet& packet = walk.packets[i];
-        if (packet.is(kNotFromFit)) {
-            if (const auto reason = reason_not_to_leave(walk, packet)) {
-                walk.drop(i, *reason);
-                continue;
-            }
-        }
+        const bool is_from_fit = !packet.is(kNotFromFit);
+        if (!is_from_fit && !goes_on(walk, i)) continue;
         const Attachment& egress = walk.tables.attachments[packet.egress.index()];
-        if (packet.is(Packet::kLinkReady)) {
-            to_outbox(walk, packet, egress.port);
-            continue;
-        }
-        if (!packet.is(Packet::kResolved)) {
+        if (is_from_fit || !packet.is(Packet::kResolved)) {
             packet.neighbour = find_neighbour(walk, packet);
             if (packet.neighbour == Neighbours::kNone) {
                 no_neighbour(walk, i);

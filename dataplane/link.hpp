@@ -12,23 +12,23 @@ namespace sekisho::dataplane {
 // Writes the header before the packet's IP or ARP header, to the station `mac_bits` (MacAddress::bits()), and marks the
 // packet ready to be sent by the attachment's port. False when the buffer has no room before it.
 inline bool write_link(Packet& packet, const Attachment& attachment, std::uint64_t mac_bits, EtherType type) noexcept {
-    const Be16 ether_type = Be16::from_host(static_cast<std::uint16_t>(type));
-    const auto addresses = [&](std::size_t length) {
-        auto* const ethernet = reinterpret_cast<EthernetHeader*>(packet.l3 - length);
-        ethernet->destination.store(mac_bits);
-        ethernet->source = attachment.mac;
-        return &ethernet->ether_type;
+    // In two stores, of which the second one overwrites what the first has too much.
+    const auto write = [&](std::size_t length, EtherType of) {
+        static_assert(std::endian::native == std::endian::little && offsetof(EthernetHeader, source) == 6);
+        const std::uint64_t rest =
+            attachment.mac.bits() | std::uint64_t{Be16::from_host(static_cast<std::uint16_t>(of)).network_bits()} << 48;
+        std::memcpy(packet.l3 - length, &mac_bits, sizeof mac_bits);
+        std::memcpy(packet.l3 - length + offsetof(EthernetHeader, source), &rest, sizeof rest);
     };
     if (attachment.vlan.value() == Attachment::kUntagged) {
         if (!packet.frame_from(sizeof(EthernetHeader))) return false;
-        *addresses(sizeof(EthernetHeader)) = ether_type;
+        write(sizeof(EthernetHeader), type);
     } else {
         if (!packet.frame_from(sizeof(EthernetHeader) + sizeof(VlanTag))) return false;
-        *addresses(sizeof(EthernetHeader) + sizeof(VlanTag)) =
-            Be16::from_host(static_cast<std::uint16_t>(EtherType::vlan));
+        write(sizeof(EthernetHeader) + sizeof(VlanTag), EtherType::vlan);
         auto* const tag = reinterpret_cast<VlanTag*>(packet.l3 - sizeof(VlanTag));
         tag->control = Be16::from_host(attachment.vlan.value());
-        tag->ether_type = ether_type;
+        tag->ether_type = Be16::from_host(static_cast<std::uint16_t>(type));
     }
     packet.mark(Packet::kLinkReady);
     return true;

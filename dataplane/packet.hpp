@@ -42,12 +42,11 @@ struct alignas(64) Packet {
     std::uint16_t l4_offset = 0;  // from l3
     L4Port source_port;           // TCP and UDP; of an ICMP echo both are its identifier; zero otherwise
     L4Port destination_port;
+    AttachmentId attachment;  // came by; of a packet of our own: belongs to
     std::uint32_t marks = 0;
     std::uint8_t protocol = 0;  // of L4, after IPv6's extension headers
     std::uint8_t l4_type = 0;   // TCP: the flags; ICMP: the type
-
-    VrfId vrf;                // the operator space of its attachment
-    AttachmentId attachment;  // came by; of a packet of our own: belongs to
+    VrfId vrf;                  // the operator space of its attachment
 
     AttachmentId egress;        // fit; seal: by which the sealed packet leaves
     std::uint32_t who_row = 0;  // admit
@@ -83,6 +82,20 @@ struct alignas(64) Packet {
     static constexpr std::uint32_t kBySession = 262144;      // leaves by the rewrite of its session, not by its rows'
     static constexpr std::uint32_t kInUdp = 524288;          // came as ESP in UDP: `l4_offset` is the ESP header's
 
+    // Marks and protocol in one word: all that tells kinds of packets apart.
+    std::uint64_t kind() const noexcept {
+        static_assert(std::endian::native == std::endian::little);
+        std::uint64_t word;
+        std::memcpy(&word, reinterpret_cast<const std::byte*>(this) + offsetof(Packet, marks), sizeof word);
+        return word & 0xff'ffff'ffffULL;
+    }
+    // Both ports, and the attachment.
+    std::uint64_t ends() const noexcept {
+        std::uint64_t word;
+        std::memcpy(&word, reinterpret_cast<const std::byte*>(this) + offsetof(Packet, source_port), sizeof word);
+        return word;
+    }
+
     AttachmentId tunnelled() const noexcept { return AttachmentId(egress_was); }
     VrfId egress_vrf() const noexcept { return VrfId(static_cast<VrfId::Value>(egress_was)); }
 
@@ -98,13 +111,17 @@ struct alignas(64) Packet {
 
     // What parse finds of most packets, at once: fields one by one are two instructions each. `ports`: as they
     // lie in the L4 header.
-    void set_found(std::uint16_t length, std::uint16_t offset, Be32 ports, std::uint32_t all_marks,
+    void set_found(std::uint16_t length, std::uint16_t offset, Be32 ports, AttachmentId by, std::uint32_t all_marks,
                    std::uint8_t l4_protocol, std::uint8_t type, VrfId space) noexcept {
         static_assert(std::endian::native == std::endian::little);
-        const std::array<std::uint32_t, 4> words{
-            std::uint32_t{offset} << 16 | length, std::rotl(ports.to_host(), 16), all_marks,
-            std::uint32_t{space.value()} << 16 | std::uint32_t{type} << 8 | l4_protocol};
-        std::memcpy(reinterpret_cast<std::byte*>(this) + offsetof(Packet, l3_length), words.data(), sizeof words);
+        const std::uint64_t first =
+            std::uint64_t{std::rotl(ports.to_host(), 16)} << 32 | std::uint64_t{offset} << 16 | length;
+        const std::uint64_t second = std::uint64_t{all_marks} << 32 | by.value();
+        const std::uint32_t third = std::uint32_t{space.value()} << 16 | std::uint32_t{type} << 8 | l4_protocol;
+        auto* const at = reinterpret_cast<std::byte*>(this) + offsetof(Packet, l3_length);
+        std::memcpy(at, &first, sizeof first);
+        std::memcpy(at + 8, &second, sizeof second);
+        std::memcpy(at + 16, &third, sizeof third);
     }
 
     // What admit and fit find of a packet: the fields of those names.
@@ -133,6 +150,8 @@ static_assert(sizeof(Packet) == 64);
 static_assert(offsetof(Packet, l4_offset) == offsetof(Packet, l3_length) + 2 &&
               offsetof(Packet, source_port) == offsetof(Packet, l3_length) + 4 &&
               offsetof(Packet, destination_port) == offsetof(Packet, l3_length) + 6 &&
+              offsetof(Packet, attachment) == offsetof(Packet, l3_length) + 8 &&
+              offsetof(Packet, marks) == offsetof(Packet, l3_length) + 12 &&
               offsetof(Packet, protocol) == offsetof(Packet, marks) + 4 &&
               offsetof(Packet, l4_type) == offsetof(Packet, marks) + 5 &&
               offsetof(Packet, vrf) == offsetof(Packet, marks) + 6);

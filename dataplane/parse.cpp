@@ -186,7 +186,7 @@ class UsualParser {
         Be32 ports;  // UDP's lie there too
         std::memcpy(&ports, packet.l3 + offset, sizeof ports);
         packet.set_found(static_cast<std::uint16_t>(length), static_cast<std::uint16_t>(offset), ports,
-                         family | Packet::kL4Known | syn, protocol, type, vrf);
+                         packet.attachment, family | Packet::kL4Known | syn, protocol, type, vrf);
         return true;
     }
 

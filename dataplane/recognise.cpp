@@ -22,14 +22,26 @@ std::uint8_t hops_left(const Ipv6Header& header) noexcept {
     return header.hop_limit;
 }
 
+// Whether this packet of the flow goes the way that others went. That it has no other marks is in the key.
 template <class Address>
-bool is_like_the_others(const Packet& packet, const CachedFlow<Address>& flow) noexcept {
+bool goes_like_others(const Packet& packet, const CachedFlow<Address>& flow) noexcept {
     constexpr std::uint8_t kGiven = kTcpAck | kTcpRst;
-    return packet.marks == kMarks<Address> && hops_left(header_of<Address>(packet)) > 1 &&
-           packet.l3_length <= flow.mtu && ((packet.l4_type | flow.flags_given) & kGiven) != 0;
+    return hops_left(header_of<Address>(packet)) > 1 && packet.l3_length <= flow.mtu &&
+           ((packet.l4_type | flow.flags_given) & kGiven) != 0;
 }
 
-// Whether other packets of its flow go the same way. Sessions, fragments, SYNs and errors have marks of their own.
+// Its header of TCP or UDP has been found whole.
+template <class Address>
+void rewrite(Packet& packet, const CachedFlow<Address>& flow) noexcept {
+    std::memcpy(packet.l3 + FlowKey<Address>::kOffset, flow.addresses.data(), sizeof flow.addresses);
+    nat::take_one_hop(header_of<Address>(packet), flow.delta);
+    const std::size_t at =
+        packet.l4_offset + (flow.is_udp ? offsetof(UdpHeader, checksum) : offsetof(TcpHeader, checksum));
+    nat::adjust_checksum(*reinterpret_cast<Be16*>(packet.l3 + at), flow.is_udp, flow.delta);
+}
+
+// Whether other packets of its flow go the same way. Sessions, fragments behind the first, SYNs and errors have marks
+// of their own.
 template <class Address>
 bool is_to_be_remembered(const Packet& packet) noexcept {
     return packet.marks == kMarks<Address> && (packet.protocol == kProtocolTcp || packet.protocol == kProtocolUdp);
@@ -41,28 +53,27 @@ template <class Address>
 void recognise(Walk& walk, const Lane& in, RecogniseOut out) noexcept {
     FlowCache& cache = *walk.worker.flow_cache;
     CachedFlows<Address>& flows = cache.of<Address>();
+    const typename CachedFlows<Address>::Finder finder = flows.finder();
     const std::uint32_t epoch = cache.epoch();
+    Packet* const packets = walk.packets.data();
     const std::size_t count = in.size();
     Unset<FlowKey<Address>, kWalkPackets> keys;
     std::array<typename CachedFlows<Address>::Place, kWalkPackets> places;
     for (std::size_t n = 0; n < count; ++n) {
-        keys[n] = FlowKey<Address>(walk.packets[in[n]]);
+        keys[n] = FlowKey<Address>(packets[in[n]], epoch);
         places[n] = flows.place_of(keys[n]);
-        const auto* const entry = reinterpret_cast<const std::byte*>(&flows[places[n]]);
-        for (std::size_t line = 0; line < sizeof(CachedFlow<Address>); line += 64) prefetch(entry + line);
+        finder.expect(places[n]);
     }
     for (std::size_t n = 0; n < count; ++n) {
         const std::size_t i = in[n];
-        Packet& packet = walk.packets[i];
-        const CachedFlow<Address>* const flow = flows.find(places[n], keys[n], epoch);
-        if (flow == nullptr || !is_like_the_others(packet, *flow)) {
+        Packet& packet = packets[i];
+        const CachedFlow<Address>* const flow = finder.find(places[n], keys[n]);
+        if (flow == nullptr || !goes_like_others(packet, *flow)) {
             out.strangers.add(i);
             continue;
         }
         packet.set_way(flow->way);
-        nat::forward_header(header_of<Address>(packet), flow->source, flow->destination, flow->delta);
-        nat::adjust_l4_checksum(packet.ip().subspan(packet.l4_offset), packet.protocol,
-                                Address::kFamily == Family::ipv6, flow->delta);
+        rewrite(packet, *flow);
         (flow->tunnelled ? out.tunnelled : out.fitting).add(i);
     }
     flows.worth.found(count - out.strangers.size());
@@ -71,27 +82,27 @@ void recognise(Walk& walk, const Lane& in, RecogniseOut out) noexcept {
 template <class Address>
 void remember(Walk& walk, const Lane& in) noexcept {
     FlowCache& cache = *walk.worker.flow_cache;
-    CachedFlows<Address>& flows = cache.of<Address>();
     const FamilyTables<Address>& family = walk.tables.family<Address>();
     for (const std::size_t i : in) {
         const Packet& packet = walk.packets[i];
         if (!is_to_be_remembered<Address>(packet)) continue;
-        const FlowKey<Address> key(packet);
-        const auto& header = header_of<Address>(packet);
+        const FlowKey<Address> key(packet, cache.epoch());
+        typename FamilyHeader<Address>::type header = header_of<Address>(packet);
         const nat::PrefixMap<Address>& to_hub = family.who_rows[packet.who_row].to_hub;
         const nat::PrefixMap<Address>& to_operator = family.hub_rows[packet.hub_row].to_operator;
         const Attachment& egress = walk.tables.attachments[packet.egress.index()];
-        CachedFlow<Address>& flow = flows.entry_for(key, cache.epoch());
+        CachedFlow<Address>& flow = cache.of<Address>().entry_for(key);
         flow.key = key;
-        flow.epoch = cache.epoch();
+        flow.way = packet.way();
+        flow.delta = to_hub.checksum() + to_operator.checksum();
+        nat::set_addresses(header, to_hub.apply(address_of(header.source)),
+                           to_operator.apply(address_of(header.destination)), flow.delta);
+        std::memcpy(flow.addresses.data(), &header.source, sizeof flow.addresses);
         flow.mtu = egress.mtu;
         // It may have passed against its agreement's direction, because it has one of them.
         flow.flags_given = (packet.l4_type & (kTcpAck | kTcpRst)) == 0 ? kTcpAck : 0;
         flow.tunnelled = egress.tunnel != TunnelId();
-        flow.way = packet.way();
-        flow.source = to_hub.apply(address_of(header.source));
-        flow.destination = to_operator.apply(address_of(header.destination));
-        flow.delta = to_hub.checksum() + to_operator.checksum();
+        flow.is_udp = packet.protocol == kProtocolUdp;
     }
 }
 

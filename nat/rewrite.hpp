@@ -26,18 +26,21 @@ constexpr std::size_t pseudo_checksum_offset(std::uint8_t protocol, bool ipv6) n
     }
 }
 
+// Adjusts one that is there. RFC 768: over IPv4 a UDP checksum of zero means none and stays so; one that becomes zero
+// is sent as all ones.
+inline void adjust_checksum(Be16& field, bool udp, ChecksumDelta delta) noexcept {
+    if (udp && field == Be16()) return;
+    field = delta.apply(field);
+    if (udp && field == Be16()) field = Be16::from_host(0xffff);
+}
+
 // Adjusts the L4 checksum at `l4` for a change of addresses. Nothing happens when the bytes end before it.
-// RFC 768: over IPv4 a UDP checksum of zero means none and stays so; one that becomes zero is sent as all ones.
 inline void adjust_l4_checksum(std::span<std::uint8_t> l4, std::uint8_t protocol, bool ipv6,
                                ChecksumDelta delta) noexcept {
     const std::size_t offset = pseudo_checksum_offset(protocol, ipv6);
     if (offset == 0) return;
     auto* const field = header_at<Be16>(l4, offset);
-    if (field == nullptr) return;
-    const bool udp = protocol == kProtocolUdp;
-    if (udp && *field == Be16()) return;
-    *field = delta.apply(*field);
-    if (udp && *field == Be16()) *field = Be16::from_host(0xffff);
+    if (field != nullptr) adjust_checksum(*field, protocol == kProtocolUdp, delta);
 }
 
 // Sets the ports of TCP or UDP, or the identifier of an ICMP echo over IPv4, which is both; and adjusts the checksum,
@@ -61,20 +64,28 @@ inline void set_ports(std::span<std::uint8_t> l4, std::uint8_t protocol, std::ui
 // 1624).
 inline constexpr ChecksumDelta kOneHopLess = ChecksumDelta::replace(Be16::from_host(0x0100), Be16::from_host(0x0000));
 
-// Sets both addresses and takes one from the TTL or hop limit, which must be over zero; keeps IPv4's header checksum
-// right. `delta` is what both new addresses together do to a checksum.
-inline void forward_header(Ipv4Header& header, Ipv4Address source, Ipv4Address destination,
-                           ChecksumDelta delta) noexcept {
+// Takes one from the TTL or hop limit, which must be over zero, of a header with new addresses; keeps IPv4's header
+// checksum right. `delta` is what both new addresses together do to a checksum.
+inline void take_one_hop(Ipv4Header& header, ChecksumDelta delta) noexcept {
     --header.ttl;
-    header.source = source.wire();
-    header.destination = destination.wire();
     header.checksum = (delta + kOneHopLess).apply(header.checksum);
 }
-inline void forward_header(Ipv6Header& header, const Ipv6Address& source, const Ipv6Address& destination,
-                           ChecksumDelta) noexcept {
+inline void take_one_hop(Ipv6Header& header, ChecksumDelta) noexcept {
     --header.hop_limit;
+}
+
+// Sets both addresses and takes one hop.
+inline void forward_header(Ipv4Header& header, Ipv4Address source, Ipv4Address destination,
+                           ChecksumDelta delta) noexcept {
+    header.source = source.wire();
+    header.destination = destination.wire();
+    take_one_hop(header, delta);
+}
+inline void forward_header(Ipv6Header& header, const Ipv6Address& source, const Ipv6Address& destination,
+                           ChecksumDelta delta) noexcept {
     header.source = Ipv6Wire::from(source);
     header.destination = Ipv6Wire::from(destination);
+    take_one_hop(header, delta);
 }
 
 // Sets both addresses only: of a packet that an ICMP error quotes.

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <array>
-#include <bit>
 #include <compare>
 #include <cstdint>
 #include <optional>
@@ -114,10 +113,13 @@ class MacAddress {
         return __builtin_memcmp(a.bytes_.data(), b.bytes_.data(), sizeof a.bytes_) == 0;
     }
 
-    // The six bytes as they lie in memory, in the low 48 bits; and back into a header, in two stores.
-    constexpr std::uint64_t bits() const noexcept {
-        const auto words = std::bit_cast<std::array<std::uint16_t, 3>>(bytes_);
-        return words[0] | std::uint64_t{words[1]} << 16 | std::uint64_t{words[2]} << 32;
+    // The six bytes as they lie in memory, in the low 48 bits, in two loads; and back into a header, in two stores.
+    std::uint64_t bits() const noexcept {
+        std::uint32_t low;
+        std::uint16_t high;
+        std::memcpy(&low, bytes_.data(), sizeof low);
+        std::memcpy(&high, bytes_.data() + sizeof low, sizeof high);
+        return std::uint64_t{high} << 32 | low;
     }
     void store(std::uint64_t bits) noexcept {
         const auto low = static_cast<std::uint32_t>(bits);

@@ -9,11 +9,9 @@
 
 using namespace sekisho;
 using namespace sekisho::test;
-using dataplane::CachedFlow;
 using dataplane::CachedFlows;
 using dataplane::FlowCache;
 using dataplane::FlowKey;
-using dataplane::Packet;
 using dataplane::Stage;
 
 namespace {
@@ -55,9 +53,9 @@ Frame any_frame(Random& random, const Ends& ends, bool answer) {
     return frame;
 }
 
-FlowKey<Ipv4Address> key_of(std::uint32_t source) {
+FlowKey<Ipv4Address> key_of(std::uint32_t source, std::uint32_t epoch = 1) {
     FlowKey<Ipv4Address> key;
-    key.words = {source, 7};
+    key.words = {source, 7, std::uint64_t{epoch} << FlowKey<Ipv4Address>::kEpochShift};
     return key;
 }
 
@@ -237,48 +235,54 @@ TEST_CASE("flow cache: more flows than it has room for all leave, and some are k
     CHECK(packets_at(hub, Stage::admit) < 2 * kFlows - kFlows / 16);
 }
 
-TEST_CASE("flow cache: a pair keeps two flows; a third takes the place of either", "[flow_cache]") {
+TEST_CASE("flow cache: four flows are kept side by side; a fifth takes the place of one", "[flow_cache]") {
     CachedFlows<Ipv4Address> flows;
-    std::vector<FlowKey<Ipv4Address>> keys;
-    const auto pair_of = [&](const FlowKey<Ipv4Address>& key) { return flows.place_of(key) / 2; };
-    for (std::uint32_t source = 1; keys.size() < 3; ++source)
-        if (pair_of(key_of(source)) == pair_of(key_of(1))) keys.push_back(key_of(source));
-    const auto put = [&](const FlowKey<Ipv4Address>& key, std::uint32_t epoch) {
-        CachedFlow<Ipv4Address>& place = flows.entry_for(key, epoch);
-        place.key = key;
-        place.epoch = epoch;
+    constexpr std::size_t kWays = CachedFlows<Ipv4Address>::kWays;
+    std::vector<std::uint32_t> sources;
+    const auto side_of = [&](std::uint32_t source) { return flows.place_of(key_of(source)) / kWays; };
+    for (std::uint32_t source = 1; sources.size() <= kWays; ++source)
+        if (side_of(source) == side_of(1)) sources.push_back(source);
+    const auto put = [&](std::size_t i, std::uint32_t epoch) {
+        flows.entry_for(key_of(sources[i], epoch)).key = key_of(sources[i], epoch);
     };
-    const auto has = [&](std::size_t key, std::uint32_t epoch) {
-        return flows.find(flows.place_of(keys[key]), keys[key], epoch) != nullptr;
+    const auto has = [&](std::size_t i, std::uint32_t epoch) {
+        const FlowKey<Ipv4Address> key = key_of(sources[i], epoch);
+        return flows.finder().find(flows.place_of(key), key) != nullptr;
     };
-    CHECK_FALSE(has(0, 1));
-    put(keys[0], 1);
-    put(keys[0], 1);  // no second place for one flow
-    put(keys[1], 1);
-    CHECK((has(0, 1) && has(1, 1)));
-    CHECK_FALSE(has(0, 2));
-    put(keys[2], 1);
-    CHECK(has(2, 1));
-    CHECK(has(0, 1) != has(1, 1));
-    put(keys[0], 2);  // what does not count any more goes first
-    put(keys[1], 2);
-    CHECK((has(0, 2) && has(1, 2)));
+    const auto known = [&](std::uint32_t epoch) {
+        std::size_t count = 0;
+        for (std::size_t i = 0; i < sources.size(); ++i) count += has(i, epoch);
+        return count;
+    };
+    CHECK(known(1) == 0);
+    for (std::size_t i = 0; i < kWays; ++i) {
+        put(i, 1);
+        put(i, 1);  // no second place for one flow
+        CHECK(known(1) == i + 1);
+    }
+    put(kWays, 1);
+    CHECK(has(kWays, 1));
+    CHECK(known(1) == kWays);
+    for (std::size_t i = 0; i < kWays; ++i) put(i, 2);  // what does not count any more goes first
+    CHECK(known(2) == kWays);
+    CHECK(known(1) == 0);
     flows.clear();
-    CHECK_FALSE(has(0, 2));
+    CHECK(known(2) == 0);
 }
 
 TEST_CASE("flow cache: when all epochs have been used, none of the first ones' flows counts", "[flow_cache]") {
     dataplane::Tables first, second, third;
-    FlowCache cache(0xffff'fffe);
+    FlowCache cache(FlowKey<Ipv4Address>::kEpochs - 2);
     cache.begin(first);
-    CHECK(cache.epoch() == 0xffff'ffff);
+    CHECK(cache.epoch() == FlowKey<Ipv4Address>::kEpochs - 1);
     cache.begin(first);
-    CHECK(cache.epoch() == 0xffff'ffff);
+    CHECK(cache.epoch() == FlowKey<Ipv4Address>::kEpochs - 1);
     auto& flows = cache.of<Ipv4Address>();
-    flows.entry_for(key_of(1), 1).epoch = 1;  // of long ago
+    flows.entry_for(key_of(1)).key = key_of(1);  // of long ago
+    REQUIRE(flows.finder().find(flows.place_of(key_of(1)), key_of(1)) != nullptr);
     cache.begin(second);
     CHECK(cache.epoch() == 1);
-    CHECK(flows.find(flows.place_of(key_of(1)), FlowKey<Ipv4Address>{}, 1) == nullptr);
+    CHECK(flows.finder().find(flows.place_of(key_of(1)), key_of(1)) == nullptr);
     second.changed();
     cache.begin(second);
     CHECK(cache.epoch() == 2);
