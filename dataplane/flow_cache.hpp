@@ -42,6 +42,14 @@ struct FlowKey {
         words[kAddresses + 1] = packet.kind() | std::uint64_t{epoch} << kEpochShift;
     }
     std::uint64_t epoch() const noexcept { return words.back() >> kEpochShift; }
+    // Of TCP and UDP, whole, and not like a SYN, an error or another fragment than the first, which have marks of their
+    // own; nor of a session.
+    bool may_be_kept() const noexcept {
+        constexpr std::uint64_t kMarks = Packet::kL4Known | (Address::kFamily == Family::ipv6 ? Packet::kIpv6 : 0);
+        const std::uint64_t kind = words.back() & Packet::kKind;
+        return kind == (std::uint64_t{kProtocolTcp} << 32 | kMarks) ||
+               kind == (std::uint64_t{kProtocolUdp} << 32 | kMarks);
+    }
     // Without a branch on where they differ.
     friend bool operator==(const FlowKey& a, const FlowKey& b) noexcept {
         std::uint64_t difference = 0;
@@ -116,6 +124,7 @@ class CachedFlows {
         const Entry* find(Place place, const FlowKey<Address>& key) const noexcept {
             if (entries_[place].key == key) [[likely]]
                 return &entries_[place];
+            if (!key.may_be_kept()) return nullptr;
             for (Place next = 1; next < kWays; ++next)
                 if (entries_[place ^ next].key == key) return &entries_[place ^ next];
             return nullptr;

@@ -83,11 +83,12 @@ struct alignas(64) Packet {
     static constexpr std::uint32_t kInUdp = 524288;          // came as ESP in UDP: `l4_offset` is the ESP header's
 
     // Marks and protocol in one word: all that tells kinds of packets apart.
+    static constexpr std::uint64_t kKind = 0xff'ffff'ffff;
     std::uint64_t kind() const noexcept {
         static_assert(std::endian::native == std::endian::little);
         std::uint64_t word;
         std::memcpy(&word, reinterpret_cast<const std::byte*>(this) + offsetof(Packet, marks), sizeof word);
-        return word & 0xff'ffff'ffffULL;
+        return word & kKind;
     }
     // Both ports, and the attachment.
     std::uint64_t ends() const noexcept {

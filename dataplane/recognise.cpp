@@ -11,10 +11,6 @@
 namespace sekisho::dataplane {
 namespace {
 
-// The marks of all packets that are looked for.
-template <class Address>
-constexpr std::uint32_t kMarks = Packet::kL4Known | (Address::kFamily == Family::ipv6 ? Packet::kIpv6 : 0);
-
 std::uint8_t hops_left(const Ipv4Header& header) noexcept {
     return header.ttl;
 }
@@ -38,13 +34,6 @@ void rewrite(Packet& packet, const CachedFlow<Address>& flow) noexcept {
     const std::size_t at =
         packet.l4_offset + (flow.is_udp ? offsetof(UdpHeader, checksum) : offsetof(TcpHeader, checksum));
     nat::adjust_checksum(*reinterpret_cast<Be16*>(packet.l3 + at), flow.is_udp, flow.delta);
-}
-
-// Whether other packets of its flow go the same way. Sessions, fragments behind the first, SYNs and errors have marks
-// of their own.
-template <class Address>
-bool is_to_be_remembered(const Packet& packet) noexcept {
-    return packet.marks == kMarks<Address> && (packet.protocol == kProtocolTcp || packet.protocol == kProtocolUdp);
 }
 
 }  // namespace
@@ -85,8 +74,8 @@ void remember(Walk& walk, const Lane& in) noexcept {
     const FamilyTables<Address>& family = walk.tables.family<Address>();
     for (const std::size_t i : in) {
         const Packet& packet = walk.packets[i];
-        if (!is_to_be_remembered<Address>(packet)) continue;
         const FlowKey<Address> key(packet, cache.epoch());
+        if (!key.may_be_kept()) continue;
         typename FamilyHeader<Address>::type header = header_of<Address>(packet);
         const nat::PrefixMap<Address>& to_hub = family.who_rows[packet.who_row].to_hub;
         const nat::PrefixMap<Address>& to_operator = family.hub_rows[packet.hub_row].to_operator;
