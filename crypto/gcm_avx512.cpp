@@ -8,6 +8,8 @@ namespace {
 struct Avx512 {
     using Word = __m512i;
     static constexpr std::uint32_t kLanes = 4;
+    static constexpr bool kHashesBetween = true;  // its registers are enough
+    static constexpr bool kKaratsuba = false;
 
     static Word load(const void* at) noexcept { return _mm512_loadu_si512(at); }
     static void store(void* at, Word word) noexcept { _mm512_storeu_si512(at, word); }

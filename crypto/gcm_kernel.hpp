@@ -80,16 +80,21 @@ inline __m128i polynomial() noexcept {
     return _mm_set_epi64x(static_cast<long long>(0xc200'0000'0000'0000ULL), 1);
 }
 
-// A sum of products that are not reduced: three parts of 128 bits, 64 bits apart.
+// A sum of products that are not reduced: three parts of 128 bits, 64 bits apart. Karatsuba's way, with three
+// multiplications, `middle` has `low` and `high` in it.
 template <class V>
 struct Sum {
     typename V::Word low, middle, high;
 };
 template <class V>
 SEKISHO_INLINE Sum<V> product(typename V::Word x, typename V::Word h) noexcept {
-    return {V::template multiply<0x00>(x, h),
-            V::add(V::template multiply<0x01>(x, h), V::template multiply<0x10>(x, h)),
-            V::template multiply<0x11>(x, h)};
+    const auto middle = [&] {
+        if constexpr (V::kKaratsuba)
+            return V::template multiply<0x00>(V::add(x, V::swap_halves(x)), V::add(h, V::swap_halves(h)));
+        else
+            return V::add(V::template multiply<0x01>(x, h), V::template multiply<0x10>(x, h));
+    };
+    return {V::template multiply<0x00>(x, h), middle(), V::template multiply<0x11>(x, h)};
 }
 template <class V>
 SEKISHO_INLINE void add(Sum<V>& sum, const Sum<V>& more) noexcept {
@@ -104,7 +109,8 @@ SEKISHO_INLINE __m128i reduced(const Sum<V>& sum) noexcept {
     const auto fold = [&](typename V::Word low) {
         return V::add(V::swap_halves(low), V::template multiply<0x01>(modulus, low));
     };
-    const typename V::Word middle = V::add(sum.middle, fold(sum.low));
+    const typename V::Word own = V::kKaratsuba ? V::add(sum.middle, V::add(sum.low, sum.high)) : sum.middle;
+    const typename V::Word middle = V::add(own, fold(sum.low));
     return V::sum_of_lanes(V::add(sum.high, fold(middle)));
 }
 template <class V>
@@ -190,7 +196,7 @@ class Packet {
         encrypt(stream, [](std::uint32_t) {});
         tag_mask_ = V::first(stream[0]);
         const Part part(bytes - (kWords - 1) * kWordBytes);
-        apply(stream, text_ - kBlock, part, powers);
+        apply<true, true>(stream, text_ - kBlock, part, powers, aad_);
     }
 
     // So many groups, behind `head` blocks.
@@ -199,45 +205,63 @@ class Packet {
         // Blocks of counters in this machine's order of bytes.
         Word counter = V::shuffle(V::add(V::broadcast(nonce_), V::load(kCounterBlocks.word)), counter_reversal());
         counter = V::advance(counter, step(head));
-        const auto next = [&] { at += kGroup * kBlock; };
-        Word done[kGroupWords];
-        if constexpr (kSeal) {
-            // Each is hashed while the next one's key stream is made.
-            if (groups > 1) {
-                work_group<Hash::none, false>(at, counter, Part::whole(), nullptr, done);
-                for (next(); groups > 2; --groups, next())
-                    work_group<Hash::before, false>(at, counter, Part::whole(), powers(kGroup, false), done);
-                work_group<Hash::before, true>(at, counter, last_part(at), powers(kGroup, false), done);
-            } else {
-                work_group<Hash::none, true>(at, counter, last_part(at), nullptr, done);
-            }
-            const __m128i hash = reduced<V>(sum_);
-            SEKISHO_UNROLL
-            for (std::uint32_t i = 0; i < kGroupWords; ++i) hash_word(i, done[i], powers(kGroup, true), hash);
-        } else {
-            for (; groups > 1; --groups, next())
-                work_group<Hash::same, false>(at, counter, Part::whole(), powers(kGroup, false), done);
-            work_group<Hash::same, true>(at, counter, last_part(at), powers(kGroup, true), done);
-        }
+        if constexpr (V::kHashesBetween) return work_groups_between(groups, at, counter);
+        for (; groups > 1; --groups, at += kGroup * kBlock)
+            work_group<false>(at, counter, Part::whole(), powers(kGroup, false));
+        work_group<true>(at, counter, last_part(at), powers(kGroup, true));
     }
     // Of the last group's last word, what is the text's.
     Part last_part(const std::uint8_t* at) const noexcept {
         return Part(static_cast<std::uint32_t>(text_ + length_ - at) - (kGroup * kBlock - kWordBytes));
     }
-
-    // What is hashed between the rounds of a group: nothing, the one before it, or itself.
-    enum class Hash { none, before, same };
-    // Leaves what it wrote in `done` too. kPart: of the group's last word only `part` is there.
-    template <Hash kHash, bool kPart>
-    SEKISHO_INLINE void work_group(std::uint8_t* at, Word& counter, const Part& part, const std::uint8_t* powers,
-                                   Word (&done)[kGroupWords]) noexcept {
+    template <bool kPart>
+    SEKISHO_INLINE void work_group(std::uint8_t* at, Word& counter, const Part& part,
+                                   const std::uint8_t* powers) noexcept {
         Word stream[kGroupWords];
+        begin_group(stream, counter);
+        encrypt(stream, [](std::uint32_t) {});
+        apply<false, kPart>(stream, at, part, powers, reduced<V>(sum_));
+    }
+    SEKISHO_INLINE void begin_group(Word (&stream)[kGroupWords], Word& counter) const noexcept {
         const Word round_key = V::broadcast(load_block(key_.round_keys[0]));
         SEKISHO_UNROLL
         for (std::uint32_t i = 0; i < kGroupWords; ++i) {
             stream[i] = V::add(V::shuffle(counter, counter_reversal()), round_key);
             counter = V::advance(counter, step(V::kLanes));
         }
+    }
+
+    // The same where the registers are enough for both ciphers at a time: a group is hashed between the rounds of the
+    // next one, to open between its own.
+    SEKISHO_INLINE void work_groups_between(std::uint32_t groups, std::uint8_t* at, Word counter) noexcept {
+        const auto next = [&] { at += kGroup * kBlock; };
+        Word done[kGroupWords];
+        if constexpr (kSeal) {
+            if (groups > 1) {
+                work_group_between<Hash::none, false>(at, counter, Part::whole(), nullptr, done);
+                for (next(); groups > 2; --groups, next())
+                    work_group_between<Hash::before, false>(at, counter, Part::whole(), powers(kGroup, false), done);
+                work_group_between<Hash::before, true>(at, counter, last_part(at), powers(kGroup, false), done);
+            } else {
+                work_group_between<Hash::none, true>(at, counter, last_part(at), nullptr, done);
+            }
+            const __m128i hash = reduced<V>(sum_);
+            SEKISHO_UNROLL
+            for (std::uint32_t i = 0; i < kGroupWords; ++i) hash_word(i, done[i], powers(kGroup, true), hash);
+        } else {
+            for (; groups > 1; --groups, next())
+                work_group_between<Hash::same, false>(at, counter, Part::whole(), powers(kGroup, false), done);
+            work_group_between<Hash::same, true>(at, counter, last_part(at), powers(kGroup, true), done);
+        }
+    }
+    // What is hashed between the rounds of a group: nothing, the one before it, or itself.
+    enum class Hash { none, before, same };
+    // Leaves what it wrote in `done` too. kPart: of the group's last word only `part` is there.
+    template <Hash kHash, bool kPart>
+    SEKISHO_INLINE void work_group_between(std::uint8_t* at, Word& counter, const Part& part,
+                                           const std::uint8_t* powers, Word (&done)[kGroupWords]) noexcept {
+        Word stream[kGroupWords];
+        begin_group(stream, counter);
         const std::uint8_t* const hashed = kHash == Hash::before ? at - kGroup * kBlock : at;
         __m128i hash = _mm_setzero_si128();
         encrypt(stream, [&](std::uint32_t round) {
@@ -268,6 +292,9 @@ class Packet {
     SEKISHO_INLINE void hash_word(std::uint32_t i, Word text, const std::uint8_t* powers, __m128i hash) noexcept {
         Word word = V::shuffle(text, reversal());
         if (i == 0) word = V::add(word, V::only_first(hash));
+        take_product(i, word, powers);
+    }
+    SEKISHO_INLINE void take_product(std::uint32_t i, Word word, const std::uint8_t* powers) noexcept {
         const Sum<V> more = product<V>(word, V::load(powers + i * kWordBytes));
         if (i == 0)
             sum_ = more;
@@ -289,23 +316,24 @@ class Packet {
         }
     }
 
-    // Key stream over the head's blocks at `at`, and their products. Lanes behind the last block are zeros, and what
-    // they are multiplied with does not matter: it is the round keys, which lie behind the powers. The first block is
-    // the AAD, and not the text's. Of the last word only `part` is there.
-    template <std::uint32_t kWords>
+    // Key stream over the blocks at `at`, and their products into a new sum. Lanes behind the last block are zeros, and
+    // what they are multiplied with does not matter: it is the round keys, which lie behind the powers. kHead: the
+    // first block is `first`, the AAD, and not the text's. Otherwise `first` is what was hashed before. kPart: of the
+    // last word only a part is there.
+    template <bool kHead, bool kPart, std::uint32_t kWords>
     SEKISHO_INLINE void apply(const Word (&stream)[kWords], std::uint8_t* at, const Part& part,
-                              const std::uint8_t* powers) noexcept {
+                              const std::uint8_t* powers, __m128i first) noexcept {
         SEKISHO_UNROLL
         for (std::uint32_t i = 0; i < kWords; ++i) {
             std::uint8_t* const place = at + i * kWordBytes;
             Word hashed;  // the encrypted text
-            if (i == 0) {
+            if (kHead && i == 0) {
                 const Part here = kWords == 1 ? part : Part::whole();
                 const Word text = V::load_behind_first(place, here);
                 const Word done = V::add(text, stream[i]);
                 V::store_behind_first(place, done, here);
-                hashed = V::with_first(kSeal ? V::keep(done, here) : text, aad_);
-            } else if (i == kWords - 1) {
+                hashed = V::with_first(kSeal ? V::keep(done, here) : text, first);
+            } else if (kPart && i == kWords - 1) {
                 const Word text = V::load_part(place, part);
                 const Word done = V::add(text, stream[i]);
                 V::store_part(place, done, part);
@@ -316,11 +344,9 @@ class Packet {
                 V::store(place, done);
                 hashed = kSeal ? done : text;
             }
-            const Sum<V> more = product<V>(V::shuffle(hashed, reversal()), V::load(powers + i * kWordBytes));
-            if (i == 0)
-                sum_ = more;
-            else
-                add(sum_, more);
+            hashed = V::shuffle(hashed, reversal());
+            if (!kHead && i == 0) hashed = V::add(hashed, V::only_first(first));
+            take_product(i, hashed, powers);
         }
     }
 
