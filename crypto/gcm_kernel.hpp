@@ -266,27 +266,24 @@ class Packet {
         __m128i hash = _mm_setzero_si128();
         encrypt(stream, [&](std::uint32_t round) {
             if (kHash == Hash::none || round > 1 + kGroupWords) return;
-            if (round == 1)
-                hash = reduced<V>(sum_);
-            else
-                hash_word(round - 2, load_word < kPart && kHash == Hash::same > (round - 2, hashed, part), powers,
-                          hash);
+            if (round == 1) return static_cast<void>(hash = reduced<V>(sum_));
+            const bool is_part = kPart && kHash == Hash::same && round == 1 + kGroupWords;
+            hash_word(round - 2, read(hashed + (round - 2) * kWordBytes, part, is_part), powers, hash);
         });
         SEKISHO_UNROLL
         for (std::uint32_t i = 0; i < kGroupWords; ++i) {
-            done[i] = V::add(load_word<kPart>(i, at, part), stream[i]);
-            if (kPart && i == kGroupWords - 1) {
-                V::store_part(at + i * kWordBytes, done[i], part);
-                done[i] = V::keep(done[i], part);
-            } else {
-                V::store(at + i * kWordBytes, done[i]);
-            }
+            const bool is_part = kPart && i == kGroupWords - 1;
+            std::uint8_t* const place = at + i * kWordBytes;
+            done[i] = write(place, V::add(read(place, part, is_part), stream[i]), part, is_part);
         }
     }
-    template <bool kPart>
-    SEKISHO_INLINE static Word load_word(std::uint32_t i, const std::uint8_t* group, const Part& part) noexcept {
-        const std::uint8_t* const place = group + i * kWordBytes;
-        return kPart && i == kGroupWords - 1 ? V::load_part(place, part) : V::load(place);
+    SEKISHO_INLINE static Word read(const std::uint8_t* at, const Part& part, bool is_part) noexcept {
+        return is_part ? V::load_part(at, part) : V::load(at);
+    }
+    // Gives back what it wrote, zeros behind it.
+    SEKISHO_INLINE static Word write(std::uint8_t* at, Word word, const Part& part, bool is_part) noexcept {
+        is_part ? V::store_part(at, word, part) : V::store(at, word);
+        return is_part ? V::keep(word, part) : word;
     }
     // Word i of a group's encrypted text into a new sum; `hash`, of what was before, goes in with the first.
     SEKISHO_INLINE void hash_word(std::uint32_t i, Word text, const std::uint8_t* powers, __m128i hash) noexcept {
@@ -333,15 +330,10 @@ class Packet {
                 const Word done = V::add(text, stream[i]);
                 V::store_behind_first(place, done, here);
                 hashed = V::with_first(kSeal ? V::keep(done, here) : text, first);
-            } else if (kPart && i == kWords - 1) {
-                const Word text = V::load_part(place, part);
-                const Word done = V::add(text, stream[i]);
-                V::store_part(place, done, part);
-                hashed = kSeal ? V::keep(done, part) : text;
             } else {
-                const Word text = V::load(place);
-                const Word done = V::add(text, stream[i]);
-                V::store(place, done);
+                const bool is_part = kPart && i == kWords - 1;
+                const Word text = read(place, part, is_part);
+                const Word done = write(place, V::add(text, stream[i]), part, is_part);
                 hashed = kSeal ? done : text;
             }
             hashed = V::shuffle(hashed, reversal());
