@@ -25,8 +25,7 @@ void fold_gates(const GateTargets& targets, const std::vector<const Gate*>& by_h
         }
     }
     tables.close_institutions(closed);
-    for (std::size_t i = 0; i < open.size(); ++i) tables.attachments[i].open.set(open[i]);
-    tables.changed();
+    tables.open_attachments(open);
 }
 
 }  // namespace sekisho::control

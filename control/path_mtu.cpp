@@ -45,9 +45,7 @@ std::uint16_t Sas::mtu_now(const Known& known) const {
 void Sas::apply_mtu(const Known& known) const {
     if (tables_ == nullptr || known.id.index() >= tables_->tunnels.size()) return;
     const dataplane::Tunnel& tunnel = tables_->tunnels[known.id.index()];
-    if (!tunnel.exists) return;
-    tables_->attachments[tunnel.attachment.index()].mtu.set(mtu_now(known));
-    tables_->changed();
+    if (tunnel.exists) tables_->set_mtu(tunnel.attachment, mtu_now(known));
 }
 
 void Sas::look_at_paths() {

@@ -10,7 +10,7 @@ namespace {
 struct Avx2 {
     using Word = __m256i;
     static constexpr std::uint32_t kLanes = 2;
-    static constexpr bool kHashesBetween = false;  // they are not
+    static constexpr bool kHashesBetween = false;  // 16 registers are too few
     static constexpr bool kKaratsuba = true;
 
     static Word load(const void* at) noexcept { return _mm256_loadu_si256(static_cast<const __m256i*>(at)); }

@@ -8,7 +8,7 @@ namespace {
 struct Avx512 {
     using Word = __m512i;
     static constexpr std::uint32_t kLanes = 4;
-    static constexpr bool kHashesBetween = true;  // its registers are enough
+    static constexpr bool kHashesBetween = true;
     static constexpr bool kKaratsuba = false;
 
     static Word load(const void* at) noexcept { return _mm512_loadu_si512(at); }

@@ -33,6 +33,14 @@ inline Ipv6Address address_of(const Ipv6Wire& wire) noexcept {
     return wire.address();
 }
 
+// TTL or hop limit.
+inline std::uint8_t ttl_of(const Ipv4Header& header) noexcept {
+    return header.ttl;
+}
+inline std::uint8_t ttl_of(const Ipv6Header& header) noexcept {
+    return header.hop_limit;
+}
+
 // Whether the address is the hub's own on that attachment.
 inline bool is_own(const Attachment& attachment, Ipv4Address address) noexcept {
     return address == attachment.ipv4;

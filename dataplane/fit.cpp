@@ -10,13 +10,6 @@
 namespace sekisho::dataplane {
 namespace {
 
-std::uint8_t ttl_of(const Ipv4Header& header) noexcept {
-    return header.ttl;
-}
-std::uint8_t ttl_of(const Ipv6Header& header) noexcept {
-    return header.hop_limit;
-}
-
 bool may_fragment(const Ipv4Header& header) noexcept {
     return (header.flags_offset.to_host() & kIpv4DontFragment) == 0;
 }

@@ -3,12 +3,11 @@
 // Of a TCP or UDP flow that a stateless agreement lets pass, the first packet asks who, hub and where; the next ones
 // find here what it was told. A cache, no more: what is not found is asked again, and nothing is found that the tables
 // would not say now. An entry counts in the epoch that it was made in, and whatever changes tables begins a new one:
-// another snapshot, and a gate, an MTU or a usable nexthop in this one (Tables::changed()). Flows of sessions are not
+// another snapshot, and a gate, an MTU or a usable nexthop in this one (Tables::revision()). Flows of sessions are not
 // here: sessions have state. Nor are SYNs, whose MSS is clamped, and whatever else is not like most packets.
 // Where flows hardly ever come back, it is not asked for a while. One worker's own; no allocation once it is made.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>

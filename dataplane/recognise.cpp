@@ -11,18 +11,11 @@
 namespace sekisho::dataplane {
 namespace {
 
-std::uint8_t hops_left(const Ipv4Header& header) noexcept {
-    return header.ttl;
-}
-std::uint8_t hops_left(const Ipv6Header& header) noexcept {
-    return header.hop_limit;
-}
-
 // Whether this packet of the flow goes the way that others went. That it has no other marks is in the key.
 template <class Address>
 bool goes_like_others(const Packet& packet, const CachedFlow<Address>& flow) noexcept {
     constexpr std::uint8_t kGiven = kTcpAck | kTcpRst;
-    return hops_left(header_of<Address>(packet)) > 1 && packet.l3_length <= flow.mtu &&
+    return ttl_of(header_of<Address>(packet)) > 1 && packet.l3_length <= flow.mtu &&
            ((packet.l4_type | flow.flags_given) & kGiven) != 0;
 }
 

@@ -46,8 +46,8 @@ void local(Walk& walk, const Lane& in) noexcept;
 template <class Address>
 void follow(Walk& walk, const Lane& in, Lane& known) noexcept;
 
-// 4. Flows that were admitted lately (flow_cache.hpp) are: TTL, verdict, way and MTU as stages 4 and 5 found them, and
-// rewritten as by stage 6. Only where there is a cache.
+// 4. Packets of flows that were admitted lately (flow_cache.hpp) take the verdict, the way and the rewrite that stages
+// 4 to 6 would find again. Only where there is a cache.
 struct RecogniseOut {
     Lane& fitting;
     Lane& tunnelled;
@@ -55,7 +55,7 @@ struct RecogniseOut {
 };
 template <class Address>
 void recognise(Walk& walk, const Lane& in, RecogniseOut out) noexcept;
-// Puts them there: what admit let pass and fit found fitting or tunnelled, not rewritten yet.
+// Puts into the cache what admit let pass without a session and fit found a way for, before it is rewritten.
 template <class Address>
 void remember(Walk& walk, const Lane& in) noexcept;
 

@@ -10,6 +10,21 @@ void Tables::close_institutions(const std::vector<std::uint64_t>& closed) const 
     if (any) any_institution_closed.set(true);
     for (std::size_t i = 0; i < closed.size(); ++i) closed_institutions[i].set(closed[i]);
     if (!any) any_institution_closed.set(false);
+    changed();
+}
+
+void Tables::open_attachments(const std::vector<bool>& open) const noexcept {
+    for (std::size_t i = 0; i < open.size(); ++i) attachments[i].open.set(open[i]);
+    changed();
+}
+
+void Tables::set_mtu(AttachmentId attachment, std::uint16_t mtu) const noexcept {
+    attachments[attachment.index()].mtu.set(mtu);
+    changed();
+}
+
+void Tables::set_usable(std::size_t group, NexthopGroup::Usable members) const noexcept {
+    if (usable_members[group].exchange(members, std::memory_order_relaxed) != members) changed();
 }
 
 void Tables::seal() {

@@ -227,18 +227,23 @@ struct Tables : TableParts {
     bool is_closed(InstitutionId institution) const noexcept {
         return (closed_institutions[institution.index() / 64] >> (institution.index() % 64) & 1) != 0;
     }
-    // What was found in these tables is worth asking again once this number is another. Whoever changes a word in place
-    // (a gate, an MTU, what is usable) calls changed() after it; who reads the number before the word may see the old
-    // word under the old number, never under the new one.
+    // What was found in these tables is worth asking again once this number is another. Who reads it before a word that
+    // changes in place may see the old word under the old number, never under the new one.
     std::uint32_t revision() const noexcept { return revision_.load(std::memory_order_acquire); }
-    void changed() const noexcept { revision_.fetch_add(1, std::memory_order_release); }
-    // Control, of a published snapshot too: as many words as there are in closed_institutions.
+    // These change words in place, of a published snapshot too, and then the revision. Control: as many words as there
+    // are in closed_institutions; of the first attachments, whether they are open; an MTU.
     void close_institutions(const std::vector<std::uint64_t>& closed) const noexcept;
+    void open_attachments(const std::vector<bool>& open) const noexcept;
+    void set_mtu(AttachmentId attachment, std::uint16_t mtu) const noexcept;
+    // The keeper: which members of a group may be used.
+    void set_usable(std::size_t group, NexthopGroup::Usable members) const noexcept;
     // Makes the hints for the nexthops that are there, every one usable, and the lists; the last step of filling the
     // tables.
     void seal();
 
   private:
+    void changed() const noexcept { revision_.fetch_add(1, std::memory_order_release); }
+
     mutable std::atomic<std::uint32_t> revision_{0};
 };
 

@@ -67,8 +67,7 @@ void judge_nexthops(Walk& walk) noexcept {
         unsigned usable = 0;
         for (std::size_t m = 0; m < group.size(); ++m)
             if (is_usable(walk, tables.nexthops[group.member(m).nexthop.index()])) usable |= 1U << m;
-        const auto members = static_cast<NexthopGroup::Usable>(usable);
-        if (tables.usable_members[g].exchange(members, std::memory_order_relaxed) != members) tables.changed();
+        tables.set_usable(g, static_cast<NexthopGroup::Usable>(usable));
     }
 }
 

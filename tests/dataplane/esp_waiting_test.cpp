@@ -80,8 +80,9 @@ TEST_CASE("a gate that closes while a sealed packet waits keeps it", "[esp]") {
     }
     SECTION("of the tunnel's attachment") {
         hub.send("kita", kOut);
-        tables.attachments[hub.policy().line_index("higashi")].open.set(false);
-        tables.changed();
+        std::vector<bool> open(tables.attachments.size(), true);
+        open[hub.policy().line_index("higashi")] = false;
+        tables.open_attachments(open);
         hub.send("higashi-line", peer_answer());
         CHECK(hub.drops() == Drops{{DropReason::egress_closed, 1}});
     }

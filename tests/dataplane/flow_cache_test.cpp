@@ -29,6 +29,12 @@ bool is_known(TestHub& hub, std::string_view line, const Frame& frame) {
     REQUIRE(packets_at(hub, Stage::recognise) == recognised + 1);
     return packets_at(hub, Stage::admit) == asked;
 }
+// By a gate, in place; the others are open.
+void close(TestHub& hub, std::string_view line, bool closed) {
+    std::vector<bool> open(hub.tables().attachments.size(), true);
+    open[hub.policy().line_index(line)] = !closed;
+    hub.tables().open_attachments(open);
+}
 Frame asking(const Ends& ends, unsigned port = 4000) {
     return tcp(at(ends.client, port), at(ends.portal_hub, 443)).ack();
 }
@@ -133,23 +139,19 @@ TEST_CASE("flow cache: gates, MTUs and other tables make it forget", "[path][flo
     SECTION("an institution's gate") {
         std::vector<std::uint64_t> closed(tables.closed_institutions.size(), ~std::uint64_t{0});
         tables.close_institutions(closed);
-        tables.changed();
         CHECK_FALSE(is_known(hub, "kita", asking(ends)));
         CHECK(hub.drops() == Drops{{DropReason::institution_closed, 1}});
         tables.close_institutions(std::vector<std::uint64_t>(closed.size(), 0));
-        tables.changed();
         CHECK_FALSE(is_known(hub, "kita", asking(ends)));
         CHECK(hub.drops() == Drops{});
     }
     SECTION("the way out's gate") {
-        tables.attachments[hub.policy().line_index("center")].open.set(false);
-        tables.changed();
+        close(hub, "center", true);
         CHECK_FALSE(is_known(hub, "kita", asking(ends)));
         CHECK(hub.drops() == Drops{{DropReason::egress_closed, 1}});
     }
     SECTION("its MTU") {
-        tables.attachments[hub.policy().line_index("center")].mtu.set(1280);
-        tables.changed();
+        tables.set_mtu(AttachmentId(static_cast<AttachmentId::Value>(hub.policy().line_index("center"))), 1280);
         CHECK_FALSE(is_known(hub, "kita", asking(ends).payload(1300)));
         CHECK(hub.drops() == Drops{{DropReason::packet_too_big, 1}});
     }
@@ -182,11 +184,8 @@ TEST_CASE("flow cache: random packets fare as in a hub without it, over gates an
         plain.keep_neighbours();
         if (random.one_in(64)) {
             const bool closes = random.one_in(2);
-            for (TestHub* const each : {static_cast<TestHub*>(&hub), static_cast<TestHub*>(&plain)}) {
-                const auto line = each->policy().line_index("center");
-                each->tables().attachments[line].open.set(!closes);
-                each->tables().changed();
-            }
+            close(hub, "center", closes);
+            close(plain, "center", closes);
         }
         if (random.one_in(64)) {
             Policy policy = hub.policy();
@@ -283,7 +282,7 @@ TEST_CASE("flow cache: when all epochs have been used, none of the first ones' f
     cache.begin(second);
     CHECK(cache.epoch() == 1);
     CHECK(flows.finder().find(flows.place_of(key_of(1)), key_of(1)) == nullptr);
-    second.changed();
+    second.close_institutions({});  // whatever changes in place
     cache.begin(second);
     CHECK(cache.epoch() == 2);
     cache.begin(third);

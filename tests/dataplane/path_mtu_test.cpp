@@ -100,9 +100,8 @@ TEST_CASE("a flood of such errors is limited, and the ring to control bounded", 
 TEST_CASE("a tunnel whose path is narrower: senders are told of the MTU inside, and what may be cut is",
           "[esp][path_mtu][conformance-42]") {
     ProtectedHub hub;
-    const auto attachment = hub.policy().line_index("higashi");
-    hub.tables().attachments[attachment].mtu.set(1000);  // as control does, in what workers read
-    hub.tables().changed();
+    const AttachmentId attachment(static_cast<AttachmentId::Value>(hub.policy().line_index("higashi")));
+    hub.tables().set_mtu(attachment, 1000);  // as control does, in what workers read
     const Frame whole = udp("10.0.0.7:7", std::string(kHigashiHub4) + ":9").payload(1100);
     hub.send("kita", whole);
     CHECK(hub.drops() == Drops{{DropReason::packet_too_big, 1}});
@@ -111,8 +110,7 @@ TEST_CASE("a tunnel whose path is narrower: senders are told of the MTU inside, 
     CHECK(hub.left() == Frames{hub.by("kita", error)});
     hub.send("kita", Frame(whole).dont_fragment(false));
     CHECK(hub.opened().size() == 2);
-    hub.tables().attachments[attachment].mtu.set(1400);
-    hub.tables().changed();
+    hub.tables().set_mtu(attachment, 1400);
     hub.send("kita", whole);
     CHECK(hub.opened().size() == 1);
 }
