@@ -34,8 +34,7 @@ void admit_error_behind(Walk& walk, std::size_t i, const Quote<Ipv4Header>& quot
     const nat::Slot slot = session_of(walk, flow);
     if (slot == nat::kNoSlot) return walk.drop(i, DropReason::icmp_error_unmatched);
     const auto& rewrite = walk.worker.tracker.of<Ipv4Address>()[slot].rewrite;
-    if (const auto reason = take_rewrite(walk, i, rewrite, receiver_of(walk, packet, rewrite.destination)))
-        return walk.drop(i, *reason);
+    if (const auto reason = take_rewrite(walk, i, rewrite)) return walk.drop(i, *reason);
     if (reporter == lpm::kNoRow || family.who_rows[reporter].is_behind())
         packet.mark(Packet::kRouterError);
     else

@@ -82,47 +82,16 @@ bool is_agreed_behind(Walk& walk, Slot slot) noexcept {
     return true;
 }
 
-lpm::Row receiver_of(const Walk& walk, const Packet& packet, Ipv4Address destination) noexcept {
-    const FamilyTables<Ipv4Address>& family = walk.tables.ipv4;
-    const HubRow<Ipv4Address>& row = family.hub_rows[packet.hub_row];
-    return row.is_pool() ? family.who.find(row.vrf.value(), destination) : lpm::kNoRow;
-}
-
-void find_receivers(const Walk& walk, std::span<const std::size_t> packets, std::span<const FlowOf<Ipv4Address>> flows,
-                    std::span<const Slot> slots, std::span<lpm::Row> receivers) noexcept {
-    if (walk.tables.port_pools.empty()) return;
-    using Key = lpm::KeyOf<Ipv4Address>::type;
-    const FamilyTables<Ipv4Address>& family = walk.tables.ipv4;
-    const auto& sessions = walk.worker.tracker.of<Ipv4Address>();
-    std::array<lpm::TableId, kWalkPackets> vrfs;
-    std::array<Key, kWalkPackets> destinations;
-    std::array<std::size_t, kWalkPackets> places;
-    std::array<lpm::Row, kWalkPackets> rows;
-    std::size_t count = 0;
-    for (std::size_t n = 0; n < packets.size(); ++n) {
-        if (slots[n] == kNoSlot || !flows[n].behind) continue;
-        const HubRow<Ipv4Address>& row = family.hub_rows[walk.packets[packets[n]].hub_row];
-        if (!row.is_pool()) continue;
-        vrfs[count] = row.vrf.value();
-        destinations[count] = lpm::KeyOf<Ipv4Address>::of(sessions[slots[n]].rewrite.destination);
-        places[count++] = n;
-    }
-    family.who.find(vrfs.data(), destinations.data(), rows.data(), count);
-    for (std::size_t k = 0; k < count; ++k) receivers[places[k]] = rows[k];
-}
-
-std::optional<DropReason> take_rewrite(Walk& walk, std::size_t i, const nat::Rewrite<Ipv4Address>& rewrite,
-                                       lpm::Row receiver) noexcept {
-    const FamilyTables<Ipv4Address>& family = walk.tables.ipv4;
+std::optional<DropReason> take_rewrite(Walk& walk, std::size_t i, const nat::Rewrite<Ipv4Address>& rewrite) noexcept {
+    const Tables& tables = walk.tables;
     Packet& packet = walk.packets[i];
-    if (family.hub_rows[packet.hub_row].is_pool()) {
-        if (receiver == lpm::kNoRow || !family.who_rows[receiver].is_behind()) return DropReason::no_agreement;
-        packet.hub_row = family.who_rows[receiver].behind;
-        if (walk.tables.is_closed(family.who_rows[receiver].institution)) return DropReason::institution_closed;
+    if (rewrite.receiver != WhoRow<Ipv4Address>::kNotBehind) {
+        if (tables.is_closed(tables.ipv4.hub_rows[rewrite.receiver].institution)) return DropReason::institution_closed;
+        packet.hub_row = rewrite.receiver;
     }
     walk.worker.rewrites[i] = rewrite;
     packet.mark(Packet::kBySession);
-    packet.decided_in = Packet::low_bits(walk.tables.generation);
+    packet.decided_in = Packet::low_bits(tables.generation);
     return std::nullopt;
 }
 

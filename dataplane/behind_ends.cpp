@@ -9,20 +9,19 @@ namespace {
 using nat::Endpoint;
 using nat::PortProtocol;
 
+// The row of `hub` of a packet to this end, where that is behind a block.
+std::uint32_t row_behind(const End& end) noexcept {
+    return end.who == nullptr ? WhoRow<Ipv4Address>::kNotBehind : end.who->behind;
+}
+
 // The service at `inside`, behind a block, that is reached at `hub`; nullopt: nobody is there.
 std::optional<End> service_behind(const Tables& tables, std::uint16_t space, const Endpoint& inside,
                                   const Endpoint& hub, bool is_lent) noexcept {
     const FamilyTables<Ipv4Address>& family = tables.ipv4;
     const lpm::Row who = family.who.find(vrf_of(space).value(), inside.address);
     if (who == lpm::kNoRow || !family.who_rows[who].is_behind()) return std::nullopt;
-    return End{inside, hub, space, nullptr, &family.hub_rows[family.who_rows[who].behind], is_lent};
-}
-
-ChecksumDelta replaced(Ipv4Address before, Ipv4Address after) noexcept {
-    return ChecksumDelta::replace(before.wire(), after.wire());
-}
-ChecksumDelta replaced(std::uint16_t before, std::uint16_t after) noexcept {
-    return ChecksumDelta::replace(Be16::from_host(before), Be16::from_host(after));
+    const WhoRow<Ipv4Address>& row = family.who_rows[who];
+    return End{inside, hub, space, &row, &family.hub_rows[row.behind], is_lent};
 }
 
 }  // namespace
@@ -72,30 +71,16 @@ Directions directions_of(const End& client, const End& service, std::uint8_t pro
     both.reverse.destination_port = client.hub.port;
     both.reverse.space = service.space;
     both.forward.protocol = both.reverse.protocol = protocol;
-    both.to_forward = {client.hub.address, service.inside.address, client.hub.port, service.inside.port, 0, 0};
-    both.to_reverse = {service.hub.address, client.inside.address, service.hub.port, client.inside.port, 0, 0};
+    both.to_forward = {client.hub.address, service.inside.address, client.hub.port, service.inside.port,
+                       row_behind(service)};
+    both.to_reverse = {service.hub.address, client.inside.address, service.hub.port, client.inside.port,
+                       row_behind(client)};
     const bool is_echo = protocol == kProtocolIcmp;
     if (is_echo) {  // one identifier, which is the client's (RFC 5508 §3.1)
         both.reverse.source_port = client.hub.port;
         both.to_forward.destination_port = client.hub.port;
         both.to_reverse.source_port = client.inside.port;
     }
-    // What stands in the packets: forward (client inside, service in hub space), in reverse (service inside, client in
-    // hub space).
-    both.to_forward.addresses =
-        (replaced(client.inside.address, client.hub.address) + replaced(service.hub.address, service.inside.address))
-            .bits();
-    both.to_reverse.addresses =
-        (replaced(service.inside.address, service.hub.address) + replaced(client.hub.address, client.inside.address))
-            .bits();
-    ChecksumDelta forward = replaced(client.inside.port, client.hub.port);
-    ChecksumDelta reverse = replaced(client.hub.port, client.inside.port);
-    if (!is_echo) {
-        forward = forward + replaced(service.hub.port, service.inside.port);
-        reverse = reverse + replaced(service.inside.port, service.hub.port);
-    }
-    both.to_forward.ports = forward.bits();
-    both.to_reverse.ports = reverse.bits();
     return both;
 }
 

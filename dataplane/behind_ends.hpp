@@ -13,7 +13,7 @@ namespace sekisho::dataplane {
 struct End {
     nat::Endpoint inside, hub;
     std::uint16_t space = nat::kHubSpace;
-    const WhoRow<Ipv4Address>* who = nullptr;   // of a client
+    const WhoRow<Ipv4Address>* who = nullptr;   // of a client, and of a service behind a block
     const HubRow<Ipv4Address>* home = nullptr;  // of a service
     bool is_lent = false;                       // its port is, and no static map's
 };
@@ -39,7 +39,8 @@ std::optional<End> service_at(const Walk& walk, const HubRow<Ipv4Address>& row, 
 bool may_open(const Tables& tables, VrfId client, const WhoRow<Ipv4Address>& who, const End& service,
               std::uint8_t protocol) noexcept;
 
-// Both directions of a session between two ends: the keys that their packets arrive with, and how they leave.
+// Both directions of a session between two ends: the keys that their packets arrive with, and how they leave. The
+// receiver of a rewrite is the row of `hub` of whoever is behind a block; kNotBehind: it is as admit has found.
 struct Directions {
     nat::SessionKey4 forward, reverse;
     nat::Rewrite<Ipv4Address> to_forward, to_reverse;

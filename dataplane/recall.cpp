@@ -105,27 +105,48 @@ bool is_held_back(const nat::Sessions<nat::Session4>& sessions, const nat::Sessi
            !sessions[core.twin].core.is(SessionMarks::kReplied);
 }
 
-// `receiver`: of an end behind a port block, see take_rewrite(). `now`: seconds.
+// What becomes of a packet by its session's rewrite, of whose ends one is behind a port block. False: it was refused.
+bool leaves_rewritten(Walk& walk, std::size_t i, const nat::Session4& session) noexcept {
+    const auto reason = take_rewrite(walk, i, session.rewrite);
+    if (reason) refuse(walk, i, *reason, IcmpError::admin_prohibited);
+    return !reason;
+}
+bool leaves_rewritten(Walk&, std::size_t, const nat::Session6&) noexcept {
+    return true;
+}
+
+// `now`: seconds.
 template <class Address>
-void take_as_of_session(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Slot slot, lpm::Row receiver,
-                        std::uint32_t now, Lane& admitted) noexcept {
+[[gnu::noinline]] void take_any(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Slot slot, std::uint32_t now,
+                                Lane& admitted) noexcept {
     auto& sessions = walk.worker.tracker.of<Address>();
     const auto& session = sessions[slot];
     const Packet& packet = walk.packets[i];
     const Direction direction = direction_in(session.core, flow.turned);
     if (const auto reason = reason_to_refuse<Address>(session.core, packet, direction))
         return refuse(walk, i, *reason, IcmpError::admin_prohibited);
+    if (flow.behind && !leaves_rewritten(walk, i, session)) return;
     if constexpr (Address::kFamily == Family::ipv4)
-        if (flow.behind) {
-            if (const auto reason = take_rewrite(walk, i, session.rewrite, receiver))
-                return refuse(walk, i, *reason, IcmpError::admin_prohibited);
-            if (is_held_back(sessions, session.core, direction)) {
-                // Its time goes on: who is not let in does not keep its peer's port for ever.
-                sessions.touch(slot, direction, packet.l4_type, packet.l3_length, now, false);
-                return walk.drop(i, DropReason::port_filtered);
-            }
+        if (is_held_back(sessions, session.core, direction)) {
+            // Its time goes on: who is not let in does not keep its peer's port for ever.
+            sessions.touch(slot, direction, packet.l4_type, packet.l3_length, now, false);
+            return walk.drop(i, DropReason::port_filtered);
         }
     sessions.touch(slot, direction, packet.l4_type, packet.l3_length, now);
+    admitted.add(i);
+}
+
+// The same, quick for what nearly every packet is.
+template <class Address>
+[[gnu::always_inline]] inline void take_as_of_session(Walk& walk, std::size_t i, const FlowOf<Address>& flow, Slot slot,
+                                                      std::uint32_t now, Lane& admitted) noexcept {
+    auto& session = walk.worker.tracker.of<Address>()[slot];
+    const Packet& packet = walk.packets[i];
+    if (!session.core.is_usual(flow.turned, packet.protocol, packet.l4_type)) [[unlikely]]
+        return take_any<Address>(walk, i, flow, slot, now, admitted);
+    if (flow.behind && !leaves_rewritten(walk, i, session)) [[unlikely]]
+        return;
+    session.core.count(packet.l3_length, now);
     admitted.add(i);
 }
 
@@ -189,12 +210,7 @@ void open_or_refuse(Walk& walk, std::size_t i, const FlowOf<Address>& flow, std:
     } else if (opening) {
         opening->let_go(walk);
     }
-    lpm::Row receiver = lpm::kNoRow;
-    if constexpr (Address::kFamily == Family::ipv4)
-        if (flow.behind)
-            receiver =
-                receiver_of(walk, walk.packets[i], walk.worker.tracker.of<Ipv4Address>()[slot].rewrite.destination);
-    take_as_of_session<Address>(walk, i, flow, slot, receiver, second_of(walk), admitted);
+    take_any<Address>(walk, i, flow, slot, second_of(walk), admitted);
 }
 
 // Packets of a burst, `packets[n]` of `flows[n]`, and where the session was that was looked for at `places[n]`.
@@ -256,10 +272,34 @@ template <class Address>
 void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept {
     const FamilyTables<Address>& family = walk.tables.family<Address>();
     auto& sessions = walk.worker.tracker.of<Address>();
-    // 1. The flows, whose they are, and where their sessions would be.
+    const bool alone = walk.worker.team.size() == 1;
+    const std::uint32_t now = second_of(walk);
+    const std::size_t there = sessions.records();
     Searched<Address> burst;
     auto& [own, flows, places, slots] = burst;
-    std::size_t count = 0, matched = 0;
+    std::array<std::size_t, kWalkPackets> missing;
+    std::size_t count = 0, matched = 0, taken = 0, missing_count = 0;
+
+    // 2. Signatures have come: the records that may be theirs are on their way.
+    const auto match = [&](std::size_t end) {
+        sessions.match(&places[matched], &slots[matched], end - matched);
+        matched = end;
+    };
+    // 3. Records have come. Those without one are left, for opening one may move others.
+    const auto take = [&](std::size_t end) {
+        for (; taken < end; ++taken) {
+            const std::size_t n = taken;
+            const Slot slot = slots[n] = sessions.settle(flows[n].key, places[n], slots[n]);
+            // What the tables changed for one packet may have ended for the next one of its flow.
+            const bool may_have_ended = sessions.records() != there;
+            if (slot != kNoSlot && (!may_have_ended || sessions.table().holds(slot)) &&
+                still_agreed<Address>(walk, slot)) [[likely]]
+                take_as_of_session<Address>(walk, own[n], flows[n], slot, now, admitted);
+            else
+                missing[missing_count++] = n;
+        }
+    };
+    // 1. The flows, whose they are, and where their sessions would be.
     for (const std::size_t i : in) {
         const Packet& packet = walk.packets[i];
         const auto& header = header_of<Address>(packet);
@@ -267,38 +307,20 @@ void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept {
         const HubRow<Address>& hub = family.hub_rows[packet.hub_row];
         FlowOf<Address>& flow = flows[count];
         make_flow(flow, packet, packet.vrf, who, address_of(header.source), hub, address_of(header.destination));
-        if (const WorkerId owner = owner_of(walk, flow, who, hub); owner != walk.worker.self) {
-            walk.hand_over(i, owner, Entry::parse);
-            continue;
-        }
+        if (!alone)
+            if (const WorkerId owner = owner_in_team(walk, flow, who, hub); owner != walk.worker.self) {
+                walk.hand_over(i, owner, Entry::parse);
+                continue;
+            }
         places[count] = sessions.look_for(flow.key);
         own[count++] = i;
-        if (count - matched == 2 * kMatchedTogether) {  // the first half's signatures have come
-            sessions.match(&places[matched], &slots[matched], kMatchedTogether);
-            matched += kMatchedTogether;
-        }
+        if (count - matched < 2 * kMatchedTogether) continue;
+        match(matched + kMatchedTogether);
+        if (matched > kMatchedTogether) take(matched - kMatchedTogether);
     }
-    // 2. Their sessions: those that are there first, for opening one may move others.
-    sessions.match(&places[matched], &slots[matched], count - matched);
-    for (std::size_t n = 0; n < count; ++n) slots[n] = sessions.settle(flows[n].key, places[n], slots[n]);
-    std::array<lpm::Row, kWalkPackets> receivers;
-    if constexpr (Address::kFamily == Family::ipv4)
-        find_receivers(walk, std::span(own).first(count), std::span(flows.data(), count), std::span(slots).first(count),
-                       receivers);
-    std::array<std::size_t, kWalkPackets> missing;
-    std::size_t missing_count = 0;
-    const std::uint32_t now = second_of(walk);
-    const std::size_t there = sessions.records();
-    for (std::size_t n = 0; n < count; ++n) {
-        // What the tables changed for one packet may have ended for the next one of its flow.
-        const bool may_have_ended = sessions.records() != there;
-        if (slots[n] != kNoSlot && (!may_have_ended || sessions.table().holds(slots[n])) &&
-            still_agreed<Address>(walk, slots[n]))
-            take_as_of_session<Address>(walk, own[n], flows[n], slots[n], receivers[n], now, admitted);
-        else
-            missing[missing_count++] = n;
-    }
-    // 3. The others.
+    match(count);
+    take(count);
+    // 4. The others.
     for (std::size_t first = 0; first < missing_count; first += kOpenedTogether)
         open_missing<Address>(
             walk, burst, std::span(missing).subspan(first, std::min(kOpenedTogether, missing_count - first)), admitted);

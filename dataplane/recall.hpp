@@ -17,9 +17,7 @@ nat::Slot session_of(Walk& walk, const FlowOf<Ipv6Address>& flow) noexcept;
 
 // The direction of a packet of that flow in its session.
 inline nat::Direction direction_in(const nat::SessionCore& session, bool turned) noexcept {
-    const bool forward = session.is(nat::SessionMarks::kTranslated) ? !session.is(nat::SessionMarks::kReverse)
-                                                                    : turned == session.is(nat::SessionMarks::kTurned);
-    return forward ? nat::Direction::forward : nat::Direction::reverse;
+    return nat::direction_by(session.marks, turned);
 }
 
 }  // namespace sekisho::dataplane

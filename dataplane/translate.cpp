@@ -57,10 +57,9 @@ ChecksumDelta translate_quote(Packet& packet, const nat::PrefixMap<Address>& to_
 ChecksumDelta translate_quote_by_session(Packet& packet, const nat::Rewrite<Ipv4Address>& rewrite) noexcept {
     const auto quote = read_quote<Ipv4Address>(packet);
     if (!quote) return {};
-    const auto addresses = ChecksumDelta::of(rewrite.addresses);
-    const auto ports = ChecksumDelta::of(rewrite.ports);
-    ChecksumDelta covered = addresses + ports;
     auto& header = *quote->header;
+    const ChecksumDelta addresses = nat::replaced_addresses(header, rewrite.destination, rewrite.source);
+    ChecksumDelta covered = addresses;
     const Be16 header_before = header.checksum;
     nat::set_addresses(header, rewrite.destination, rewrite.source, addresses);
     covered = covered + replaced(header_before, header.checksum);
@@ -68,7 +67,8 @@ ChecksumDelta translate_quote_by_session(Packet& packet, const nat::Rewrite<Ipv4
     const std::size_t offset = is_echo ? 2 : nat::pseudo_checksum_offset(quote->protocol, false);
     const auto* const l4_checksum = header_at<Be16>(quote->l4, offset);
     const Be16 l4_before = l4_checksum != nullptr ? *l4_checksum : Be16();
-    nat::set_ports(quote->l4, quote->protocol, rewrite.destination_port, rewrite.source_port, addresses, ports);
+    covered =
+        covered + nat::set_ports(quote->l4, quote->protocol, rewrite.destination_port, rewrite.source_port, addresses);
     return l4_checksum != nullptr ? covered + replaced(l4_before, *l4_checksum) : covered;
 }
 
@@ -81,9 +81,8 @@ void translate_error_by_session(const FamilyTables<Ipv4Address>& family, Packet&
     const ChecksumDelta covered = translate_quote_by_session(packet, rewrite);
     auto& icmp = *reinterpret_cast<IcmpHeader*>(packet.l3 + packet.l4_offset);
     icmp.checksum = covered.apply(icmp.checksum);
-    const ChecksumDelta outer = ChecksumDelta::replace(old_source.wire(), new_source.wire()) +
-                                ChecksumDelta::replace(header.destination, rewrite.destination.wire());
-    nat::forward_header(header, new_source, rewrite.destination, outer);
+    nat::forward_header(header, new_source, rewrite.destination,
+                        nat::replaced_addresses(header, new_source, rewrite.destination));
 }
 
 template <class Address>
@@ -144,11 +143,12 @@ std::uint16_t largest_segment(const Tables& tables, const Packet& packet) noexce
 
 // By its session, where an end is behind a port block: addresses and ports.
 void translate_by_session(Packet& packet, const nat::Rewrite<Ipv4Address>& rewrite) noexcept {
-    const auto addresses = ChecksumDelta::of(rewrite.addresses);
-    nat::forward_header(header_of<Ipv4Address>(packet), rewrite.source, rewrite.destination, addresses);
+    auto& header = header_of<Ipv4Address>(packet);
+    const ChecksumDelta addresses = nat::replaced_addresses(header, rewrite.source, rewrite.destination);
+    nat::forward_header(header, rewrite.source, rewrite.destination, addresses);
     if (packet.is(Packet::kLaterFragment)) return;
     nat::set_ports(packet.ip().subspan(packet.l4_offset), packet.protocol, rewrite.source_port,
-                   rewrite.destination_port, addresses, ChecksumDelta::of(rewrite.ports));
+                   rewrite.destination_port, addresses);
 }
 
 constexpr std::uint32_t kUnusual = Packet::kIcmpError | Packet::kLaterFragment | Packet::kSyn | Packet::kBySession;
@@ -177,10 +177,13 @@ void translate(Walk& walk, const Lane& in) noexcept {
     const FamilyTables<Address>& family = walk.tables.family<Address>();
     for (const std::size_t i : in) {
         Packet& packet = walk.packets[i];
-        if (packet.is(kUnusual))
-            translate_unusual<Address>(walk, i);
-        else
+        const std::uint32_t unusual = packet.marks & kUnusual;
+        if (unusual == 0)
             translate_packet(family, packet, true);
+        else if (Address::kFamily == Family::ipv4 && unusual == Packet::kBySession)
+            translate_by_session(packet, walk.worker.rewrites[i]);
+        else
+            translate_unusual<Address>(walk, i);
     }
 }
 

@@ -44,20 +44,32 @@ inline void adjust_l4_checksum(std::span<std::uint8_t> l4, std::uint8_t protocol
 }
 
 // Sets the ports of TCP or UDP, or the identifier of an ICMP echo over IPv4, which is both; and adjusts the checksum,
-// of which `addresses` and `ports` are what the two changes do to it. Bytes that are not there are left out.
-inline void set_ports(std::span<std::uint8_t> l4, std::uint8_t protocol, std::uint16_t source_port,
-                      std::uint16_t destination_port, ChecksumDelta addresses, ChecksumDelta ports) noexcept {
+// to which new addresses do `addresses`. Bytes that are not there are left out. Returns what the ports do to a
+// checksum.
+inline ChecksumDelta set_ports(std::span<std::uint8_t> l4, std::uint8_t protocol, std::uint16_t source_port,
+                               std::uint16_t destination_port, ChecksumDelta addresses) noexcept {
     if (protocol == kProtocolIcmp) {
         auto* const echo = header_at<IcmpHeader>(l4, 0);
-        if (echo == nullptr) return;
-        echo->identifier = Be16::from_host(source_port);
-        echo->checksum = ports.apply(echo->checksum);
-        return;
+        if (echo == nullptr) return {};
+        const Be16 identifier = Be16::from_host(source_port);
+        const auto delta = ChecksumDelta::replace(echo->identifier, identifier);
+        echo->identifier = identifier;
+        echo->checksum = delta.apply(echo->checksum);
+        return delta;
     }
     auto* const both = header_at<Be32>(l4, 0);
-    if (both == nullptr) return;
-    *both = Be32::from_host(std::uint32_t{source_port} << 16 | destination_port);
-    adjust_l4_checksum(l4, protocol, false, addresses + ports);
+    if (both == nullptr) return {};
+    const Be32 ports = Be32::from_host(std::uint32_t{source_port} << 16 | destination_port);
+    const auto delta = ChecksumDelta::replace(*both, ports);
+    *both = ports;
+    adjust_l4_checksum(l4, protocol, false, addresses + delta);
+    return delta;
+}
+
+// What both new addresses do to a checksum.
+inline ChecksumDelta replaced_addresses(const Ipv4Header& header, Ipv4Address source,
+                                        Ipv4Address destination) noexcept {
+    return ChecksumDelta::replace(header.source, source.wire(), header.destination, destination.wire());
 }
 
 // What taking one from the TTL, the high byte of its 16-bit word, adds to the sum of the header: m - 0x0100 + ~m (RFC

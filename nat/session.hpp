@@ -6,12 +6,12 @@
 // written to the other one only when it changes. Plain data; a worker's own.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "nat/session_budget.hpp"
 #include "nat/session_layout.hpp"
 #include "nat/tcp_state.hpp"
-#include "net/checksum.hpp"
 
 namespace sekisho::nat {
 
@@ -22,8 +22,7 @@ struct Rewrite {
     Address destination;
     std::uint16_t source_port = 0;
     std::uint16_t destination_port = 0;
-    std::uint16_t addresses = 0;  // ChecksumDelta bits: what the addresses do to a checksum
-    std::uint16_t ports = 0;      // and the ports
+    std::uint32_t receiver = 0;  // a number of the caller's, as good as the epoch that it was decided under
 };
 
 struct SessionMarks {
@@ -34,6 +33,25 @@ struct SessionMarks {
     static constexpr std::uint8_t kToLent = 16;     // translated: the service's port is lent, and kept by it
     static constexpr std::uint8_t kHeldBack = 32;   // and filtered, until a packet comes back
 };
+
+// The direction of a packet by the marks of its record. `turned`: the packet's own key is turned round (canonical()).
+constexpr Direction direction_by(unsigned marks, bool turned) noexcept {
+    const bool forward = (marks & SessionMarks::kTranslated) != 0 ? (marks & SessionMarks::kReverse) == 0
+                                                                  : turned == ((marks & SessionMarks::kTurned) != 0);
+    return forward ? Direction::forward : Direction::reverse;
+}
+
+// By `turned`, a bit for each value of the marks: whether packets of the direction are let in and change no mark.
+inline constexpr std::array<std::uint64_t, 2> kMarksOfUsual = [] {
+    std::array<std::uint64_t, 2> bits{};
+    for (unsigned marks = 0; marks < 64; ++marks)
+        for (const bool turned : {false, true}) {
+            const bool seen =
+                direction_by(marks, turned) == Direction::forward || (marks & SessionMarks::kReplied) != 0;
+            if (seen && (marks & SessionMarks::kHeldBack) == 0) bits[turned ? 1 : 0] |= std::uint64_t{1} << marks;
+        }
+    return bits;
+}();
 
 // What all classes have beside key and rewrite.
 struct SessionCore {
@@ -48,6 +66,18 @@ struct SessionCore {
     std::uint8_t marks;
 
     bool is(std::uint8_t mark) const noexcept { return (marks & mark) != 0; }
+    // Whether a packet is let in and changes nothing but counters and time, as nearly all do.
+    bool is_usual(bool turned, std::uint8_t protocol, std::uint8_t tcp_flags) const noexcept {
+        if ((kMarksOfUsual[turned ? 1 : 0] >> marks & 1) == 0) return false;
+        if (protocol != kProtocolTcp) return protocol == kProtocolUdp;
+        return state == TcpState::established && (tcp_flags & (kTcpSyn | kTcpFin | kTcpRst)) == 0;
+    }
+    // `at`: second.
+    void count(std::uint32_t length, std::uint32_t at) noexcept {
+        ++packets;
+        bytes += length;
+        seen = at;
+    }
     SessionOwner owner() const noexcept { return {institution, operator_id}; }
 };
 static_assert(sizeof(SessionCore) == 32);

@@ -51,10 +51,21 @@ struct HashSeed {
     std::array<std::uint64_t, 4> word{};
 };
 
+// Where a key belongs: each bucket by 32 bits of its hash of its own, the signature by all of them. Most lookups need
+// no second bucket.
 struct Place {
+    std::uint64_t hash;
     std::uint32_t first;  // bucket
-    std::uint32_t second;
-    std::uint16_t signature;  // never 0
+
+    std::uint32_t second(std::uint32_t buckets) const noexcept {
+        return static_cast<std::uint32_t>((hash & 0xffff'ffffU) * buckets >> 32);
+    }
+    // Never 0.
+    std::uint16_t signature() const noexcept {
+        constexpr std::uint64_t kMix = 0x9e37'79b9'7f4a'7c15ULL;
+        const auto bits = static_cast<std::uint16_t>(hash * kMix >> 48);
+        return static_cast<std::uint16_t>(bits + (bits == 0 ? 1 : 0));
+    }
 };
 
 inline std::uint64_t multiply_and_fold(std::uint64_t a, std::uint64_t b) noexcept {
@@ -74,13 +85,8 @@ std::uint64_t hash_of(const Key& key, const HashSeed& seed) noexcept {
     return multiply_and_fold(hash ^ seed.word[2], seed.word[3]);
 }
 
-// Each bucket from 32 bits of the hash of its own, the signature from all of them.
 inline Place place_of(std::uint64_t hash, std::uint32_t buckets) noexcept {
-    constexpr std::uint64_t kMix = 0x9e37'79b9'7f4a'7c15ULL;
-    const auto signature = static_cast<std::uint16_t>(hash * kMix >> 48);
-    return {static_cast<std::uint32_t>((hash >> 32) * buckets >> 32),
-            static_cast<std::uint32_t>((hash & 0xffff'ffffU) * buckets >> 32),
-            static_cast<std::uint16_t>(signature + (signature == 0 ? 1 : 0))};
+    return {hash, static_cast<std::uint32_t>((hash >> 32) * buckets >> 32)};
 }
 
 }  // namespace sekisho::nat

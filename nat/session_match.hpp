@@ -14,14 +14,14 @@ void match_places(const SessionView& view, const Place* places, Slot* slots, std
     for (std::size_t i = 0; i < count; ++i) {
         const Place& place = places[i];
         const SignatureLine& line = view.lines[place.first];
-        const std::uint32_t found = Isa::match(line, place.signature);
+        const std::uint32_t found = Isa::match(line, place.signature());
         if (found != 0) [[likely]] {
             slots[i] = slot_at(place.first, static_cast<unsigned>(std::countr_zero(found)));
             prefetch(view.records + record_of(slots[i]) * view.record_bytes);
         } else {
             slots[i] = kNoSlot;
             if (line.overflow != 0) [[unlikely]]
-                prefetch(&view.lines[place.second]);
+                prefetch(&view.lines[place.second(view.buckets)]);
         }
     }
 }

@@ -33,7 +33,7 @@ SessionTableBase::SessionTableBase(std::size_t capacity, std::size_t record_byte
 }
 
 void SessionTableBase::occupy(Slot slot, const Place& place) noexcept {
-    lines_[bucket_of(slot)].signature[place_of(slot)] = place.signature;
+    lines_[bucket_of(slot)].signature[place_of(slot)] = place.signature();
     if (bucket_of(slot) != place.first) ++lines_[place.first].overflow;
     ++size_;
 }

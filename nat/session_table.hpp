@@ -127,12 +127,12 @@ class SessionTable : public SessionTableBase {
         std::uint32_t free = matches(place.first, 0);
         std::uint32_t bucket = place.first;
         if (free == 0) {
-            bucket = place.second;
+            bucket = place.second(view_.buckets);
             free = matches(bucket, 0);
             if (free == 0) {
                 bucket = place.first;
                 free = make_room(bucket, moved);
-                if (free == 0) free = make_room(bucket = place.second, moved);
+                if (free == 0) free = make_room(bucket = place.second(view_.buckets), moved);
                 if (free == 0) return kNoSlot;
             }
         }
@@ -180,9 +180,9 @@ class SessionTable : public SessionTableBase {
   private:
     // For the few that need more than one look: a signature that two keys share, or a bucket that was full.
     [[gnu::noinline]] Slot find_thoroughly(const Key& key, const Place& place) const noexcept {
-        const Slot slot = find_in(place.first, place.signature, key);
+        const Slot slot = find_in(place.first, place.signature(), key);
         if (slot != kNoSlot || lines_[place.first].overflow == 0) return slot;
-        return find_in(place.second, place.signature, key);
+        return find_in(place.second(view_.buckets), place.signature(), key);
     }
     Slot find_in(std::uint32_t bucket, std::uint16_t signature, const Key& key) const noexcept {
         for (std::uint32_t match = matches(bucket, signature); match != 0; match &= match - 1) {
@@ -200,7 +200,7 @@ class SessionTable : public SessionTableBase {
         for (unsigned i = 0; i < kPlaces; ++i) {
             const Slot from = slot_at(bucket, i);
             const Place place = place_of(hash_of((*this)[from].key, view_.seed), view_.buckets);
-            const std::uint32_t other = place.first == bucket ? place.second : place.first;
+            const std::uint32_t other = place.first == bucket ? place.second(view_.buckets) : place.first;
             if (other == bucket) continue;
             const std::uint32_t free = matches(other, 0);
             if (free == 0) continue;

@@ -101,19 +101,21 @@ class ChecksumDelta {
         return ChecksumDelta(
             fold(std::uint64_t{after.network_bits()} + static_cast<std::uint32_t>(~before.network_bits())));
     }
+    // Two at once.
+    static constexpr ChecksumDelta replace(Be32 before, Be32 after, Be32 and_before, Be32 and_after) noexcept {
+        return ChecksumDelta(fold(std::uint64_t{after.network_bits()} +
+                                  static_cast<std::uint32_t>(~before.network_bits()) + and_after.network_bits() +
+                                  static_cast<std::uint32_t>(~and_before.network_bits())));
+    }
     static constexpr ChecksumDelta replace(const Ipv6Wire& before, const Ipv6Wire& after) noexcept {
         return ChecksumDelta(fold(halves(after.high) + halves(after.low) + complement_halves(before.high) +
                                   complement_halves(before.low)));
     }
 
-    // What bits() gave.
-    static constexpr ChecksumDelta of(std::uint16_t bits) noexcept { return ChecksumDelta(bits); }
-
     // Both rewrites together.
     friend constexpr ChecksumDelta operator+(ChecksumDelta a, ChecksumDelta b) noexcept {
         return ChecksumDelta(a.sum_ + b.sum_);
     }
-    constexpr std::uint16_t bits() const noexcept { return fold_few(sum_); }
 
     // RFC 1624 §3, equation 3: HC' = ~(~HC + ~m + m'). Right for 0x0000 and 0xffff where RFC 1141's was not.
     constexpr Be16 apply(Be16 checksum) const noexcept {

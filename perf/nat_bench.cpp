@@ -15,6 +15,7 @@
 #include <rte_hash_crc.h>
 
 #include "nat/sessions.hpp"
+#include "net/checksum.hpp"
 #include "net/simd.hpp"
 #include "perf/report.hpp"
 #include "perf/start_dpdk.hpp"
@@ -53,8 +54,8 @@ Key key_of(std::uint64_t number) {
 
 // What a packet has that a session changes.
 struct Fields {
-    Be32 source, destination;
-    Be16 source_port, destination_port, header_checksum, l4_checksum;
+    Be32 source, destination, ports;
+    Be16 header_checksum, l4_checksum;
     std::uint16_t length = 100;
 };
 std::array<Fields, kMostBatch> packets;
@@ -63,13 +64,14 @@ std::uint32_t second = 1;
 
 [[gnu::always_inline]] inline void apply(Session4& session, Fields& packet) noexcept {
     const Rewrite<Ipv4Address>& rewrite = session.rewrite;
+    const auto addresses =
+        ChecksumDelta::replace(packet.source, rewrite.source.wire(), packet.destination, rewrite.destination.wire());
+    const Be32 ports = Be32::from_host(std::uint32_t{rewrite.source_port} << 16 | rewrite.destination_port);
+    packet.header_checksum = addresses.apply(packet.header_checksum);
+    packet.l4_checksum = (addresses + ChecksumDelta::replace(packet.ports, ports)).apply(packet.l4_checksum);
     packet.source = rewrite.source.wire();
     packet.destination = rewrite.destination.wire();
-    packet.source_port = Be16::from_host(rewrite.source_port);
-    packet.destination_port = Be16::from_host(rewrite.destination_port);
-    const auto delta = [](std::uint16_t bits) { return ChecksumDelta::replace(std::uint16_t{0xffff}, bits); };
-    packet.header_checksum = delta(rewrite.addresses).apply(packet.header_checksum);
-    packet.l4_checksum = (delta(rewrite.addresses) + delta(rewrite.ports)).apply(packet.l4_checksum);
+    packet.ports = ports;
     ++session.core.packets;
     session.core.bytes += packet.length;
     session.core.seen = second;
