@@ -28,7 +28,6 @@ using nat::SessionRefusal;
 using nat::Slot;
 
 constexpr std::size_t kOpenedTogether = 16;
-constexpr std::size_t kMatchedTogether = 16;  // more lines than about twenty are not fetched at once
 
 template <class Address>
 constexpr std::uint8_t kIcmpOf = Address::kFamily == Family::ipv4 ? kProtocolIcmp : kProtocolIcmpv6;
@@ -274,6 +273,8 @@ void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept {
     auto& sessions = walk.worker.tracker.of<Address>();
     const bool alone = walk.worker.team.size() == 1;
     const std::uint32_t now = second_of(walk);
+    using Table = nat::SessionTable<typename nat::SessionOf<Address>::type>;
+    constexpr std::size_t kTogether = Table::kTogether;
     const std::size_t there = sessions.records();
     Searched<Address> burst;
     auto& [own, flows, places, slots] = burst;
@@ -314,9 +315,9 @@ void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept {
             }
         places[count] = sessions.look_for(flow.key);
         own[count++] = i;
-        if (count - matched < 2 * kMatchedTogether) continue;
-        match(matched + kMatchedTogether);
-        if (matched > kMatchedTogether) take(matched - kMatchedTogether);
+        if (count - matched < 2 * kTogether) continue;
+        match(matched + kTogether);
+        take(matched - kTogether);
     }
     match(count);
     take(count);

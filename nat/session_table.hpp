@@ -88,21 +88,35 @@ class SessionTable : public SessionTableBase {
         return find_thoroughly(key, place);
     }
 
-    // All three, for any number of keys.
+    // All three, for any number of keys. Each step is one group of keys behind the step before it: of more lines than
+    // about twenty at once some are forgotten.
+    static constexpr std::size_t kTogether = 12;
     void find(const Key* keys, Slot* slots, std::size_t count) const noexcept {
-        constexpr std::size_t kBurst = 64;
-        std::array<Place, kBurst> places;
-        for (std::size_t here; count != 0; keys += here, slots += here, count -= here) {
-            here = std::min(count, kBurst);
-            for (std::size_t i = 0; i < here; ++i) places[i] = look_for(keys[i]);
-            match(places.data(), slots, here);
-            for (std::size_t i = 0; i < here; ++i) slots[i] = settle(keys[i], places[i], slots[i]);
+        std::array<Place, 4 * kTogether> places;  // of the latest groups
+        std::size_t looked = 0, matched = 0, settled = 0;
+        const auto match_group = [&] {
+            const std::size_t many = std::min(kTogether, looked - matched);
+            match(&places[matched % places.size()], &slots[matched], many);
+            matched += many;
+        };
+        const auto settle_group = [&] {
+            for (const std::size_t end = std::min(settled + kTogether, matched); settled < end; ++settled)
+                slots[settled] = settle(keys[settled], places[settled % places.size()], slots[settled]);
+        };
+        while (looked < count) {
+            for (const std::size_t end = std::min(looked + kTogether, count); looked < end; ++looked)
+                places[looked % places.size()] = look_for(keys[looked]);
+            if (looked - matched > kTogether) match_group();
+            if (matched - settled > kTogether) settle_group();
         }
+        while (matched < count) match_group();
+        while (settled < count) settle_group();
     }
     Slot find(const Key& key) const noexcept {
+        const Place place = look_for(key);
         Slot slot;
-        find(&key, &slot, 1);
-        return slot;
+        match(&place, &slot, 1);
+        return settle(key, place, slot);
     }
 
     // A record of this key is to be inserted soon: its bucket's lines are on their way.
