@@ -82,19 +82,6 @@ bool is_agreed_behind(Walk& walk, Slot slot) noexcept {
     return true;
 }
 
-std::optional<DropReason> take_rewrite(Walk& walk, std::size_t i, const nat::Rewrite<Ipv4Address>& rewrite) noexcept {
-    const Tables& tables = walk.tables;
-    Packet& packet = walk.packets[i];
-    if (rewrite.receiver != WhoRow<Ipv4Address>::kNotBehind) {
-        if (tables.is_closed(tables.ipv4.hub_rows[rewrite.receiver].institution)) return DropReason::institution_closed;
-        packet.hub_row = rewrite.receiver;
-    }
-    walk.worker.rewrites[i] = rewrite;
-    packet.mark(Packet::kBySession);
-    packet.decided_in = Packet::low_bits(tables.generation);
-    return std::nullopt;
-}
-
 namespace {
 
 struct Ends {

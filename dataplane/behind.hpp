@@ -16,8 +16,19 @@ namespace sekisho::dataplane {
 bool is_agreed_behind(Walk& walk, nat::Slot slot) noexcept;
 
 // The packet leaves by this rewrite of a session that these tables let go on. A reason: a gate closes who is there.
-std::optional<DropReason> take_rewrite(Walk& walk, std::size_t packet,
-                                       const nat::Rewrite<Ipv4Address>& rewrite) noexcept;
+inline std::optional<DropReason> take_rewrite(Walk& walk, std::size_t i,
+                                              const nat::Rewrite<Ipv4Address>& rewrite) noexcept {
+    const Tables& tables = walk.tables;
+    Packet& packet = walk.packets[i];
+    if (rewrite.receiver != WhoRow<Ipv4Address>::kNotBehind) {
+        if (tables.is_closed(tables.ipv4.hub_rows[rewrite.receiver].institution)) return DropReason::institution_closed;
+        packet.hub_row = rewrite.receiver;
+    }
+    walk.worker.rewrites[i] = rewrite;
+    packet.mark(Packet::kBySession);
+    packet.decided_in = Packet::low_bits(tables.generation);
+    return std::nullopt;
+}
 
 // Ends a session of either kind and family; its port goes back.
 template <class Address>

@@ -44,16 +44,6 @@ WorkerId owner_behind(const Walk& walk, const nat::SessionKey4& key, const WhoRo
     return from_server ? of_port : of_source();
 }
 
-template <class Address>
-PortClass class_of(const Tables& tables, std::uint8_t protocol, std::uint16_t service_port) noexcept {
-    constexpr std::uint8_t kIcmp = Address::kFamily == Family::ipv4 ? kProtocolIcmp : kProtocolIcmpv6;
-    switch (protocol) {
-        case kProtocolTcp: return tables.tcp_classes.of(service_port);
-        case kProtocolUdp: return tables.udp_classes.of(service_port);
-        default: return protocol == kIcmp ? kEchoClass : kOtherClass;
-    }
-}
-
 }  // namespace
 
 nat::Subscriber subscriber_of(const Tables& tables, VrfId vrf, const WhoRow<Ipv4Address>& who,
@@ -76,13 +66,5 @@ WorkerId owner_in_team(const Walk& walk, const FlowOf<Ipv6Address>& flow, const 
                        const HubRow<Ipv6Address>&) noexcept {
     return walk.worker.team.spread.worker_of(rte_hash_crc(&flow.key, sizeof flow.key, 0));
 }
-
-template <class Address>
-bool lets_open(const Tables& tables, Permissions::Index permission, std::uint8_t protocol,
-               std::uint16_t service_port) noexcept {
-    return tables.permissions.tracked(permission, class_of<Address>(tables, protocol, service_port));
-}
-template bool lets_open<Ipv4Address>(const Tables&, Permissions::Index, std::uint8_t, std::uint16_t) noexcept;
-template bool lets_open<Ipv6Address>(const Tables&, Permissions::Index, std::uint8_t, std::uint16_t) noexcept;
 
 }  // namespace sekisho::dataplane

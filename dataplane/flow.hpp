@@ -88,9 +88,21 @@ nat::Subscriber subscriber_of(const Tables& tables, VrfId vrf, const WhoRow<Ipv4
                               Ipv4Address inside) noexcept;
 WorkerId lender_to(const Walk& walk, const nat::Subscriber& subscriber) noexcept;
 
+template <class Address>
+PortClass class_of(const Tables& tables, std::uint8_t protocol, std::uint16_t service_port) noexcept {
+    constexpr std::uint8_t kIcmp = Address::kFamily == Family::ipv4 ? kProtocolIcmp : kProtocolIcmpv6;
+    switch (protocol) {
+        case kProtocolTcp: return tables.tcp_classes.of(service_port);
+        case kProtocolUdp: return tables.udp_classes.of(service_port);
+        default: return protocol == kIcmp ? kEchoClass : kOtherClass;
+    }
+}
+
 // Whether a tracked agreement in this permission lets a client send with this protocol to this port of the service.
 template <class Address>
 bool lets_open(const Tables& tables, Permissions::Index permission, std::uint8_t protocol,
-               std::uint16_t service_port) noexcept;
+               std::uint16_t service_port) noexcept {
+    return tables.permissions.tracked(permission, class_of<Address>(tables, protocol, service_port));
+}
 
 }  // namespace sekisho::dataplane

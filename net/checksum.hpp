@@ -92,24 +92,19 @@ class ChecksumDelta {
     constexpr ChecksumDelta() noexcept = default;
 
     static constexpr ChecksumDelta replace(std::uint16_t old_bits, std::uint16_t new_bits) noexcept {
-        return ChecksumDelta(fold_few(std::uint32_t{new_bits} + static_cast<std::uint16_t>(~old_bits)));
+        return ChecksumDelta(std::uint32_t{new_bits} + static_cast<std::uint16_t>(~old_bits));
     }
     static constexpr ChecksumDelta replace(Be16 before, Be16 after) noexcept {
         return replace(before.network_bits(), after.network_bits());
     }
-    static constexpr ChecksumDelta replace(Be32 before, Be32 after) noexcept {
-        return ChecksumDelta(
-            fold(std::uint64_t{after.network_bits()} + static_cast<std::uint32_t>(~before.network_bits())));
-    }
+    static constexpr ChecksumDelta replace(Be32 before, Be32 after) noexcept { return of_few(replaced(before, after)); }
     // Two at once.
     static constexpr ChecksumDelta replace(Be32 before, Be32 after, Be32 and_before, Be32 and_after) noexcept {
-        return ChecksumDelta(fold(std::uint64_t{after.network_bits()} +
-                                  static_cast<std::uint32_t>(~before.network_bits()) + and_after.network_bits() +
-                                  static_cast<std::uint32_t>(~and_before.network_bits())));
+        return of_few(replaced(before, after) + replaced(and_before, and_after));
     }
     static constexpr ChecksumDelta replace(const Ipv6Wire& before, const Ipv6Wire& after) noexcept {
-        return ChecksumDelta(fold(halves(after.high) + halves(after.low) + complement_halves(before.high) +
-                                  complement_halves(before.low)));
+        return of_few(halves(after.high) + halves(after.low) + complement_halves(before.high) +
+                      complement_halves(before.low));
     }
 
     // Both rewrites together.
@@ -125,6 +120,13 @@ class ChecksumDelta {
 
   private:
     constexpr explicit ChecksumDelta(std::uint32_t sum) noexcept : sum_(sum) {}
+    static constexpr std::uint64_t replaced(Be32 before, Be32 after) noexcept {
+        return std::uint64_t{after.network_bits()} + static_cast<std::uint32_t>(~before.network_bits());
+    }
+    // Of a sum of a few words of 32 bits: its halves, of which a few fit again.
+    static constexpr ChecksumDelta of_few(std::uint64_t sum) noexcept {
+        return ChecksumDelta(static_cast<std::uint32_t>((sum & 0xffff) + (sum >> 16)));
+    }
     static constexpr std::uint64_t halves(Be64 word) noexcept {
         return (word.network_bits() & 0xffff'ffff) + (word.network_bits() >> 32);
     }
