@@ -277,7 +277,11 @@ void recall(Walk& walk, const Lane& in, Lane& admitted) noexcept {
     constexpr std::size_t kTogether = Table::kTogether;
     const std::size_t there = sessions.records();
     Searched<Address> burst;
-    auto& [own, flows, places, slots] = burst;
+    // Not by a structured binding: clang 14 does not let a lambda have those.
+    auto& own = burst.packets;
+    auto& flows = burst.flows;
+    auto& places = burst.places;
+    auto& slots = burst.slots;
     std::array<std::size_t, kWalkPackets> missing;
     std::size_t count = 0, matched = 0, taken = 0, missing_count = 0;
 
