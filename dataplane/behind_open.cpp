@@ -26,13 +26,43 @@ DropReason reason_of(nat::SessionRefusal refusal) noexcept {
     }
 }
 
+// Ports whose answers from one service come to the worker that lends them, by the RSS of the port that they come by.
+class AnsweredHere final : public nat::PortWish {
+  public:
+    AnsweredHere(const RssMap& map, const Endpoint& service, WorkerId lender) noexcept
+        : map_(map), service_(service), lender_(lender) {}
+    bool suits(const Endpoint& outside) const noexcept override { return map_.worker_of(service_, outside) == lender_; }
+
+  private:
+    const RssMap& map_;
+    const Endpoint& service_;
+    const WorkerId lender_;
+};
+
+// Of the port by which a service is reached, and so most likely answers; null: nobody can tell.
+const RssMap* rss_map_to(const Walk& walk, const End& service, PortProtocol protocol) noexcept {
+    const Team& team = walk.worker.team;
+    if (team.rss_maps.empty() || protocol == PortProtocol::icmp) return nullptr;
+    const Tables& tables = walk.tables;
+    NexthopId way = service.home->nexthop;
+    if (way == kResolve) {
+        const lpm::Row row = tables.ipv4.where.find(service.home->vrf.value(), service.inside.address);
+        if (row == lpm::kNoRow) return nullptr;
+        way = NexthopId(row);
+    }
+    const Nexthop& nexthop = tables.nexthops[way.index()];
+    if (nexthop.kind >= Nexthop::Kind::blackhole) return nullptr;
+    const Attachment& egress = tables.attachments[nexthop.attachment.index()];
+    return egress.tunnel == TunnelId() ? team.rss_map(egress.port) : nullptr;
+}
+
 // The hub-space endpoint of a client behind a block: its static map's, or one that it is lent.
 struct Lent {
     Endpoint hub;
     PortPool::Mapping mapping = PortPool::kNoMapping;  // what is to be given back
     std::optional<DropReason> reason;
 };
-Lent lend(Walk& walk, const WhoRow<Ipv4Address>& who, VrfId vrf, const Endpoint& inside, Ipv4Address service,
+Lent lend(Walk& walk, const WhoRow<Ipv4Address>& who, VrfId vrf, const Endpoint& inside, const End& service,
           PortProtocol protocol) noexcept {
     const Tables& tables = walk.tables;
     const std::uint16_t space = space_of(vrf);
@@ -40,11 +70,17 @@ Lent lend(Walk& walk, const WhoRow<Ipv4Address>& who, VrfId vrf, const Endpoint&
         return {map->outside, PortPool::kNoMapping, std::nullopt};
     const PortPoolRow& pool = pool_of(tables, who);
     const nat::Subscriber subscriber = subscriber_of(tables, vrf, who, inside.address);
-    const HeldShare share = hold(walk.worker, pool, lender_to(walk, subscriber));
-    const PortPool::Lease lease = share->lease({subscriber, who.institution, tables.epoch(), second_of(walk)}, inside,
-                                               protocol, tables.static_maps);
+    const WorkerId lender = lender_to(walk, subscriber);
+    const HeldShare share = hold(walk.worker, pool, lender);
+    nat::PortPool::Asker asker{subscriber, who.institution, tables.epoch(), second_of(walk)};
+    std::optional<AnsweredHere> wish;
+    if (const RssMap* const map = rss_map_to(walk, service, protocol)) {
+        wish.emplace(*map, service.inside, lender);
+        asker.wish = &*wish;
+    }
+    const PortPool::Lease lease = share->lease(asker, inside, protocol, tables.static_maps);
     if (lease.mapping == PortPool::kNoMapping) return {{}, PortPool::kNoMapping, reason_of(lease.refusal)};
-    share->expect_meeting(lease.mapping, service);
+    share->expect_meeting(lease.mapping, service.hub.address);
     return {share->outside(lease.mapping), lease.mapping, std::nullopt};
 }
 
@@ -103,7 +139,7 @@ std::optional<DropReason> Opening::find_ends(Walk& walk, const Packet& packet, c
     // 2. The client in hub space.
     client_.hub = {who.to_hub.apply(client_.inside.address), client_.inside.port};
     if (!who.is_behind()) return std::nullopt;
-    const Lent lent = lend(walk, who, packet.vrf, client_.inside, service_.hub.address, *protocol);
+    const Lent lent = lend(walk, who, packet.vrf, client_.inside, service_, *protocol);
     if (lent.reason) return lent.reason;
     client_.hub = lent.hub;
     client_.space = space_of(packet.vrf);

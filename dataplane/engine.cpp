@@ -117,6 +117,8 @@ Expected<std::unique_ptr<Engine>> Engine::start(const EngineConfig& config) {
 Expected<void> Engine::start_workers() {
     team_ = std::make_unique<Team>(spread_weights(ports_, infos_.size()), rte_get_tsc_hz());
     team_->associations = associations_.get();
+    for (std::uint16_t i = 0; i < ports_.size(); ++i)
+        team_->rss_maps.push_back(ports_[i]->rss_map(PortId(i), infos_.size()));
     taps_ = std::make_unique<Taps>(team_->kernel);
     stalls_ = StallWatch(infos_.size());
     for (const WorkerInfo& info : infos_)

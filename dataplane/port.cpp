@@ -1,6 +1,8 @@
 // Opening, starting and closing DPDK devices, and the two calls that move frames.
 #include "dataplane/port.hpp"
 
+#include <array>
+#include <bit>
 #include <cstring>
 #include <vector>
 
@@ -156,6 +158,32 @@ PortInfo Port::info() const {
     }
     if (steering_) result.xdp = steering_->counters();
     return result;
+}
+
+std::unique_ptr<const RssMap> Port::rss_map(PortId self, std::size_t workers) const {
+    if (plan_.spreads || plan_.receive_queues < 2) return nullptr;
+    rte_eth_dev_info info{};
+    if (rte_eth_dev_info_get(device_, &info) != 0 || !std::has_single_bit(info.reta_size)) return nullptr;
+    // 1. The key, and what is hashed by it.
+    constexpr std::uint64_t kTcpAndUdp = RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV4_UDP;
+    std::array<std::uint8_t, 255> key{};
+    rte_eth_rss_conf conf{};
+    conf.rss_key = key.data();
+    conf.rss_key_len = info.hash_key_size != 0 ? info.hash_key_size : std::uint8_t{40};
+    if (rte_eth_dev_rss_hash_conf_get(device_, &conf) != 0 || (conf.rss_hf & kTcpAndUdp) != kTcpAndUdp ||
+        conf.rss_key_len < RssMap::kKey)
+        return nullptr;
+    // 2. The queues.
+    constexpr std::size_t kGroup = RTE_ETH_RETA_GROUP_SIZE;
+    std::vector<rte_eth_rss_reta_entry64> table((info.reta_size + kGroup - 1) / kGroup);
+    for (rte_eth_rss_reta_entry64& group : table) group.mask = ~std::uint64_t{0};
+    if (rte_eth_dev_rss_reta_query(device_, table.data(), info.reta_size) != 0) return nullptr;
+    std::vector<WorkerId> by_hash;
+    for (std::size_t i = 0; i < info.reta_size; ++i) {
+        const std::uint16_t queue = table[i / kGroup].reta[i % kGroup];
+        by_hash.push_back(plan_.worker_of(self, QueueId(queue), workers));
+    }
+    return std::make_unique<const RssMap>(std::span(key).first<RssMap::kKey>(), std::move(by_hash));
 }
 
 std::size_t Port::receive(QueueId queue, std::span<rte_mbuf*> frames) const noexcept {

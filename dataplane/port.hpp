@@ -14,6 +14,7 @@
 
 #include "dataplane/packet.hpp"
 #include "dataplane/port_plan.hpp"
+#include "dataplane/rss_map.hpp"
 #include "dataplane/xdp_steering.hpp"
 #include "net/address.hpp"
 #include "net/expected.hpp"
@@ -57,6 +58,9 @@ class Port {
     const PortSpec& spec() const noexcept { return spec_; }
     const PortPlan& plan() const noexcept { return plan_; }
     PortInfo info() const;
+    // Which of so many workers its RSS brings TCP and UDP over IPv4 to, where every worker has a queue and the device
+    // tells its key and its table; else null. `self`: its own number.
+    std::unique_ptr<const RssMap> rss_map(PortId self, std::size_t workers) const;
     // Control: what changes outside, about once a second.
     Expected<void> refresh() { return steering_ ? steering_->refresh() : Expected<void>(); }
 

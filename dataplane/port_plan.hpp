@@ -37,6 +37,10 @@ struct PortPlan {
         if (queue >= receive_queues) return std::nullopt;
         return QueueId(static_cast<std::uint16_t>(queue));
     }
+    // Who polls it.
+    WorkerId worker_of(PortId port, QueueId queue, std::size_t workers) const noexcept {
+        return WorkerId(static_cast<WorkerId::Value>((queue.value() + port.index()) % workers));
+    }
     // The transmit queue for this worker's packets, and the worker that sends them there: itself wherever it can.
     struct Transmit {
         QueueId queue;
@@ -44,8 +48,8 @@ struct PortPlan {
     };
     Transmit transmit_of(PortId port, WorkerId worker, std::size_t workers) const noexcept {
         const std::size_t queue = place(port, worker, workers) % transmit_queues;
-        const WorkerId owner(static_cast<std::uint16_t>((queue + port.index()) % workers));
-        return {QueueId(static_cast<std::uint16_t>(queue)), shares_transmit ? worker : owner};
+        const QueueId id(static_cast<std::uint16_t>(queue));
+        return {id, shares_transmit ? worker : worker_of(port, id, workers)};
     }
 
   private:

@@ -14,6 +14,7 @@
 #include "dataplane/handover.hpp"
 #include "dataplane/kernel/share.hpp"
 #include "dataplane/neighbours.hpp"
+#include "dataplane/rss_map.hpp"
 #include "dataplane/spread.hpp"
 #include "net/ids.hpp"
 
@@ -44,6 +45,12 @@ class Team {
     const Spread spread;
     // Set before the workers are made, and outlives them. Null: nothing is opened or sealed, all of it is dropped.
     const Associations* associations = nullptr;
+    // By PortId, of ports that bring packets to workers by RSS alone; null, or none at all: nobody can tell. Set before
+    // the workers run.
+    std::vector<std::unique_ptr<const RssMap>> rss_maps;
+    const RssMap* rss_map(PortId port) const noexcept {
+        return port.index() < rss_maps.size() ? rss_maps[port.index()].get() : nullptr;
+    }
     KernelShare kernel;
     // How often control has asked for counters; see CounterMailbox. Control writes, workers read.
     std::atomic<std::uint64_t> counter_call{0};

@@ -30,18 +30,29 @@ class PortSet {
   public:
     static constexpr std::size_t kWords = kBlockPorts / 64;
 
-    // A free port, searched from `start` on, of that parity if there is one, else of the other (RFC 4787 REQ-4).
-    // kNone: none is free.
+    // A free port, searched from `start` on, of that parity if there is one, else of the other (RFC 4787 REQ-4); among
+    // the first kAsked of them, the first that `suits` says yes to, if there is one. kNone: none is free.
     static constexpr std::uint32_t kNone = 0xffff'ffffU;
-    std::uint32_t take(std::uint32_t start, Parity parity, std::uint32_t now, std::uint32_t hold_down) noexcept {
+    static constexpr std::uint32_t kAsked = 32;
+    template <class Suits>
+    std::uint32_t take(std::uint32_t start, Parity parity, std::uint32_t now, std::uint32_t hold_down,
+                       Suits&& suits) noexcept {
         let_rest(now, hold_down);
-        constexpr std::uint64_t kEven = 0x5555'5555'5555'5555ULL;
-        if (parity != Parity::any) {
-            const std::uint32_t port = first_free(start, parity == Parity::even ? kEven : ~kEven);
-            if (port != kNone) return claim(port);
+        constexpr std::uint64_t kEven = 0x5555'5555'5555'5555ULL, kAll = ~std::uint64_t{0};
+        std::uint64_t wanted = parity == Parity::any ? kAll : parity == Parity::even ? kEven : ~kEven;
+        std::uint32_t first = first_free(start, wanted);
+        if (first == kNone) first = first_free(start, wanted = kAll);
+        if (first == kNone) return kNone;
+        std::uint32_t port = first;
+        for (std::uint32_t asked = 0; asked < kAsked; ++asked) {
+            if (suits(port)) return claim(port);
+            port = first_free((port + 1) % kBlockPorts, wanted);
+            if (port == first) break;
         }
-        const std::uint32_t port = first_free(start, ~std::uint64_t{0});
-        return port == kNone ? kNone : claim(port);
+        return claim(first);
+    }
+    std::uint32_t take(std::uint32_t start, Parity parity, std::uint32_t now, std::uint32_t hold_down) noexcept {
+        return take(start, parity, now, hold_down, [](std::uint32_t) noexcept { return true; });
     }
     // This port, never to be given to anyone.
     void reserve(std::uint32_t port) noexcept { claim(port); }

@@ -89,12 +89,12 @@ PortPool::Lease PortPool::lease(const Asker& asker, const Endpoint& inside, Port
     const bool low = inside.port < 1024 && protocol != PortProtocol::icmp;
     for (const bool from_low : {true, false}) {
         if (from_low && !low) continue;
-        Mapping mapping = take_in_blocks(holder, from_low, endpoint, protocol, statics, asker.now);
+        Mapping mapping = take_in_blocks(holder, from_low, endpoint, protocol, statics, asker);
         if (mapping == kNoMapping) {
             refusal = open_block(holder, from_low, asker);
             if (refusal == Refusal::none) {
                 const std::uint32_t block = holders_[holder].first_block;
-                mapping = take(block, endpoint, protocol, statics, asker.now);
+                mapping = take(block, endpoint, protocol, statics, asker);
                 if (mapping == kNoMapping) {  // all of it is static maps'
                     close_block(block, asker.now);
                     return {kNoMapping, Refusal::address_full};
@@ -108,10 +108,11 @@ PortPool::Lease PortPool::lease(const Asker& asker, const Endpoint& inside, Port
 }
 
 PortPool::Mapping PortPool::take_in_blocks(std::uint32_t holder, bool low, Packed inside, PortProtocol protocol,
-                                           const StaticMaps& statics, std::uint32_t now) noexcept {
+                                           const StaticMaps& statics, const Asker& asker) noexcept {
     for (std::uint32_t block = holders_[holder].first_block; block != kNone; block = blocks_[block].next) {
         if (is_low_block(block) != low) continue;
-        if (const Mapping mapping = take(block, inside, protocol, statics, now); mapping != kNoMapping) return mapping;
+        if (const Mapping mapping = take(block, inside, protocol, statics, asker); mapping != kNoMapping)
+            return mapping;
     }
     return kNoMapping;
 }
@@ -147,14 +148,17 @@ PortPool::Mapping PortPool::find(std::uint32_t holder, Packed inside, PortProtoc
 }
 
 PortPool::Mapping PortPool::take(std::uint32_t number, Packed inside, PortProtocol protocol, const StaticMaps& statics,
-                                 std::uint32_t now) noexcept {
+                                 const Asker& asker) noexcept {
     // Where the search begins cannot be foretold (RFC 6056).
     const auto start = static_cast<std::uint32_t>(mixed(inside ^ seed_) >> 40) % kBlockPorts;
     const Parity parity = rules_.keeps_parity ? parity_of(static_cast<std::uint16_t>(inside)) : Parity::any;
     Block& block = blocks_[number];
     for (;;) {  // ends: every port that is passed over stays taken until the block is closed
+        const auto suits = [&](std::uint32_t port) noexcept {
+            return asker.wish == nullptr || asker.wish->suits(outside(mapping_at(number, protocol, port)));
+        };
         const std::uint32_t port =
-            block.ports[static_cast<std::size_t>(protocol)].take(start, parity, now, rules_.hold_down);
+            block.ports[static_cast<std::size_t>(protocol)].take(start, parity, asker.now, rules_.hold_down, suits);
         if (port == PortSet::kNone) return kNoMapping;
         const Mapping mapping = mapping_at(number, protocol, port);
         if (statics.by_outside(outside(mapping), protocol) != nullptr) [[unlikely]]

@@ -17,6 +17,7 @@
 #include "nat/contacts.hpp"
 #include "nat/pages.hpp"
 #include "nat/port_block.hpp"
+#include "nat/port_wish.hpp"
 #include "nat/static_maps.hpp"
 #include "net/expected.hpp"
 
@@ -78,6 +79,7 @@ class PortPool {
         InstitutionId institution;
         std::uint32_t epoch = 0;  // of the tables by which it asks
         std::uint32_t now = 0;
+        const PortWish* wish = nullptr;  // null: any port is as good as another
     };
     // The mapping of an inside endpoint, the one that it has or a new one, for one session more. A port that has become
     // a static map's is taken from whoever has it.
@@ -178,9 +180,9 @@ class PortPool {
     }
     Mapping find(std::uint32_t holder, Packed inside, PortProtocol protocol) const noexcept;
     Mapping take(std::uint32_t block, Packed inside, PortProtocol protocol, const StaticMaps& statics,
-                 std::uint32_t now) noexcept;
+                 const Asker& asker) noexcept;
     Mapping take_in_blocks(std::uint32_t holder, bool low, Packed inside, PortProtocol protocol,
-                           const StaticMaps& statics, std::uint32_t now) noexcept;
+                           const StaticMaps& statics, const Asker& asker) noexcept;
     Lease with_session(Mapping mapping) noexcept;
 
     std::size_t bucket_of(const Subscriber& subscriber) const noexcept;

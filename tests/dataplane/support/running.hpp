@@ -153,9 +153,11 @@ class RunningWorkers {
   public:
     RunningWorkers(std::span<const std::unique_ptr<dataplane::Port>> ports, const dataplane::Tables& tables,
                    std::vector<unsigned> weights = {1}, std::size_t ring_capacity = dataplane::HandoverRing::kCapacity,
-                   const dataplane::Associations* associations = nullptr)
+                   const dataplane::Associations* associations = nullptr,
+                   std::vector<std::unique_ptr<const dataplane::RssMap>> rss_maps = {})
         : tables_(&tables), team_(weights, rte_get_tsc_hz(), ring_capacity), answers_(weights.size()) {
         team_.associations = associations;
+        team_.rss_maps = std::move(rss_maps);
         const auto count = static_cast<std::uint32_t>(weights.size());
         const std::size_t size = (rte_rcu_qsbr_get_memsize(count) + 63) / 64 * 64;
         readers_.reset(static_cast<rte_rcu_qsbr*>(std::aligned_alloc(64, size)));
