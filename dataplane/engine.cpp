@@ -117,8 +117,10 @@ Expected<std::unique_ptr<Engine>> Engine::start(const EngineConfig& config) {
 Expected<void> Engine::start_workers() {
     team_ = std::make_unique<Team>(spread_weights(ports_, infos_.size()), rte_get_tsc_hz());
     team_->associations = associations_.get();
-    for (std::uint16_t i = 0; i < ports_.size(); ++i)
-        team_->rss_maps.push_back(ports_[i]->rss_map(PortId(i), infos_.size()));
+    std::vector<std::unique_ptr<const RssMap>> rss_maps;
+    for (std::uint16_t i = 0; i < ports_.size(); ++i) rss_maps.push_back(ports_[i]->rss_map(PortId(i), infos_.size()));
+    const auto tells = [](const auto& map) { return map != nullptr; };
+    if (std::any_of(rss_maps.begin(), rss_maps.end(), tells)) team_->rss_maps = std::move(rss_maps);
     taps_ = std::make_unique<Taps>(team_->kernel);
     stalls_ = StallWatch(infos_.size());
     for (const WorkerInfo& info : infos_)

@@ -45,8 +45,8 @@ class Team {
     const Spread spread;
     // Set before the workers are made, and outlives them. Null: nothing is opened or sealed, all of it is dropped.
     const Associations* associations = nullptr;
-    // By PortId, of ports that bring packets to workers by RSS alone; null, or none at all: nobody can tell. Set before
-    // the workers run.
+    // By PortId, of ports that bring packets to workers by RSS alone; null: nobody can tell; empty: of no port. Set
+    // before the workers run.
     std::vector<std::unique_ptr<const RssMap>> rss_maps;
     const RssMap* rss_map(PortId port) const noexcept {
         return port.index() < rss_maps.size() ? rss_maps[port.index()].get() : nullptr;
