@@ -121,7 +121,7 @@ template <class Address>
     auto& sessions = walk.worker.tracker.of<Address>();
     const auto& session = sessions[slot];
     const Packet& packet = walk.packets[i];
-    const Direction direction = direction_in(session.core, flow.turned);
+    const Direction direction = nat::direction_by(session.core.marks, flow.turned);
     if (const auto reason = reason_to_refuse<Address>(session.core, packet, direction))
         return refuse(walk, i, *reason, IcmpError::admin_prohibited);
     if (flow.behind && !leaves_rewritten(walk, i, session)) return;

@@ -15,9 +15,4 @@ bool is_tracked(const Tables& tables, const nat::SessionKey6& key, nat::Directio
 nat::Slot session_of(Walk& walk, const FlowOf<Ipv4Address>& flow) noexcept;
 nat::Slot session_of(Walk& walk, const FlowOf<Ipv6Address>& flow) noexcept;
 
-// The direction of a packet of that flow in its session.
-inline nat::Direction direction_in(const nat::SessionCore& session, bool turned) noexcept {
-    return nat::direction_by(session.marks, turned);
-}
-
 }  // namespace sekisho::dataplane
