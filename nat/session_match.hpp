@@ -17,7 +17,7 @@ void match_places(const SessionView& view, const Place* places, Slot* slots, std
         const std::uint32_t found = Isa::match(line, place.signature());
         if (found != 0) [[likely]] {
             slots[i] = slot_at(place.first, static_cast<unsigned>(std::countr_zero(found)));
-            prefetch(view.records + record_of(slots[i]) * view.record_bytes);
+            prefetch_to_l2(view.records + record_of(slots[i]) * view.record_bytes);
         } else {
             slots[i] = kNoSlot;
             if (line.overflow != 0) [[unlikely]]

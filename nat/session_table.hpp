@@ -90,7 +90,7 @@ class SessionTable : public SessionTableBase {
 
     // All three, for any number of keys. Each step is one group of keys behind the step before it: of more lines than
     // about twenty at once some are forgotten.
-    static constexpr std::size_t kTogether = 12;
+    static constexpr std::size_t kTogether = 24;
     void find(const Key* keys, Slot* slots, std::size_t count) const noexcept {
         std::array<Place, 4 * kTogether> places;  // of the latest groups
         std::size_t looked = 0, matched = 0, settled = 0;
