@@ -48,10 +48,10 @@ void prefetch_key(const std::uint8_t* key, std::size_t length, bool vaes) noexce
     constexpr std::size_t kPowersEnd = 1008;
     const std::size_t powers = length / 16 + 2;
     const std::size_t head = vaes ? kRoundKeys : kRoundKeys + 16 * std::min<std::size_t>(powers, 8);
-    for (std::size_t at = 0; at < head; at += 64) prefetch(key + at);
+    for (std::size_t at = 0; at < head; at += 64) prefetch_to_l2(key + at);
     if (!vaes) return;
     const std::size_t tail = kPowersEnd - 16 * std::min<std::size_t>(powers, 48);
-    for (std::size_t at = tail & ~std::size_t{63}; at < kPowersEnd; at += 64) prefetch(key + at);
+    for (std::size_t at = tail & ~std::size_t{63}; at < kPowersEnd; at += 64) prefetch_to_l2(key + at);
 }
 
 class IpsecMbEngine final : public AeadEngine {
@@ -119,7 +119,7 @@ class IpsecMbEngine final : public AeadEngine {
     static const gcm_key_data* key_of(const AeadJob& job) noexcept {
         return reinterpret_cast<const gcm_key_data*>(job.key);
     }
-    static constexpr std::size_t kAhead = 4;
+    static constexpr std::size_t kAhead = 16;
 
     // At a job i whose key is not the one before's, as most are where SAs are many: asks for the keys of the kAhead
     // jobs behind it. The first `asked` were asked for; returns how many are now.

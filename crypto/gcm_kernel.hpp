@@ -369,12 +369,12 @@ class Packet {
 inline void prefetch_key(const AeadJob& job) noexcept {
     const std::size_t powers = std::min(job.length / GcmKey::kBlock + 3, GcmKey::kPowers);
     const std::size_t end = (GcmKey::kPowers + (job.suite == Suite::aes_gcm_128 ? 11 : 15)) * GcmKey::kBlock;
-    for (std::size_t at = (GcmKey::kPowers - powers) * GcmKey::kBlock; at < end; at += 64) prefetch(job.key + at);
+    for (std::size_t at = (GcmKey::kPowers - powers) * GcmKey::kBlock; at < end; at += 64) prefetch_to_l2(job.key + at);
 }
 
 template <class V, bool kSeal>
 bool run(std::span<AeadJob> jobs) noexcept {
-    constexpr std::size_t kAhead = 4;
+    constexpr std::size_t kAhead = 16;
     bool good = true;
     std::size_t asked = 0;
     for (std::size_t i = 0; i < jobs.size(); ++i) {

@@ -64,7 +64,7 @@ class alignas(64) Lifetime {
     bool is_over() const noexcept { return over_.load(std::memory_order_relaxed); }
 
     // Asks for what workers read and write.
-    void prefetch() const noexcept { sekisho::prefetch(this); }
+    void prefetch() const noexcept { sekisho::prefetch_to_l2(this); }
 
     // Workers, once a burst: what was sealed, or opened and authentic.
     void count(std::uint64_t bytes, std::uint64_t packets) noexcept {

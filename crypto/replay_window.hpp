@@ -55,7 +55,7 @@ class ReplayWindow {
     std::uint64_t top() const noexcept { return top_.load(std::memory_order_relaxed); }
 
     // Asks for the words that look() and accept() read first; where a number lies, prefetch_slot() asks for.
-    void prefetch() const noexcept { sekisho::prefetch(this); }
+    void prefetch() const noexcept { sekisho::prefetch_to_l2(this); }
 
     // What accept() would say now; changes nothing. For packets whose ICV is not known to be good.
     Verdict look(std::uint64_t sequence) const noexcept {

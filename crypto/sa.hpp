@@ -95,8 +95,8 @@ class OutboundSa {
 
     // Asks for what sealing reads and writes of it.
     void prefetch() const noexcept {
-        sekisho::prefetch(&hot_);
-        sekisho::prefetch(&sequence_);
+        sekisho::prefetch_to_l2(&hot_);
+        sekisho::prefetch_to_l2(&sequence_);
         lifetime_.prefetch();
     }
     // The number whose use raises soft_sequence.
@@ -132,7 +132,7 @@ class InboundSa {
     // Asks for what opening reads and writes of it; once that is here, for what lies behind it, the key apart, which
     // the engine asks for.
     void prefetch() const noexcept {
-        sekisho::prefetch(this);
+        sekisho::prefetch_to_l2(this);
         lifetime_.prefetch();
     }
     void prefetch_behind() const noexcept { window_->prefetch(); }

@@ -46,7 +46,7 @@ class Sad {
     // Asks for what find() will read first.
     void prefetch_entry(Spi spi) const noexcept {
         const Table* const table = current_.load(std::memory_order_acquire);
-        prefetch(&table->entries[hash(spi) & table->mask]);
+        prefetch_to_l2(&table->entries[hash(spi) & table->mask]);
     }
 
   private:

@@ -111,7 +111,7 @@ class Associations {
     }
     // Asks for what outbound() will read.
     void prefetch_outbound(TunnelId tunnel) const noexcept {
-        if (const auto* const word = word_of(tunnel)) prefetch(word);
+        if (const auto* const word = word_of(tunnel)) prefetch_to_l2(word);
     }
     // Of a tunnel whose peer may move; nullptr: of another. Control too.
     PeerWord* peer_word(TunnelId tunnel) const noexcept {

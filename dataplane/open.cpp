@@ -130,8 +130,11 @@ void find_associations(const Walk& walk, const Lane& in, Opening& opening) noexc
         run.sa = run.spi == Run::kTruncated ? nullptr : sad.find(run.spi_in_host_order());
         if (run.sa != nullptr) run.sa->prefetch();
     }
-    for (const Run& run : opening.all_runs())
-        if (run.sa != nullptr) run.sa->prefetch_behind();
+    for (const Run& run : opening.all_runs()) {
+        if (run.sa == nullptr) continue;
+        run.sa->prefetch_behind();
+        prefetch_to_l2(walk.tables.tunnels.data() + run.sa->tunnel().index());
+    }
 }
 
 [[gnu::noinline]] void refuse(Walk& walk, std::size_t i, InboundSa* sa, DropReason reason) noexcept {
