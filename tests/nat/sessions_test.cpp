@@ -287,6 +287,8 @@ TEST_CASE("sessions: random opening, touching, closing and waiting agree with a 
         }
         if (random.one_in(50)) {
             hub.wait(static_cast<std::uint32_t>(1 + random.below(40)));
+            // Of times modulo 2^16 the table has no 0: what is due then is looked at a second later.
+            if ((hub.now & 0xffff) == 0) hub.wait(1);
             for (auto at = model.begin(); at != model.end();) {
                 const SessionKey4 key = at->second.pair ? key_of<SessionKey4>(2 * at->first + 154'000)
                                                         : key_of<SessionKey4>(154 * at->first + 77);

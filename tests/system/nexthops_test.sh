@@ -104,10 +104,12 @@ bring_up() {
     line b route replace default via "192.0.2.$((low + 1))" metric "$number" src 10.1.1.10
     line b -6 route replace default via "2001:db8:0:$number::1" metric "$number" src fd00:0:0:1::10
 }
-bring_up 1
-bring_up 2
 
 echo "a backup line"
+# What the hub does not know yet it would withdraw later, in the midst of what follows.
+check "lines that are down are not used" within 20 uses ""
+bring_up 1
+bring_up 2
 check "the first line is used" within 20 uses "b1 b1"
 check "ping" within 10 on a ping -c 1 -W 1 100.64.1.10
 check "ping, IPv6" within 10 on a ping -c 1 -W 1 2001:db8:8001:1::10
