@@ -30,7 +30,8 @@ class SessionTableBase {
     bool holds(Slot slot) const noexcept {
         return bucket_of(slot) < view_.buckets && lines_[bucket_of(slot)].signature[place_of(slot)] != 0;
     }
-    // The record is to be looked at again at `second`, 32,767 seconds from now at most.
+    // The record is to be looked at again at `second`, 32,767 seconds from now at most; where that is 0 modulo 2^16, a
+    // second later.
     void look_again(Slot slot, std::uint32_t second) noexcept {
         const auto due = static_cast<std::uint16_t>(second);
         dues_[bucket_of(slot)].due[place_of(slot)] = static_cast<std::uint16_t>(due + (due == 0 ? 1 : 0));
