@@ -133,7 +133,7 @@ void find_associations(const Walk& walk, const Lane& in, Opening& opening) noexc
     for (const Run& run : opening.all_runs()) {
         if (run.sa == nullptr) continue;
         run.sa->prefetch_behind();
-        prefetch_to_l2(walk.tables.tunnels.data() + run.sa->tunnel().index());
+        walk.tables.prefetch_tunnel(run.sa->tunnel());
     }
 }
 

@@ -232,7 +232,7 @@ bool ask_ahead(const Walk& walk, const Lane& in) noexcept {
             const Attachment& egress = walk.tables.attachments[asked.index()];
             mtu = egress.mtu;
             walk.worker.associations->prefetch_outbound(egress.tunnel);
-            prefetch_to_l2(walk.tables.tunnels.data() + egress.tunnel.index());
+            walk.tables.prefetch_tunnel(egress.tunnel);
         }
         all_fit &= packet.l3_length <= mtu;
     }

@@ -28,6 +28,7 @@
 #include "nat/static_maps.hpp"
 #include "nat/timeouts.hpp"
 #include "net/ids.hpp"
+#include "net/prefetch.hpp"
 #include "net/prefix.hpp"
 
 namespace sekisho::dataplane {
@@ -226,6 +227,10 @@ struct Tables : TableParts {
     std::uint32_t epoch() const noexcept { return static_cast<std::uint32_t>(generation); }
     bool is_closed(InstitutionId institution) const noexcept {
         return (closed_institutions[institution.index() / 64] >> (institution.index() % 64) & 1) != 0;
+    }
+    // Asks for what a tunnel's packets read of it, if these tables have it.
+    void prefetch_tunnel(TunnelId tunnel) const noexcept {
+        if (tunnel.index() < tunnels.size()) prefetch_to_l2(&tunnels[tunnel.index()]);
     }
     // What was found in these tables is worth asking again once this number is another. Who reads it before a word that
     // changes in place may see the old word under the old number, never under the new one.

@@ -76,8 +76,7 @@ class SessionTable : public SessionTableBase {
         prefetch(&lines_[place.first]);
         return place;
     }
-    // 2. Of each a record that may be its own, which is on its way; of many at once only the first ones are, see
-    // net/prefetch.hpp.
+    // 2. Of each a record that may be its own, which is on its way.
     void match(const Place* places, Slot* slots, std::size_t count) const noexcept {
         session_kernel().match(view_, places, slots, count);
     }
@@ -89,8 +88,8 @@ class SessionTable : public SessionTableBase {
         return find_thoroughly(key, place);
     }
 
-    // All three, for any number of keys. Each step is one group of keys behind the step before it: of more lines than
-    // about twenty at once some are forgotten.
+    // All three, for any number of keys. Each step is one group of keys behind the step before it, so that neither
+    // signatures nor records are many at once (net/prefetch.hpp).
     static constexpr std::size_t kTogether = 24;
     void find(const Key* keys, Slot* slots, std::size_t count) const noexcept {
         std::array<Place, 4 * kTogether> places;  // of the latest groups
