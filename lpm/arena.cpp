@@ -52,10 +52,14 @@ bool Arena::commit(Lines upto) {
     if (upto <= committed_) return true;
     if (upto > limit_) return false;
     const Lines wanted = (upto + kLinesOfHugePage - 1) / kLinesOfHugePage * kLinesOfHugePage;
+    try {
+        used_.resize(wanted, 0);
+        births_.resize(wanted * kUnitsOfLine, 0);
+    } catch (const std::bad_alloc&) {  // as at the limit
+        return false;
+    }
     if (mprotect(base_ + committed_ * kLineBytes, (wanted - committed_) * kLineBytes, PROT_READ | PROT_WRITE) != 0)
         return false;
-    used_.resize(wanted, 0);
-    births_.resize(wanted * kUnitsOfLine, 0);
     committed_ = wanted;
     return true;
 }
@@ -143,9 +147,9 @@ Unit Arena::cut_run(Lines lines, Lines longest) {
         const Unit unit = units_list->back();
         units_list->pop_back();
         --hints_;
-        const auto whole = static_cast<std::uint32_t>(length * kUnitsOfLine);
-        if (!take(unit, whole)) continue;
-        if (whole > units) offer(unit + units, whole - units);
+        // No more than these are looked at: a run may be of many thousand lines. Its rest is free or, as any hint, not.
+        if (!take(unit, units)) continue;
+        if (length > lines) hint_run((unit + units) / kUnitsOfLine, length - lines);
         return unit;
     }
     return 0;

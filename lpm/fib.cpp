@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <new>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -68,7 +69,10 @@ struct Fib<Address>::Impl : Tables<Address> {
 };
 
 template <class Address>
-Fib<Address>::Fib(std::size_t tables, std::size_t memory_limit) : impl_(std::make_unique<Impl>(tables, memory_limit)) {}
+Fib<Address>::Fib(std::size_t tables, std::size_t memory_limit) {
+    if (tables > kMostTables) throw std::length_error("a Fib of " + std::to_string(tables) + " tables");
+    impl_ = std::make_unique<Impl>(tables, memory_limit);
+}
 template <class Address>
 Fib<Address>::~Fib() = default;
 template <class Address>
@@ -162,6 +166,11 @@ FibView<Address> Fib<Address>::follow(Retire retire) {
 template <class Address>
 std::size_t Fib<Address>::memory() const noexcept {
     return impl_->bytes();
+}
+
+template <class Address>
+typename Fib<Address>::Root Fib<Address>::root(TableId table) const noexcept {
+    return table < impl_->count() ? static_cast<Root>(impl_->wide(table)) : Root::slots;
 }
 
 template class FibView<Ipv4Address>;

@@ -49,8 +49,10 @@ class Fib {
     using Retire = std::function<void(std::shared_ptr<const void>)>;
     static constexpr std::size_t kMemoryLimit = std::size_t{2} << 30;
 
-    // `memory_limit`: bytes of address space for all tables, at most 4 GiB; memory is taken as tables grow. Throws
-    // std::bad_alloc where the system refuses.
+    static constexpr std::size_t kMostTables = std::size_t{1} << (8 * sizeof(TableId));
+
+    // `tables`: at most kMostTables, else std::length_error. `memory_limit`: bytes of address space for all tables, at
+    // most 4 GiB; memory is taken as tables grow. Throws std::bad_alloc where the system refuses.
     explicit Fib(std::size_t tables, std::size_t memory_limit = kMemoryLimit);
     ~Fib();
     Fib(Fib&&) noexcept;
@@ -58,14 +60,20 @@ class Fib {
 
     std::size_t tables() const noexcept;
 
-    // Adds the route, or replaces the row of a prefix that is there. Errors (nothing changed): no such table, row is
-    // kNoRow, a limit of the structure (words say which).
+    // Of each change, errors leave everything as it was: not_found, there is no such table; limit, there is no memory
+    // left for it (words say how much all tables take). That may meet what takes routes away too: what a view shows
+    // is copied to be changed.
+    //
+    // Adds the route, or replaces the row of a prefix that is there. Also invalid: the row is kNoRow.
     Expected<void> insert(TableId table, const Prefix<Address>& prefix, Row row);
-    // Removes exactly this prefix; what it hid is visible again. Error: not_found, no such table.
+    // Removes exactly this prefix; what it hid is visible again. Also not_found: it is not there.
     Expected<void> erase(TableId table, const Prefix<Address>& prefix);
-    // Replaces all routes of the table, or none of them: a prefix given twice with different rows is refused by name.
+    // Replaces all routes of the table, or none of them; for a moment there is memory for the old and the new. Also
+    // invalid, naming it: a prefix given twice with different rows, or with kNoRow.
     Expected<void> load(TableId table, std::span<const Route<Address>> routes);
-    void clear(TableId table);  // no routes left; std::bad_alloc at the limit of memory
+    // No routes are left; a table that does not exist has none. Throws std::bad_alloc at the limit of memory, with all
+    // routes still there.
+    void clear(TableId table);
 
     // What a CLI shows, from the writer's thread. A table that does not exist has no routes.
     //
@@ -82,16 +90,28 @@ class Fib {
                        const std::function<bool(const Route<Address>&)>& call) const;
     std::size_t size(TableId table) const noexcept;  // routes in the table
 
-    // The tables as they are now, for readers. Later changes to this Fib do not show in it.
+    // The tables as they are now, for readers. Later changes to this Fib do not show in it. The writer's thread; any
+    // thread may copy and drop the view.
     FibView<Address> view() const;
 
     // A view that is not a copy: every later change shows in it, for each address at once, while readers look up. An
     // address that a change covers has its old row or its new one, never another. What a change lets go is handed to
     // `retire` from the writer's thread; it must be kept until every reader has been quiescent since. A second call
-    // gives the same view and keeps the first `retire`.
+    // gives the same view and keeps the first `retire`. What is let go is handed over some blocks at a time and with
+    // each view(); any thread may drop it.
     FibView<Address> follow(Retire retire);
 
-    std::size_t memory() const noexcept;  // bytes that lookups may touch, all tables together
+    // Bytes that lookups in a view taken now may touch, all tables together. What older views still show, the routes
+    // as the CLI lists them, and bookkeeping (4 bytes for 16) come on top.
+    std::size_t memory() const noexcept;
+
+    // What a lookup meets first in a table: how many of its address's bits choose, and so what it costs.
+    enum class Root : std::uint8_t {
+        slots,  // as many bits as the routes are worth
+        words,  // IPv4, very many routes: 19 bits, four MiB
+        top,    // IPv6, many routes in few /16s: 16 bits, and more where routes are many
+    };
+    Root root(TableId table) const noexcept;
 
   private:
     struct Impl;

@@ -52,6 +52,7 @@ class Tables {
     std::shared_ptr<const State> follow(typename Fib<Address>::Retire retire);
 
     std::size_t bytes() const noexcept { return bytes_; }
+    std::uint8_t wide(TableId table) const noexcept { return head_of(table).wide; }
 
   private:
     struct Table {

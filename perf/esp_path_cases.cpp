@@ -116,10 +116,10 @@ void whole_path(Report& report, const Options& options) {
         }
 }
 
-// An SA at random for each packet, beside one SA for all.
+// An SA at random for each packet, beside one SA for all: from as many as the first cache holds to as many as none
+// does. Only the most have a goal: so many cycles more than one takes.
 void many_tunnels(Report& report, const Options& options) {
-    constexpr std::uint32_t kSas = 100'000, kTunnels = 30'000;
-    constexpr double kAllowed = 50;  // cycles
+    constexpr double kAllowed = 50;
     double one[2];
     {
         Node node(bench_policy().tables());
@@ -130,24 +130,28 @@ void many_tunnels(Report& report, const Options& options) {
             one[seal] = median(measure(driver, seal, options.runs).path);
         }
     }
-    {
+    using Goal = std::optional<double>;
+    constexpr std::uint32_t kMostSas = 100'000, kMostTunnels = 30'000;
+    for (const std::uint32_t sas : {64U, 1000U, 10'000U, kMostSas}) {
         Node node(bench_policy().tables());
         introduce(node);
-        for (std::uint32_t i = 0; i < kSas; ++i) inbound(node, i, 64);
-        const Peer peer(kSas);
-        Driver driver(node, peer, {false, {64}, kSas}, 0);
-        add(report, "open 64 B, a random SA of 100,000 each", measure(driver, false, options.runs), one[0] + kAllowed,
-            {});
+        for (std::uint32_t i = 0; i < sas; ++i) inbound(node, i, 64);
+        const Peer peer(sas);
+        Driver driver(node, peer, {false, {64}, sas}, 0);
+        add(report, fmt::format("open 64 B, a random SA of {} each", sas), measure(driver, false, options.runs),
+            sas == kMostSas ? Goal(one[false] + kAllowed) : Goal(), {});
     }
-    Node node(tables_of(kTunnels));
-    introduce(node);
-    for (std::uint32_t i = 0; i < kTunnels; ++i)
-        expect(node.associations->switch_outbound(TunnelId(i + 1), outbound(node, i), {}).has_value(),
-               "an outbound SA");
-    const Peer none(1);
-    Driver driver(node, none, {true, {64}, kTunnels}, 0);
-    add(report, "seal 64 B, a random tunnel of 30,000 each", measure(driver, true, options.runs), one[1] + kAllowed,
-        {});
+    for (const std::uint32_t tunnels : {64U, 1000U, 10'000U, kMostTunnels}) {
+        Node node(tables_of(tunnels));
+        introduce(node);
+        for (std::uint32_t i = 0; i < tunnels; ++i)
+            expect(node.associations->switch_outbound(TunnelId(i + 1), outbound(node, i), {}).has_value(),
+                   "an outbound SA");
+        const Peer none(1);
+        Driver driver(node, none, {true, {64}, tunnels}, 0);
+        add(report, fmt::format("seal 64 B, a random tunnel of {} each", tunnels), measure(driver, true, options.runs),
+            tunnels == kMostTunnels ? Goal(one[true] + kAllowed) : Goal(), {});
+    }
 }
 
 }  // namespace sekisho::perf

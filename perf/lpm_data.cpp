@@ -2,8 +2,12 @@
 #include "perf/lpm_data.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <fstream>
+#include <map>
+#include <optional>
 #include <set>
+#include <string_view>
 
 #include "lpm/bits.hpp"
 
@@ -37,27 +41,98 @@ void split(Address first, const Address& last, lpm::Row row, Routes<Address>& ro
     }
 }
 
-}  // namespace
-
+// In order; of the same prefix, the first that was given.
 template <class Address>
-std::optional<Routes<Address>> read_ranges(const std::string& path) {
-    std::ifstream file(path);
-    if (!file) return std::nullopt;
-    Routes<Address> routes;
-    for (std::string line; std::getline(file, line);) {
-        const std::size_t one = line.find(',');
-        const std::size_t two = line.find(',', one + 1);
-        if (two == std::string::npos) return std::nullopt;
-        const auto first = Address::parse(line.substr(0, one));
-        const auto last = Address::parse(line.substr(one + 1, two - one - 1));
-        if (!first || !last || *last < *first) return std::nullopt;
-        split(*first, *last, static_cast<lpm::Row>(std::strtoul(line.c_str() + two + 1, nullptr, 10)), routes);
-    }
-    // A few ranges are in the file twice, for two origins: the first counts.
+void put_in_order(Routes<Address>& routes) {
     std::stable_sort(routes.begin(), routes.end(), [](const auto& a, const auto& b) { return a.prefix < b.prefix; });
     const auto same = [](const auto& a, const auto& b) { return a.prefix == b.prefix; };
     routes.erase(std::unique(routes.begin(), routes.end(), same), routes.end());
+}
+
+// Calls with each line until one is refused; its error is given with file and line before it.
+template <class Take>
+Expected<void> each_line(const std::string& path, const Take& take) {
+    std::ifstream file(path);
+    std::size_t number = 0;
+    for (std::string line; std::getline(file, line);) {
+        const Expected<void> taken = take(std::string_view(line));
+        if (++number; !taken) return taken.error().at(path + " line " + std::to_string(number));
+    }
+    if (!file.eof()) return Error{ErrorCode::unavailable, path + ": cannot be read"};
+    return {};
+}
+
+std::vector<std::string_view> words_of(std::string_view line) {
+    constexpr std::string_view kBlank = " \t\r";
+    std::vector<std::string_view> words;
+    for (std::size_t at = line.find_first_not_of(kBlank); at != std::string_view::npos;) {
+        const std::size_t end = std::min(line.find_first_of(kBlank, at), line.size());
+        words.push_back(line.substr(at, end - at));
+        at = line.find_first_not_of(kBlank, end);
+    }
+    return words;
+}
+
+std::optional<lpm::Row> number_in(std::string_view digits) {
+    lpm::Row number = 0;
+    const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    if (failed != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
+    return number;
+}
+
+}  // namespace
+
+template <class Address>
+Expected<Routes<Address>> read_ranges(const std::string& path) {
+    Routes<Address> routes;
+    const auto take = [&routes](std::string_view line) -> Expected<void> {
+        std::string_view fields[3];
+        std::string_view rest = line;
+        for (std::string_view& field : fields) {
+            field = rest.substr(0, rest.find(','));
+            rest.remove_prefix(std::min(rest.size(), field.size() + 1));
+        }
+        const auto first = Address::parse(fields[0]);
+        const auto last = Address::parse(fields[1]);
+        const auto as = number_in(fields[2]);
+        if (!first || !last || *last < *first || !as)
+            return Error{ErrorCode::invalid, "\"" + std::string(line) + "\" is not \"first address,last address,AS\""};
+        split(*first, *last, *as, routes);
+        return {};
+    };
+    const Expected<void> read = each_line(path, take);
+    if (!read) return read.error();
+    if (routes.empty()) return Error{ErrorCode::not_found, path + ": no ranges in it"};
+    put_in_order(routes);
     return routes;
+}
+
+Expected<FullTables> read_routes(const std::string& path) {
+    FullTables tables;
+    std::map<std::string, lpm::Row> rows;
+    const auto take = [&tables, &rows](std::string_view line) -> Expected<void> {
+        const std::vector<std::string_view> words = words_of(line);
+        if (words.empty() || words[0][0] == '#') return {};
+        const auto prefix = IpPrefix::parse(words[0]);
+        if (!prefix) return prefix.error();
+        const std::string quoted = "\"" + std::string(words[0]) + "\"";
+        if (words.size() < 2) return Error{ErrorCode::invalid, quoted + " has no next hop"};
+        if (words.size() > 2)
+            return Error{ErrorCode::invalid,
+                         "\"" + std::string(words[2]) + "\" after the next hop of " + quoted + ", which is one word"};
+        const lpm::Row row = rows.try_emplace(std::string(words[1]), static_cast<lpm::Row>(rows.size())).first->second;
+        if (prefix->is_ipv4())
+            tables.ipv4.push_back({prefix->ipv4(), row});
+        else
+            tables.ipv6.push_back({prefix->ipv6(), row});
+        return {};
+    };
+    const Expected<void> read = each_line(path, take);
+    if (!read) return read.error();
+    if (tables.ipv4.empty() && tables.ipv6.empty()) return Error{ErrorCode::not_found, path + ": no routes in it"};
+    put_in_order(tables.ipv4);
+    put_in_order(tables.ipv6);
+    return tables;
 }
 
 template <class Address>
@@ -72,7 +147,7 @@ void add_nested(Routes<Address>& routes, std::size_t count, Random& random) {
     std::set<Prefix<Address>> known;
     for (const auto& route : routes) known.insert(route.prefix);
     const std::size_t given = routes.size();
-    while (routes.size() < given + count) {
+    for (std::size_t tries = 0; routes.size() < given + count && tries < 16 * count; ++tries) {
         const Prefix<Address>& near = routes[below(random, given)].prefix;
         int length = std::min(Address::kBits, near.length() + 1 + static_cast<int>(below(random, 4)));
         if (below(random, 4) == 0)
@@ -142,8 +217,8 @@ Stream<Ipv4Address> draw_space(const std::string& name, const Routes<Ipv4Address
     return stream;
 }
 
-template std::optional<Routes<Ipv4Address>> read_ranges(const std::string&);
-template std::optional<Routes<Ipv6Address>> read_ranges(const std::string&);
+template Expected<Routes<Ipv4Address>> read_ranges(const std::string&);
+template Expected<Routes<Ipv6Address>> read_ranges(const std::string&);
 template void number_rows(Routes<Ipv4Address>&, std::uint32_t);
 template void number_rows(Routes<Ipv6Address>&, std::uint32_t);
 template void add_nested(Routes<Ipv4Address>&, std::size_t, Random&);

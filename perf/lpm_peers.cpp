@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <set>
 
+#include <fmt/format.h>
 #include <rte_fib.h>
 #include <rte_fib6.h>
 #include <rte_lpm.h>
+#include <rte_lpm6.h>
 
 namespace sekisho::perf {
 
@@ -19,6 +22,8 @@ struct FreeWith {
 };
 template <class T, void (*free)(T*)>
 using Held = std::unique_ptr<T, FreeWith<T, free>>;
+using HeldFib = Held<rte_fib, rte_fib_free>;
+using HeldFib6 = Held<rte_fib6, rte_fib6_free>;
 
 using Wire = std::array<std::uint8_t, 16>;
 
@@ -31,7 +36,6 @@ Wire wire_of(std::uint64_t high, std::uint64_t low) {
     return wire;
 }
 
-constexpr std::size_t kMostBatch = 256;
 constexpr std::uint64_t kNothing = 0xffffff;     // the row of an address without a route
 constexpr std::uint64_t kNothingOfTwo = 0x7fff;  // the same in 2 bytes, of which a bit is taken
 
@@ -41,153 +45,248 @@ bool are_small(const Routes<Address>& routes) {
     return std::all_of(routes.begin(), routes.end(), [](const auto& route) { return route.row < kNothingOfTwo; });
 }
 
+// Slots that these routes need in any of the peers: one for each 24 bits, and 256 for each block of 24, 32, 40 … bits
+// with longer routes in it.
+template <class Address>
+std::size_t slots_of(const Routes<Address>& routes) {
+    std::set<Prefix<Address>> blocks;
+    for (const auto& route : routes)
+        for (int length = 24; length < route.prefix.length(); length += 8)
+            blocks.emplace(route.prefix.address(), length);
+    return (std::size_t{1} << 24) + 256 * blocks.size();
+}
+
+HeldFib new_fib(const char* name, rte_fib_dir24_8_nh_sz size) {
+    const bool two = size == RTE_FIB_DIR24_8_2B;
+    rte_fib_conf conf{};
+    conf.type = RTE_FIB_DIR24_8;
+    conf.default_nh = two ? kNothingOfTwo : kNothing;
+    conf.max_routes = 1 << 20;
+    conf.dir24_8.nh_sz = size;
+    conf.dir24_8.num_tbl8 = two ? 32767 : 1 << 16;
+    return HeldFib(rte_fib_create(name, 0, &conf));
+}
+
+HeldFib6 new_fib6(const char* name, rte_fib_trie_nh_sz size) {
+    const bool two = size == RTE_FIB6_TRIE_2B;
+    rte_fib6_conf conf{};
+    conf.type = RTE_FIB6_TRIE;
+    conf.default_nh = two ? kNothingOfTwo : kNothing;
+    conf.max_routes = 1 << 19;
+    conf.trie.nh_sz = size;
+    conf.trie.num_tbl8 = two ? 32767 : 400'000;
+    return HeldFib6(rte_fib6_create(name, 0, &conf));
+}
+
+bool add(rte_fib* table, const lpm::Route<Ipv4Address>& route) {
+    const auto length = static_cast<std::uint8_t>(route.prefix.length());
+    return rte_fib_add(table, route.prefix.address().value(), length, route.row) == 0;
+}
+
+bool add(rte_fib6* table, const lpm::Route<Ipv6Address>& route) {
+    const Wire wire = wire_of(route.prefix.address().high(), route.prefix.address().low());
+    return rte_fib6_add(table, wire.data(), static_cast<std::uint8_t>(route.prefix.length()), route.row) == 0;
+}
+
+// rte_lpm and rte_lpm6 have no /0: it is given as its halves, which routes of 1 bit after it replace.
+bool add(rte_lpm* table, const lpm::Route<Ipv4Address>& route) {
+    const auto length = static_cast<std::uint8_t>(route.prefix.length());
+    if (length == 0)
+        return rte_lpm_add(table, 0, 1, route.row) == 0 && rte_lpm_add(table, 0x8000'0000U, 1, route.row) == 0;
+    return rte_lpm_add(table, route.prefix.address().value(), length, route.row) == 0;
+}
+
+bool add(rte_lpm6* table, const lpm::Route<Ipv6Address>& route) {
+    const auto length = static_cast<std::uint8_t>(route.prefix.length());
+    const Wire wire = wire_of(route.prefix.address().high(), route.prefix.address().low());
+    const Wire upper_half = {0x80};
+    if (length == 0)
+        return rte_lpm6_add(table, wire.data(), 1, route.row) == 0 &&
+               rte_lpm6_add(table, upper_half.data(), 1, route.row) == 0;
+    return rte_lpm6_add(table, wire.data(), length, route.row) == 0;
+}
+
+// A route before those inside it. rte_fib of DPDK 22.11 wants it so: a route that ends at 255.255.255.255, added after
+// neighbours inside it that fill its end, is written over the whole table.
+template <class Address>
+Routes<Address> in_order(Routes<Address> routes) {
+    std::sort(routes.begin(), routes.end(), [](const auto& a, const auto& b) { return a.prefix < b.prefix; });
+    return routes;
+}
+
+// The table takes all routes in, in_order(), or is freed.
+template <class AnyHeld, class Address>
+void fill(const char* name, AnyHeld& table, const Routes<Address>& routes) {
+    const auto taken = [&table](const auto& route) { return add(table.get(), route); };
+    if (table && std::all_of(routes.begin(), routes.end(), taken)) return;
+    std::fprintf(stderr, "%s cannot hold these routes and is left out\n", name);
+    table.reset();
+}
+
+bool remove(rte_fib* table, const Prefix<Ipv4Address>& prefix) {
+    return rte_fib_delete(table, prefix.address().value(), static_cast<std::uint8_t>(prefix.length())) == 0;
+}
+
+bool remove(rte_fib6* table, const Prefix<Ipv6Address>& prefix) {
+    const Wire wire = wire_of(prefix.address().high(), prefix.address().low());
+    return rte_fib6_delete(table, wire.data(), static_cast<std::uint8_t>(prefix.length())) == 0;
+}
+
+template <class AnyHeld, class Address>
+std::optional<UpdateRates> rates_of(const char* name, AnyHeld table, const Routes<Address>& routes, Random& random) {
+    constexpr std::size_t kUpdates = 100'000;
+    const double begin = thread_seconds();
+    fill(name, table, routes);
+    if (!table) return std::nullopt;
+    const double full = thread_seconds();
+    for (std::size_t i = 0; i < kUpdates; i += 2) {
+        const auto& route = routes[random() % routes.size()];
+        if (!remove(table.get(), route.prefix) || !add(table.get(), route)) return std::nullopt;
+    }
+    const double end = thread_seconds();
+    return UpdateRates{static_cast<double>(routes.size()) / (full - begin),
+                       static_cast<double>(kUpdates) / (end - full)};
+}
+
+// Of a table whose slots take so many bytes each.
+Lookups lookups_of(const char* name, std::size_t slots, std::size_t bytes, Subject subject,
+                   std::function<lpm::Row(std::size_t)> row) {
+    const double mebibytes = static_cast<double>(slots * bytes) / (1 << 20);
+    subject.name = fmt::format("{} ({:.0f} MiB)", name, mebibytes);
+    return {std::move(subject), std::move(row), mebibytes};
+}
+
+lpm::Row row_of(std::uint64_t hop, std::uint64_t nothing) {
+    return hop == nothing ? lpm::kNoRow : static_cast<lpm::Row>(hop);
+}
+
 }  // namespace
 
 template <>
 struct Peers<Ipv4Address>::Members {
-    Held<rte_fib, rte_fib_free> fib;
-    Held<rte_fib, rte_fib_free> small_fib;  // where all rows fit 2 bytes
-    Held<rte_lpm, rte_lpm_free> lpm;
-    std::array<std::uint64_t, kMostBatch> hops{};
-    std::array<std::uint32_t, kMostBatch> rows{};
+    HeldFib fib = new_fib("four", RTE_FIB_DIR24_8_4B);
+    HeldFib small_fib = {};  // where all rows fit 2 bytes
+    Held<rte_lpm, rte_lpm_free> lpm = {};
+    std::size_t slots = 0;
+    std::array<std::uint64_t, kBatch> hops{};
+    std::array<std::uint32_t, kBatch> rows{};
 };
 
 template <>
-Peers<Ipv4Address>::Peers(const Routes<Ipv4Address>& routes) : members_(std::make_unique<Members>()) {
-    const auto filled_fib = [&routes](const char* name, rte_fib_dir24_8_nh_sz size, std::uint32_t longer,
-                                      std::uint64_t nothing) {
-        rte_fib_conf conf{};
-        conf.type = RTE_FIB_DIR24_8;
-        conf.default_nh = nothing;
-        conf.max_routes = 1 << 20;
-        conf.dir24_8.nh_sz = size;
-        conf.dir24_8.num_tbl8 = longer;
-        Held<rte_fib, rte_fib_free> fib(rte_fib_create(name, 0, &conf));
-        for (const auto& route : routes) {
-            const auto length = static_cast<std::uint8_t>(route.prefix.length());
-            if (fib && rte_fib_add(fib.get(), route.prefix.address().value(), length, route.row) != 0) fib.reset();
-        }
-        if (!fib) std::fprintf(stderr, "rte_fib cannot hold these routes and is left out (%s)\n", name);
-        return fib;
-    };
-    const std::uint64_t before = cycles();
-    members_->fib = filled_fib("four", RTE_FIB_DIR24_8_4B, 1 << 16, kNothing);
-    add_cycles_ = static_cast<double>(cycles() - before) / static_cast<double>(routes.size());
-    if (are_small(routes)) members_->small_fib = filled_fib("two", RTE_FIB_DIR24_8_2B, 32767, kNothingOfTwo);
-    rte_lpm_config lpm{};
-    lpm.max_rules = 1 << 20;
-    lpm.number_tbl8s = 1 << 16;
-    members_->lpm.reset(rte_lpm_create("peer", 0, &lpm));
-    for (const auto& route : routes) {
-        const auto length = static_cast<std::uint8_t>(route.prefix.length());
-        if (members_->lpm && length != 0 &&
-            rte_lpm_add(members_->lpm.get(), route.prefix.address().value(), length, route.row) != 0)
-            members_->lpm.reset();
+Peers<Ipv4Address>::Peers(const Routes<Ipv4Address>& given) : members_(std::make_unique<Members>()) {
+    const Routes<Ipv4Address> routes = in_order(given);
+    members_->slots = slots_of(routes);
+    fill("rte_fib with 4 bytes", members_->fib, routes);
+    if (are_small(routes)) {
+        members_->small_fib = new_fib("two", RTE_FIB_DIR24_8_2B);
+        fill("rte_fib with 2 bytes", members_->small_fib, routes);
     }
-    if (!members_->lpm) std::fprintf(stderr, "rte_lpm cannot hold these routes and is left out\n");
+    rte_lpm_config config{};
+    config.max_rules = 1 << 20;
+    config.number_tbl8s = 1 << 16;
+    members_->lpm.reset(rte_lpm_create("peer", 0, &config));
+    fill("rte_lpm", members_->lpm, routes);
 }
 
 template <>
-std::vector<Subject> Peers<Ipv4Address>::subjects(const Stream<Ipv4Address>& stream) {
-    std::vector<Subject> all;
+std::vector<Lookups> Peers<Ipv4Address>::lookups(const Stream<Ipv4Address>& stream) {
+    std::vector<Lookups> all;
+    Members* const members = members_.get();
     auto* const keys = const_cast<std::uint32_t*>(stream.keys.data());
-    std::uint64_t* const hops = members_->hops.data();
-    std::uint32_t* const rows = members_->rows.data();
-    const auto add = [&all, keys, hops](const std::string& name, rte_fib* fib, rte_fib_lookup_type type) {
+    const auto add_fib = [&](const char* name, rte_fib* fib, std::size_t bytes, rte_fib_lookup_type type) {
         if (fib == nullptr || rte_fib_select_lookup(fib, type) != 0) return;
-        all.push_back({name, [fib, keys, hops, type](std::size_t first, std::size_t count) {
-                           if (first % 8192 == 0) rte_fib_select_lookup(fib, type);
-                           rte_fib_lookup_bulk(fib, keys + first, hops, static_cast<int>(count));
-                       }});
+        const auto work = [fib, keys, members, type](std::size_t first, std::size_t count) {
+            if (first % 8192 == 0) rte_fib_select_lookup(fib, type);
+            rte_fib_lookup_bulk(fib, keys + first, members->hops.data(), static_cast<int>(count));
+        };
+        const std::uint64_t nothing = bytes == 2 ? kNothingOfTwo : kNothing;
+        all.push_back(lookups_of(name, members->slots, bytes, {name, work},
+                                 [members, nothing](std::size_t k) { return row_of(members->hops[k], nothing); }));
     };
-    add("rte_fib 4 B (64 MiB)", members_->fib.get(), RTE_FIB_LOOKUP_DIR24_8_SCALAR_MACRO);
-    add("rte_fib 4 B AVX-512 (64 MiB)", members_->fib.get(), RTE_FIB_LOOKUP_DIR24_8_VECTOR_AVX512);
-    add("rte_fib 2 B (32 MiB)", members_->small_fib.get(), RTE_FIB_LOOKUP_DIR24_8_SCALAR_MACRO);
-    add("rte_fib 2 B AVX-512 (32 MiB)", members_->small_fib.get(), RTE_FIB_LOOKUP_DIR24_8_VECTOR_AVX512);
-    if (auto* const table = members_->lpm.get(); table != nullptr) {
-        all.push_back({"rte_lpm (64 MiB)", [=](std::size_t first, std::size_t count) {
-                           rte_lpm_lookup_bulk(table, keys + first, rows, static_cast<unsigned>(count));
-                       }});
+    add_fib("rte_fib 4 B", members->fib.get(), 4, RTE_FIB_LOOKUP_DIR24_8_SCALAR_MACRO);
+    add_fib("rte_fib 4 B AVX-512", members->fib.get(), 4, RTE_FIB_LOOKUP_DIR24_8_VECTOR_AVX512);
+    add_fib("rte_fib 2 B", members->small_fib.get(), 2, RTE_FIB_LOOKUP_DIR24_8_SCALAR_MACRO);
+    add_fib("rte_fib 2 B AVX-512", members->small_fib.get(), 2, RTE_FIB_LOOKUP_DIR24_8_VECTOR_AVX512);
+    if (auto* const table = members->lpm.get(); table != nullptr) {
+        const auto work = [table, keys, members](std::size_t first, std::size_t count) {
+            rte_lpm_lookup_bulk(table, keys + first, members->rows.data(), static_cast<unsigned>(count));
+        };
+        all.push_back(lookups_of("rte_lpm", members->slots, 4, {"", work}, [members](std::size_t k) {
+            const std::uint32_t found = members->rows[k];
+            return (found & RTE_LPM_LOOKUP_SUCCESS) == 0 ? lpm::kNoRow : found & 0xff'ffffU;
+        }));
     }
     return all;
 }
 
 template <>
-std::vector<lpm::Row> Peers<Ipv4Address>::rows(const Stream<Ipv4Address>& stream, std::size_t count) {
-    std::vector<lpm::Row> found;
-    const auto all = subjects(stream);
-    for (std::size_t i = 0; !all.empty() && members_->fib && i < count; i += 64) {
-        all[0].work(i, 64);
-        for (std::size_t k = 0; k < 64; ++k)
-            found.push_back(members_->hops[k] == kNothing ? lpm::kNoRow : static_cast<lpm::Row>(members_->hops[k]));
-    }
-    return found;
+std::optional<UpdateRates> Peers<Ipv4Address>::update_rates(const Routes<Ipv4Address>& routes, Random& random) {
+    return rates_of("rte_fib, to be changed,", new_fib("changed", RTE_FIB_DIR24_8_4B), routes, random);
 }
 
 template <>
 struct Peers<Ipv6Address>::Members {
-    Held<rte_fib6, rte_fib6_free> fib;
-    Held<rte_fib6, rte_fib6_free> small_fib;  // where all rows fit 2 bytes
-    std::array<std::uint64_t, kMostBatch> hops{};
-    std::vector<Wire> wires;  // the stream as these peers read it
+    HeldFib6 fib = new_fib6("four bytes", RTE_FIB6_TRIE_4B);
+    HeldFib6 small_fib = {};  // where all rows fit 2 bytes
+    Held<rte_lpm6, rte_lpm6_free> lpm = {};
+    std::size_t slots = 0;
+    std::array<std::uint64_t, kBatch> hops{};
+    std::array<std::int32_t, kBatch> rows{};
+    std::vector<Wire> wires = {};  // the stream as these peers read it
 };
 
 template <>
-Peers<Ipv6Address>::Peers(const Routes<Ipv6Address>& routes) : members_(std::make_unique<Members>()) {
-    const auto filled_fib = [&routes](const char* name, rte_fib_trie_nh_sz size, std::uint32_t longer,
-                                      std::uint64_t nothing) {
-        rte_fib6_conf conf{};
-        conf.type = RTE_FIB6_TRIE;
-        conf.default_nh = nothing;
-        conf.max_routes = 1 << 19;
-        conf.trie.nh_sz = size;
-        conf.trie.num_tbl8 = longer;
-        Held<rte_fib6, rte_fib6_free> fib(rte_fib6_create(name, 0, &conf));
-        for (const auto& route : routes) {
-            Wire wire = wire_of(route.prefix.address().high(), route.prefix.address().low());
-            const auto length = static_cast<std::uint8_t>(route.prefix.length());
-            if (fib && rte_fib6_add(fib.get(), wire.data(), length, route.row) != 0) fib.reset();
-        }
-        if (!fib) std::fprintf(stderr, "rte_fib6 cannot hold these routes and is left out (%s)\n", name);
-        return fib;
-    };
-    const std::uint64_t before = cycles();
-    members_->fib = filled_fib("four bytes", RTE_FIB6_TRIE_4B, 400'000, kNothing);
-    add_cycles_ = static_cast<double>(cycles() - before) / static_cast<double>(routes.size());
-    if (are_small(routes)) members_->small_fib = filled_fib("two bytes", RTE_FIB6_TRIE_2B, 32767, kNothingOfTwo);
+Peers<Ipv6Address>::Peers(const Routes<Ipv6Address>& given) : members_(std::make_unique<Members>()) {
+    const Routes<Ipv6Address> routes = in_order(given);
+    members_->slots = slots_of(routes);
+    fill("rte_fib6 with 4 bytes", members_->fib, routes);
+    if (are_small(routes)) {
+        members_->small_fib = new_fib6("two bytes", RTE_FIB6_TRIE_2B);
+        fill("rte_fib6 with 2 bytes", members_->small_fib, routes);
+    }
+    rte_lpm6_config config{};
+    config.max_rules = 1 << 19;
+    config.number_tbl8s = 400'000;
+    members_->lpm.reset(rte_lpm6_create("peer6", 0, &config));
+    fill("rte_lpm6", members_->lpm, routes);
 }
 
 template <>
-std::vector<Subject> Peers<Ipv6Address>::subjects(const Stream<Ipv6Address>& stream) {
-    std::vector<Subject> all;
-    members_->wires.clear();
-    for (const lpm::Key6& key : stream.keys) members_->wires.push_back(wire_of(key.high, key.low));
-    auto* const keys = reinterpret_cast<std::uint8_t(*)[16]>(members_->wires.data());
-    std::uint64_t* const hops = members_->hops.data();
-    const auto add = [&all, keys, hops](const std::string& name, rte_fib6* fib, rte_fib6_lookup_type type) {
+std::vector<Lookups> Peers<Ipv6Address>::lookups(const Stream<Ipv6Address>& stream) {
+    std::vector<Lookups> all;
+    Members* const members = members_.get();
+    members->wires.clear();
+    for (const lpm::Key6& key : stream.keys) members->wires.push_back(wire_of(key.high, key.low));
+    auto* const keys = reinterpret_cast<std::uint8_t(*)[16]>(members->wires.data());
+    const auto add_fib = [&](const char* name, rte_fib6* fib, std::size_t bytes, rte_fib6_lookup_type type) {
         if (fib == nullptr || rte_fib6_select_lookup(fib, type) != 0) return;
-        all.push_back({name, [fib, keys, hops, type](std::size_t first, std::size_t count) {
-                           if (first % 8192 == 0) rte_fib6_select_lookup(fib, type);
-                           rte_fib6_lookup_bulk(fib, keys + first, hops, static_cast<int>(count));
-                       }});
+        const auto work = [fib, keys, members, type](std::size_t first, std::size_t count) {
+            if (first % 8192 == 0) rte_fib6_select_lookup(fib, type);
+            rte_fib6_lookup_bulk(fib, keys + first, members->hops.data(), static_cast<int>(count));
+        };
+        const std::uint64_t nothing = bytes == 2 ? kNothingOfTwo : kNothing;
+        all.push_back(lookups_of(name, members->slots, bytes, {name, work},
+                                 [members, nothing](std::size_t k) { return row_of(members->hops[k], nothing); }));
     };
-    add("rte_fib6 4 B (over 64 MiB)", members_->fib.get(), RTE_FIB6_LOOKUP_TRIE_SCALAR);
-    add("rte_fib6 4 B AVX-512 (over 64 MiB)", members_->fib.get(), RTE_FIB6_LOOKUP_TRIE_VECTOR_AVX512);
-    add("rte_fib6 2 B (over 32 MiB)", members_->small_fib.get(), RTE_FIB6_LOOKUP_TRIE_SCALAR);
-    add("rte_fib6 2 B AVX-512 (over 32 MiB)", members_->small_fib.get(), RTE_FIB6_LOOKUP_TRIE_VECTOR_AVX512);
+    add_fib("rte_fib6 4 B", members->fib.get(), 4, RTE_FIB6_LOOKUP_TRIE_SCALAR);
+    add_fib("rte_fib6 4 B AVX-512", members->fib.get(), 4, RTE_FIB6_LOOKUP_TRIE_VECTOR_AVX512);
+    add_fib("rte_fib6 2 B", members->small_fib.get(), 2, RTE_FIB6_LOOKUP_TRIE_SCALAR);
+    add_fib("rte_fib6 2 B AVX-512", members->small_fib.get(), 2, RTE_FIB6_LOOKUP_TRIE_VECTOR_AVX512);
+    if (auto* const table = members->lpm.get(); table != nullptr) {
+        const auto work = [table, keys, members](std::size_t first, std::size_t count) {
+            rte_lpm6_lookup_bulk_func(table, keys + first, members->rows.data(), static_cast<unsigned>(count));
+        };
+        all.push_back(lookups_of("rte_lpm6", members->slots, 4, {"", work}, [members](std::size_t k) {
+            const std::int32_t found = members->rows[k];
+            return found < 0 ? lpm::kNoRow : static_cast<lpm::Row>(found);
+        }));
+    }
     return all;
 }
 
 template <>
-std::vector<lpm::Row> Peers<Ipv6Address>::rows(const Stream<Ipv6Address>& stream, std::size_t count) {
-    std::vector<lpm::Row> found;
-    const auto all = subjects(stream);
-    for (std::size_t i = 0; !all.empty() && members_->fib && i < count; i += 64) {
-        all[0].work(i, 64);
-        for (std::size_t k = 0; k < 64; ++k)
-            found.push_back(members_->hops[k] == kNothing ? lpm::kNoRow : static_cast<lpm::Row>(members_->hops[k]));
-    }
-    return found;
+std::optional<UpdateRates> Peers<Ipv6Address>::update_rates(const Routes<Ipv6Address>& routes, Random& random) {
+    return rates_of("rte_fib6, to be changed,", new_fib6("six changed", RTE_FIB6_TRIE_4B), routes, random);
 }
 
 template <class Address>

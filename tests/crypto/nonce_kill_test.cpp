@@ -19,7 +19,8 @@ using namespace sekisho::test;
 
 namespace {
 
-constexpr int kKills = 220;
+constexpr int kUnderTraffic = 200;  // kills, and how many in all until then at most
+constexpr int kMostKills = 400;
 constexpr std::size_t kKeys = 3;
 constexpr std::size_t kRoom = 1 << 22;
 constexpr std::uint64_t kRoundRoom = 15'000;
@@ -144,8 +145,8 @@ int main() {
     SharedWitness witness(shared);
     if (!Ledger::make(LedgerOptions{path, &witness}, kBirth)) return 1;
 
-    int with_traffic = 0;
-    for (int kill_number = 0; kill_number < kKills; ++kill_number) {
+    int kills = 0, with_traffic = 0;
+    for (; with_traffic < kUnderTraffic && kills < kMostKills; ++kills) {
         const std::uint64_t before = shared.count.load();
         const std::uint64_t seed = random.word();
         const pid_t pid = fork();
@@ -170,7 +171,7 @@ int main() {
     std::sort(all.begin(), all.end());
     const auto repeated = std::adjacent_find(all.begin(), all.end());
     std::printf("%d kills, %d of them under traffic; %zu packets, %llu renewals, %llu packets met a spent reserve\n",
-                kKills, with_traffic, all.size(), static_cast<unsigned long long>(shared.renewals.load()),
+                kills, with_traffic, all.size(), static_cast<unsigned long long>(shared.renewals.load()),
                 static_cast<unsigned long long>(shared.exhausted.load()));
     bool fine = true;
     const auto expect = [&fine](bool holds, const char* what) {
@@ -182,7 +183,8 @@ int main() {
         std::printf("key %llu, IV %llu\n", static_cast<unsigned long long>(repeated->key),
                     static_cast<unsigned long long>(repeated->iv));
     expect(shared.failures == 0, "every child could open the ledger and renew");
-    expect(with_traffic >= 150, "150 kills under traffic");
+    expect(with_traffic >= kUnderTraffic, "200 kills under traffic");
+    expect(shared.count <= kRoom, "every packet was kept");
     expect(all.size() > 10'000, "10,000 packets");
     expect(shared.exhausted > 0, "reserves ended under traffic");
     return fine ? 0 : 1;

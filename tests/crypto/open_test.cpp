@@ -67,6 +67,16 @@ TEST_CASE("open: any wrong bit is refused, and leaves window and lifetime alone"
     }
 }
 
+TEST_CASE("open: a number that passed is refused before the cipher is asked", "[crypto][conformance-19]") {
+    Pair pair;
+    const Bytes whole = without_outer(pair, seal_one(pair, InnerPacket{}.bytes()));
+    Bytes fine = whole;
+    REQUIRE(open_one(pair, fine).outcome == EspOutcome::done);
+    Bytes forged = whole;
+    forged.back() ^= 1;  // else it would be icv_wrong
+    CHECK(open_dropped(pair, forged) == DropReason::replay_duplicate);
+}
+
 TEST_CASE("open: a packet passes once, in this burst or a later one", "[crypto][conformance-20]") {
     Pair pair;
     const Bytes whole = without_outer(pair, seal_one(pair, InnerPacket{}.bytes()));

@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/lpm/oracle.hpp"
 #include "tests/lpm/text.hpp"
 
 using namespace sekisho;
@@ -174,4 +175,23 @@ TEST_CASE("fib: the route that covers a prefix is the longest that contains it, 
     CHECK_FALSE(fib.covering(1, prefix6("2001:db8::/32")));
     REQUIRE(fib.insert(0, prefix6("::/0"), 4));
     CHECK(fib.covering(0, prefix6("2001:db8::/31")) == Route<Ipv6Address>{prefix6("::/0"), 4});
+}
+
+TEST_CASE("fib: ten thousand tables of fifty routes take less than 32 MiB", "[lpm]") {
+    constexpr std::size_t kTables = 10'000, kRoutes = 50;
+    const std::uint64_t seed = test_seed("small tables");
+    CAPTURE(seed);
+    Random random(seed);
+    Fib4 fib(kTables);
+    std::vector<Route<Ipv4Address>> routes(kRoutes);
+    for (std::size_t table = 0; table < kTables; ++table) {
+        for (auto& route : routes) {
+            // As announced: most are a /24 or a little shorter.
+            const int length = 24 - static_cast<int>(std::min(below(random, 9), below(random, 9)));
+            const Prefix4 prefix(any_address(random, Ipv4Address()), length);
+            route = {prefix, prefix.address().value() % 1000};  // one drawn twice has one row
+        }
+        REQUIRE(fib.load(static_cast<TableId>(table), routes));
+    }
+    CHECK(fib.memory() < (std::size_t{32} << 20));
 }

@@ -17,11 +17,19 @@ struct SimdGuard {
     ~SimdGuard() { (void)use_simd(before); }
 };
 
+Prefix4 wide_region(Ipv4Address) {
+    return {};
+}
+Prefix6 wide_region(const Ipv6Address&) {
+    return *Prefix6::parse("2a00::/12");
+}
+
 void cannot(Simd version) {
     test::skip(std::string("this processor cannot ") + name_of(version));
 }
 
-// Tables of very different sizes; with `large`, one whose root is wide.
+// Tables of very different sizes; with `large`, the last one's root is wide: words, or a top, whose routes lie in few
+// /16s.
 template <class Address>
 void compare(Simd version, const char* name, bool large) {
     const SimdGuard guard;
@@ -29,16 +37,19 @@ void compare(Simd version, const char* name, bool large) {
     const std::uint64_t seed = test_seed(name);
     CAPTURE(seed);
     Random random(seed);
-    const std::size_t sizes[] = {0, 1, 3, 40, 700, 9000, large ? 230'000U : 20'000U};
+    constexpr bool kIpv4 = Address::kBits == 32;
+    const std::size_t sizes[] = {0, 1, 3, 40, 700, 9000, large && kIpv4 ? 230'000U : 20'000U};
     Fib<Address> fib(std::size(sizes));
     Oracle<Address> oracle(std::size(sizes));
     for (std::size_t i = 0; i < std::size(sizes); ++i) {
         const auto table = static_cast<TableId>(i);
-        const auto centres = some_centres<Address>(random, 1 + sizes[i] / 8);
+        const Prefix<Address> region = large && i + 1 == std::size(sizes) ? wide_region(Address()) : Prefix<Address>();
+        auto centres = some_centres<Address>(random, 1 + sizes[i] / 8);
+        for (Address& centre : centres) centre = region.address() | (centre & ~region.mask());
         std::vector<Route<Address>> routes;
         while (routes.size() < sizes[i]) {
             const Prefix<Address> prefix = near_prefix(random, centres);
-            if (oracle.routes(table).contains(prefix)) continue;
+            if (oracle.routes(table).contains(prefix) || !region.contains(prefix)) continue;
             // Some rows are too large to be kept in a value.
             const auto row = static_cast<Row>(below(random, 10) == 0 ? below(random, kNoRow) : below(random, 900));
             routes.push_back({prefix, row});
@@ -46,6 +57,8 @@ void compare(Simd version, const char* name, bool large) {
         }
         REQUIRE(fib.load(table, routes));
     }
+    using Root = typename Fib<Address>::Root;
+    REQUIRE(fib.root(std::size(sizes) - 1) == (!large ? Root::slots : kIpv4 ? Root::words : Root::top));
     const FibView<Address> view = fib.view();
     for (int i = 0; i < 40; ++i)
         REQUIRE(wrong_answers(random, oracle, view, std::size(sizes) - (i % 2 == 0 ? 1U : 0U), below(random, 700)) ==
@@ -101,19 +114,36 @@ void compare_depths(Simd version, const char* name) {
     }
 }
 
+// Batches of every length, of different routes: each row in its place, and nothing written behind the last.
+template <class Address>
 void compare_batches(Simd version) {
     const SimdGuard guard;
     if (!use_simd(version)) return cannot(version);
-    Fib4 fib(2);
-    REQUIRE(fib.insert(1, *Prefix4::parse("10.0.0.0/8"), 7));
-    const FibView4 view = fib.view();
+    constexpr std::size_t kRoutes = 13;
+    constexpr Row kUntouched = 0x5e5e'5e5eU;
+    Random random(1);
+    Fib<Address> fib(2);
+    std::vector<Address> addresses;
+    for (Row row = 0; row < kRoutes; ++row) {
+        addresses.push_back(any_address(random, Address()));
+        REQUIRE(fib.insert(1, Prefix<Address>(addresses.back(), Address::kBits), row));
+    }
+    const FibView<Address> view = fib.view();
     for (std::size_t count = 0; count < 600; ++count) {
         const std::vector<TableId> tables(count, 1);
-        const std::vector<Key4> keys(count, 0x0a000001U);
-        std::vector<Row> rows(count + 1, 0x5e5e5e5eU);
+        std::vector<typename KeyOf<Address>::type> keys;
+        std::vector<Row> expected;
+        for (std::size_t i = 0; i < count; ++i) {
+            keys.push_back(KeyOf<Address>::of(addresses[i * 5 % kRoutes]));
+            expected.push_back(static_cast<Row>(i * 5 % kRoutes));
+        }
+        expected.push_back(kUntouched);
+        std::vector<Row> rows(count + 1, kUntouched);
         view.find(tables.data(), keys.data(), rows.data(), count);
-        REQUIRE(std::count(rows.begin(), rows.end(), Row{7}) == static_cast<std::ptrdiff_t>(count));
-        REQUIRE(rows[count] == 0x5e5e5e5eU);
+        REQUIRE(rows == expected);
+        std::fill(rows.begin(), rows.end(), kUntouched);
+        view.find(TableId{1}, keys.data(), rows.data(), count);
+        REQUIRE(rows == expected);
     }
 }
 
@@ -131,13 +161,18 @@ TEST_CASE("simd: the scalar version answers as the oracle does for IPv6", "[lpm]
     compare<Ipv6Address>(Simd::scalar, "ipv6 scalar", false);
 }
 
+TEST_CASE("simd: the scalar version answers as the oracle does for IPv6 with a top", "[lpm]") {
+    compare<Ipv6Address>(Simd::scalar, "ipv6 scalar, top", true);
+}
+
 TEST_CASE("simd: the scalar version answers as the oracle does where a batch goes deep together", "[lpm]") {
     compare_depths<Ipv4Address>(Simd::scalar, "ipv4 scalar, depths");
     compare_depths<Ipv6Address>(Simd::scalar, "ipv6 scalar, depths");
 }
 
 TEST_CASE("simd: the scalar version writes the rows of a batch of any length and no more", "[lpm]") {
-    compare_batches(Simd::scalar);
+    compare_batches<Ipv4Address>(Simd::scalar);
+    compare_batches<Ipv6Address>(Simd::scalar);
 }
 
 TEST_CASE("simd: the AVX2 version answers as the oracle does for IPv4", "[lpm]") {
@@ -152,13 +187,18 @@ TEST_CASE("simd: the AVX2 version answers as the oracle does for IPv6", "[lpm]")
     compare<Ipv6Address>(Simd::avx2, "ipv6 avx2", false);
 }
 
+TEST_CASE("simd: the AVX2 version answers as the oracle does for IPv6 with a top", "[lpm]") {
+    compare<Ipv6Address>(Simd::avx2, "ipv6 avx2, top", true);
+}
+
 TEST_CASE("simd: the AVX2 version answers as the oracle does where a batch goes deep together", "[lpm]") {
     compare_depths<Ipv4Address>(Simd::avx2, "ipv4 avx2, depths");
     compare_depths<Ipv6Address>(Simd::avx2, "ipv6 avx2, depths");
 }
 
 TEST_CASE("simd: the AVX2 version writes the rows of a batch of any length and no more", "[lpm]") {
-    compare_batches(Simd::avx2);
+    compare_batches<Ipv4Address>(Simd::avx2);
+    compare_batches<Ipv6Address>(Simd::avx2);
 }
 
 TEST_CASE("simd: the AVX-512 version answers as the oracle does for IPv4", "[lpm]") {
@@ -173,13 +213,18 @@ TEST_CASE("simd: the AVX-512 version answers as the oracle does for IPv6", "[lpm
     compare<Ipv6Address>(Simd::avx512, "ipv6 avx512", false);
 }
 
+TEST_CASE("simd: the AVX-512 version answers as the oracle does for IPv6 with a top", "[lpm]") {
+    compare<Ipv6Address>(Simd::avx512, "ipv6 avx512, top", true);
+}
+
 TEST_CASE("simd: the AVX-512 version answers as the oracle does where a batch goes deep together", "[lpm]") {
     compare_depths<Ipv4Address>(Simd::avx512, "ipv4 avx512, depths");
     compare_depths<Ipv6Address>(Simd::avx512, "ipv6 avx512, depths");
 }
 
 TEST_CASE("simd: the AVX-512 version writes the rows of a batch of any length and no more", "[lpm]") {
-    compare_batches(Simd::avx512);
+    compare_batches<Ipv4Address>(Simd::avx512);
+    compare_batches<Ipv6Address>(Simd::avx512);
 }
 
 TEST_CASE("simd: the scalar version can be chosen everywhere", "[lpm]") {

@@ -1,7 +1,6 @@
 // From a frame back to the packet that one would imagine, and the comparison.
 #include "tests/dataplane/support/explained.hpp"
 
-#include "dataplane/explain.hpp"
 #include "tests/dataplane/support/eal.hpp"
 #include "tests/dataplane/support/test_hub.hpp"
 
@@ -87,7 +86,20 @@ bool depends_on_state(DropReason reason) {
     }
 }
 
+std::string words_of(const dataplane::Explanation& explanation) {
+    std::string words;
+    for (const auto& step : explanation.steps) words += step.stage + ": " + step.words + "\n";
+    if (explanation.dropped) words += "dropped: " + std::string(text_of(*explanation.dropped).name) + "\n";
+    return words;
+}
+
 }  // namespace
+
+std::string explained(const TestHub& hub, const dataplane::ImaginedPacket& packet) {
+    const auto explanation = dataplane::explain(hub.tables(), hub.associations(), packet, Numbers(), Eal::made());
+    REQUIRE(explanation);
+    return words_of(*explanation);
+}
 
 void check_explained(const TestHub& hub, std::size_t line, const Bytes& frame) {
     const auto imagined = imagine(hub.policy().lines[line], line, hub.tables().attachments[line].esp_port, frame);
@@ -99,9 +111,7 @@ void check_explained(const TestHub& hub, std::size_t line, const Bytes& frame) {
     REQUIRE(explanation);
     for (const auto& step : explanation->steps)
         if (step.stage == std::string("recall")) return;  // by sessions, of which explain knows none
-    std::string words;
-    for (const auto& step : explanation->steps) words += step.stage + ": " + step.words + "\n";
-    INFO("explain says\n" << words);
+    INFO("explain says\n" << words_of(*explanation));
     if (!drops.empty()) {
         REQUIRE(explanation->dropped.has_value());
         CHECK(*explanation->dropped == drops.begin()->first);
