@@ -105,7 +105,8 @@ class Fib {
     // as the CLI lists them, and bookkeeping (4 bytes for 16) come on top.
     std::size_t memory() const noexcept;
 
-    // What a lookup meets first in a table: how many of its address's bits choose, and so what it costs.
+    // What a lookup meets first in a table: how many of its address's bits choose, and so what it costs. For tests and
+    // measurements; the numbers are those of TableHead::wide.
     enum class Root : std::uint8_t {
         slots,  // as many bits as the routes are worth
         words,  // IPv4, very many routes: 19 bits, four MiB

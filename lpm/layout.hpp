@@ -113,7 +113,7 @@ struct TableHead {
     std::uint8_t shift = 0;
     std::uint8_t bits = 0;
     std::uint8_t position = 0;  // of the first bit after those that index the root
-    std::uint8_t wide = 0;      // 1: words (IPv4); 2: a top (IPv6)
+    std::uint8_t wide = 0;      // 1: words (IPv4); 2: a top (IPv6); as Fib::Root counts
 };
 static_assert(sizeof(TableHead) == 16);
 
