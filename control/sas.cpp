@@ -27,7 +27,10 @@ constexpr unsigned kReserveLooks = 10;
 
 }  // namespace
 
-Sas::Sas(Parts parts) : parts_(std::move(parts)), lines_(20, 50, std::chrono::steady_clock::now()) {
+Sas::Sas(Parts parts)
+    : parts_(std::move(parts)),
+      lines_(20, 50, std::chrono::steady_clock::now()),
+      mismatches_(10, 50, std::chrono::steady_clock::now()) {
     if (!parts_.clock) parts_.clock = [] { return std::chrono::steady_clock::now(); };
 }
 
@@ -238,6 +241,7 @@ void Sas::look() {
     }
     look_at_peers();
     look_at_paths();
+    look_at_mismatches();
     if (++looks_ % kReserveLooks != 0) return;
     constexpr std::size_t kReserve = [] {
         for (std::size_t i = 0; i < crypto::kOutboundFailures.size(); ++i)

@@ -111,6 +111,9 @@ class Sas {
                    std::vector<std::string>& removed);
     void look();
     void look_at_peers();
+    // control/selector_mismatch.cpp.
+    void look_at_mismatches();
+    void tell_mismatch(const std::string& tunnel, const dataplane::SelectorMismatch& told);
     // control/path_mtu.cpp.
     void look_at_paths();
     void believe(const dataplane::PathMtuReport& report);
@@ -144,6 +147,8 @@ class Sas {
     unsigned looks_ = 0;
     RequestRate lines_;  // of the log
     std::uint64_t left_out_ = 0;
+    RequestRate mismatches_;  // that are told
+    std::uint64_t mismatches_left_out_ = 0;
 };
 
 }  // namespace sekisho::control

@@ -44,7 +44,7 @@ struct OpenPacket {
     EspOutcome outcome = EspOutcome::dropped;
     DropReason reason = DropReason::sa_unknown;  // when dropped
     Family family = Family::ipv4;                // when done: of the inner packet
-    std::uint8_t* inner = nullptr;               // when done: the inner packet, without TFC padding
+    std::uint8_t* inner = nullptr;               // the same, and of a selector_mismatch: it, without TFC padding
     std::uint32_t inner_length = 0;
 };
 

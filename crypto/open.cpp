@@ -94,10 +94,10 @@ inline bool restore_ecn_ipv6(Ipv6Header& ip, std::uint8_t outer) noexcept {
         return drop(packet, DropReason::esp_next_header);
     }
     if (!congestion_told) return drop(packet, DropReason::ecn_refused);
-    // 3. RFC 4301 §5.2: it must be what the SA was made for.
-    if (!selectors.match_inbound(payload.first(total))) return drop(packet, DropReason::selector_mismatch);
     packet.inner = plain;
     packet.inner_length = total;
+    // 3. RFC 4301 §5.2: it must be what the SA was made for.
+    if (!selectors.match_inbound(payload.first(total))) return drop(packet, DropReason::selector_mismatch);
 }
 
 }  // namespace

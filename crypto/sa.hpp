@@ -129,6 +129,14 @@ class InboundSa {
     InboundFailures& failures() noexcept { return failures_; }
     const Selectors& selectors() const noexcept { return selectors_; }
 
+    // A packet matched none of the selectors. Worker: whether to tell of it, which is so once until control allows it
+    // again.
+    bool may_tell_mismatch() noexcept {
+        return !mismatch_told_.load(std::memory_order_relaxed) &&
+               !mismatch_told_.exchange(true, std::memory_order_relaxed);
+    }
+    void allow_telling_mismatch() noexcept { mismatch_told_.store(false, std::memory_order_relaxed); }
+
     // Asks for what opening reads and writes of it; once that is here, for what lies behind it, the key apart, which
     // the engine asks for.
     void prefetch() const noexcept {
@@ -159,6 +167,7 @@ class InboundSa {
     AeadKey key_;
     Lifetime lifetime_;
     InboundFailures failures_;
+    std::atomic<bool> mismatch_told_{false};
 };
 
 }  // namespace sekisho::crypto

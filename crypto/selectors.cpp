@@ -64,10 +64,8 @@ bool is_extension(std::uint8_t next) noexcept {
            next == kProtocolDestinationOptions;
 }
 
-}  // namespace
-
 // What lies behind the IP header and its extensions. RFC 4301 §4.4.1.1 calls what cannot be seen OPAQUE.
-struct Selectors::Upper {
+struct Upper {
     bool knows_protocol = false;
     bool knows_ports = false;
     std::uint8_t protocol = 0;
@@ -123,6 +121,28 @@ struct Selectors::Upper {
         return upper;
     }
 };
+
+}  // namespace
+
+SelectorFields SelectorFields::of(std::span<const std::uint8_t> packet) noexcept {
+    SelectorFields fields;
+    Upper upper;
+    if (const auto* const ip = header_at<Ipv4Header>(packet, 0); ip != nullptr && ip->version() == 4) {
+        fields.source = Ipv4Address(ip->source);
+        fields.destination = Ipv4Address(ip->destination);
+        upper = Upper::of_ipv4(packet);
+    } else if (const auto* const ipv6 = header_at<Ipv6Header>(packet, 0)) {
+        fields.source = ipv6->source.address();
+        fields.destination = ipv6->destination.address();
+        upper = Upper::of_ipv6(packet);
+    }
+    if (upper.knows_protocol) fields.protocol = upper.protocol;
+    if (upper.knows_ports) {
+        fields.source_port = upper.source;
+        fields.destination_port = upper.destination;
+    }
+    return fields;
+}
 
 Expected<Selectors> Selectors::make(std::span<const Selector> selectors) {
     if (selectors.empty()) return Error{ErrorCode::invalid, "no selectors: nothing could pass"};

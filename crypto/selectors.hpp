@@ -31,6 +31,19 @@ struct Selector {
     PortRange remote_ports = {};
 };
 
+// What of a packet selectors look at. What is behind headers that cannot be followed, and the ports of a non-first
+// fragment, are not there (RFC 4301 §4.4.1.1: OPAQUE). Host byte order.
+struct SelectorFields {
+    IpAddress source = Ipv4Address();
+    IpAddress destination = Ipv4Address();
+    std::optional<std::uint8_t> protocol = {};
+    std::optional<std::uint16_t> source_port = {};
+    std::optional<std::uint16_t> destination_port = {};
+
+    // As Selectors::match_inbound() asks for it.
+    static SelectorFields of(std::span<const std::uint8_t> packet) noexcept;
+};
+
 class Selectors {
   public:
     Selectors() = default;  // matches nothing
@@ -80,7 +93,6 @@ class Selectors {
     }
     bool match_each(std::span<const std::uint8_t> packet) const noexcept;
 
-    struct Upper;  // the upper layer of a packet
     template <class AnyRow>
     static bool match(const std::vector<AnyRow>& rows, std::span<const std::uint8_t> packet) noexcept;
 

@@ -12,6 +12,7 @@ Expected<std::unique_ptr<Associations>> Associations::make(crypto::EngineKind ki
     if (!engine) return engine.error();
     std::unique_ptr<Associations> made(new Associations(std::move(*engine), std::move(retire)));
     made->path_mtu_rings_ = std::make_unique<PathMtuRing[]>(workers);
+    made->selector_mismatch_rings_ = std::make_unique<SelectorMismatchRing[]>(workers);
     for (std::size_t i = 0; i < workers; ++i) {
         auto own = crypto::make_engine(kind);
         if (!own) return own.error();
@@ -197,6 +198,20 @@ std::vector<SaEvent> Associations::tick(Clock::time_point now, std::size_t at_mo
         }
     }
     return events;
+}
+
+std::vector<SelectorMismatch> Associations::take_selector_mismatches(Clock::time_point now) {
+    for (; !silent_.empty() && silent_.front().first <= now; silent_.pop_front())
+        if (const auto place = inbound_places_.find(silent_.front().second); place != inbound_places_.end())
+            entries_[place->second].inbound->allow_telling_mismatch();
+    std::vector<SelectorMismatch> all;
+    SelectorMismatch told;
+    for (std::size_t worker = 0; worker < engines_.size(); ++worker)
+        while (selector_mismatch_rings_[worker].take(told)) {
+            all.push_back(told);
+            silent_.emplace_back(now + kMismatchSilence, told.spi);
+        }
+    return all;
 }
 
 namespace {

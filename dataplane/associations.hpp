@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -20,6 +21,7 @@
 #include "crypto/tunnel.hpp"
 #include "dataplane/path_mtu_ring.hpp"
 #include "dataplane/peer_word.hpp"
+#include "dataplane/selector_mismatch.hpp"
 #include "net/ids.hpp"
 #include "net/secret.hpp"
 
@@ -128,6 +130,13 @@ class Associations {
         for (std::size_t worker = 0; worker < engines_.size(); ++worker)
             while (path_mtu_rings_[worker].take(report)) take(report);
     }
+    // The same for packets that their SAs may not carry.
+    SelectorMismatchRing& selector_mismatch_ring(WorkerId worker) const noexcept {
+        return selector_mismatch_rings_[worker.index()];
+    }
+    static constexpr std::chrono::seconds kMismatchSilence{60};
+    // Control: what they told, of each SA once in kMismatchSilence.
+    std::vector<SelectorMismatch> take_selector_mismatches(Clock::time_point now);
     // The worker's own.
     crypto::AeadEngine& engine_of(WorkerId worker) const noexcept { return *engines_[worker.index()]; }
 
@@ -164,10 +173,12 @@ class Associations {
     }
 
     crypto::Retire retire_;
-    std::unique_ptr<crypto::AeadEngine> engine_;                // control's: prepares keys
-    std::vector<std::unique_ptr<crypto::AeadEngine>> engines_;  // by WorkerId
-    std::unique_ptr<PathMtuRing[]> path_mtu_rings_;             // by WorkerId
-    const std::shared_ptr<crypto::KeyStore> keys_;              // outbound SAs may outlive this: others hold them too
+    std::unique_ptr<crypto::AeadEngine> engine_;                       // control's: prepares keys
+    std::vector<std::unique_ptr<crypto::AeadEngine>> engines_;         // by WorkerId
+    std::unique_ptr<PathMtuRing[]> path_mtu_rings_;                    // by WorkerId
+    std::unique_ptr<SelectorMismatchRing[]> selector_mismatch_rings_;  // by WorkerId
+    std::deque<std::pair<Clock::time_point, Spi>> silent_;             // SAs that may tell of mismatches again then
+    const std::shared_ptr<crypto::KeyStore> keys_;  // outbound SAs may outlive this: others hold them too
     crypto::Sad sad_;
     // By TunnelId: the outbound SA. Control writes, workers read. Chunks are made as they are needed, and stay.
     std::array<std::atomic<Word*>, kTunnels / kChunk> chunks_{};

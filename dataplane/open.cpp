@@ -142,6 +142,15 @@ void find_associations(const Walk& walk, const Lane& in, Opening& opening) noexc
     walk.drop(i, reason);
 }
 
+// RFC 4301 §5.2: that an SA carried what it may not is told.
+void tell_mismatch(const Walk& walk, const OpenPacket& opened) noexcept {
+    if (!opened.sa->may_tell_mismatch()) return;
+    const SelectorMismatch told{opened.sa->tunnel(), opened.sa->spi(),
+                                crypto::SelectorFields::of({opened.inner, opened.inner_length})};
+    if (!walk.worker.associations->selector_mismatch_ring(walk.worker.self).put(told))
+        opened.sa->allow_telling_mismatch();
+}
+
 // Those of a run that came as its tunnel's do go to the cipher.
 template <bool kInUdp>
 [[gnu::always_inline]] inline void keep(Walk& walk, std::span<const Lane::Index> run, InboundSa* sa,
@@ -217,6 +226,7 @@ void open(Walk& walk, const Lane& in, ParseOut out) noexcept {
             const std::size_t i = opening.places[n];
             const OpenPacket& opened = opening.packets[n];
             if (opened.outcome == EspOutcome::dropped) [[unlikely]] {
+                if (opened.reason == DropReason::selector_mismatch) tell_mismatch(walk, opened);
                 refuse(walk, i, opened.sa, opened.reason);
                 continue;
             }

@@ -5,7 +5,7 @@
 #
 #   tests/system/esp_test.sh BUILD-DIR
 #
-# Needs root; without what it needs it is skipped (77). Leaves nothing behind. [conformance-28] [conformance-36]
+# Needs root; without what it needs it is skipped (77). Leaves nothing behind. [conformance-27] [conformance-28] [conformance-36]
 set -euo pipefail
 # shellcheck disable=SC2034  # support.sh reads it
 tools="tcpdump"
@@ -58,7 +58,7 @@ state_of() { ctl --json show ledger | jq -r '.refused'; }
 no_key_in() { python3 - "$work/all-keys" "$@" <<'PYTHON'
 import os, sys
 keys = [line.strip() for line in open(sys.argv[1])]
-marks = [(key, half) for key in keys for half in (bytes.fromhex(key)[:16], key.encode()[:32], key.encode()[32:64], key.upper().encode()[:32])]
+marks = [(key, half) for key in keys for half in (bytes.fromhex(key)[:16], bytes.fromhex(key)[16:32], key.encode()[:32], key.encode()[32:64], key.upper().encode()[:32])]
 found = []
 for path in sys.argv[2:]:
     for name in ([os.path.join(top, one) for top, _, files in os.walk(path) for one in files] if os.path.isdir(path) else [path]):
@@ -108,6 +108,11 @@ check "ping through the tunnel, IPv6" in_kita ping -c 3 -i 0.2 -W 2 -p 5ec2e75ec
 check "as long as the tunnel carries, and DF" in_kita ping -c 2 -i 0.2 -W 2 -s 1418 -M "do" 100.65.1.10
 check "both SAs count what they carried" \
     sh -c "'$build/control/sekishoctl' --socket '$socket' --json show sa | jq -e '[.items[].packets] | all(. >= 8)'"
+in_kita ip address add 10.9.9.9/32 dev lo
+check "what the SA may not carry gets no answer" bash -c "! ip netns exec $kita ping -c 2 -i 0.2 -W 1 -I 10.9.9.9 100.65.1.10"
+in_kita ip address del 10.9.9.9/32 dev lo
+check "and the audit log has it" sh -c "jq -es '[.[] | select(.what == \"sa.selector_mismatch\")] | length == 1 and
+    .[0].sa == \"kita-esp in 0x00001000\" and .[0].packet.source == \"10.9.9.9\" and .[0].packet.protocol == 1' '$work/state/audit.jsonl'"
 
 echo "== A rekey under traffic"
 ip netns exec "$kita" ping -c 250 -i 0.02 -W 2 100.65.1.10 >"$work/rekey.ping" 2>&1 &
