@@ -1,13 +1,13 @@
-// Slabs by mmap, mlock and madvise.
+// Slabs of protected pages.
 #include "crypto/key_store.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
-#include <sys/mman.h>
 
 #include "crypto/pages.hpp"
+#include "net/protected_pages.hpp"
 #include "net/secret.hpp"
 
 namespace sekisho::crypto {
@@ -64,27 +64,14 @@ Expected<void> KeyStore::grow() {
 }
 
 Expected<void> KeyStore::grow(std::size_t wanted) {
-    const auto refused = [wanted](ErrorCode code, const std::string& tried) {
-        return Error{code, tried + " " + std::to_string(wanted) + " bytes for keys: " + std::strerror(errno)};
-    };
     const std::span slab = map_pages(wanted);
-    if (slab.empty()) return refused(ErrorCode::unavailable, "cannot map");
-    // Before a key lies there. Nothing falls back to memory that could be swapped or dumped.
-    std::string tried = "cannot keep out of core dumps";
-    bool fine = madvise(slab.data(), slab.size(), MADV_DONTDUMP) == 0;
-    if (fine) {
-        tried = "cannot lock (see ulimit -l, LimitMEMLOCK)";
-        fine = mlock(slab.data(), slab.size()) == 0;
-    }
-    // A child of fork() sees zeros.
-    if (fine) {
-        tried = "cannot keep from children";
-        fine = madvise(slab.data(), slab.size(), MADV_WIPEONFORK) == 0;
-    }
-    if (!fine) {
-        Error error = refused(ErrorCode::permission, tried);
+    if (slab.empty())
+        return Error{ErrorCode::unavailable,
+                     "cannot map " + std::to_string(wanted) + " bytes for keys: " + std::strerror(errno)};
+    // Nothing falls back to memory that could be swapped or dumped.
+    if (auto fine = protect_pages(slab); !fine) {
         unmap_pages(slab);
-        return error;
+        return fine.error();
     }
     const std::size_t more = slab.size() / slot_bytes_;
     slabs_.push_back(slab);

@@ -1,6 +1,8 @@
 // Key bytes that wipe themselves, never print, and are never compared in variable time.
 //
-// Move-only: a key has one place. There is deliberately no text(), no operator<< and no operator==.
+// They lie in memory that is left out of core dumps and locked, as far as the process may lock any (what keeps keys for
+// long insists: crypto/key_store.hpp). Move-only: a key has one place. There is deliberately no text(), no operator<<
+// and no operator==. Any thread may make one and let one die.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +10,6 @@
 #include <cstdint>
 #include <span>
 #include <utility>
-#include <vector>
 
 namespace sekisho {
 
@@ -21,35 +22,40 @@ inline void wipe(std::span<std::uint8_t> bytes) noexcept {
 class Secret {
   public:
     Secret() noexcept = default;
-    explicit Secret(std::span<const std::uint8_t> bytes) : bytes_(bytes.begin(), bytes.end()) {}
-    Secret(Secret&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+    explicit Secret(std::span<const std::uint8_t> bytes);
+    Secret(Secret&& other) noexcept
+        : at_(std::exchange(other.at_, nullptr)), size_(std::exchange(other.size_, std::size_t{0})) {}
     Secret& operator=(Secret&& other) noexcept {
         if (this != &other) {
-            wipe(bytes_);
-            bytes_ = std::exchange(other.bytes_, {});
+            die();
+            at_ = std::exchange(other.at_, nullptr);
+            size_ = std::exchange(other.size_, std::size_t{0});
         }
         return *this;
     }
     Secret(const Secret&) = delete;
     Secret& operator=(const Secret&) = delete;
-    ~Secret() { wipe(bytes_); }
+    ~Secret() { die(); }
 
-    std::size_t size() const noexcept { return bytes_.size(); }
+    std::size_t size() const noexcept { return size_; }
     // For the cipher only. The span dies with the Secret.
-    std::span<const std::uint8_t> reveal() const noexcept { return bytes_; }
+    std::span<const std::uint8_t> reveal() const noexcept { return {at_, size_}; }
 
     // Takes as long for equal bytes as for different ones; the lengths are no secret.
     friend bool equal_in_constant_time(const Secret& a, const Secret& b) noexcept {
         if (a.size() != b.size()) return false;
         std::uint8_t difference = 0;
         for (std::size_t i = 0; i < a.size(); ++i)
-            difference = static_cast<std::uint8_t>(difference | (a.bytes_[i] ^ b.bytes_[i]));
+            difference = static_cast<std::uint8_t>(difference | (a.at_[i] ^ b.at_[i]));
         asm volatile("" : "+r"(difference));
         return difference == 0;
     }
 
   private:
-    std::vector<std::uint8_t> bytes_;
+    void die() noexcept;
+
+    std::uint8_t* at_ = nullptr;
+    std::size_t size_ = 0;
 };
 
 }  // namespace sekisho

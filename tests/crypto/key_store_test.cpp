@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +10,7 @@
 #include <catch2/catch.hpp>
 
 #include "crypto/aead.hpp"
+#include "tests/support/mapping.hpp"
 #include "tests/support/random.hpp"
 #include "tests/support/sanitizer.hpp"
 #include "tests/support/skip.hpp"
@@ -23,21 +22,6 @@ namespace {
 
 bool all_zero(std::span<const std::uint8_t> bytes) {
     return std::all_of(bytes.begin(), bytes.end(), [](std::uint8_t byte) { return byte == 0; });
-}
-
-// The kernel's own flags of the mapping that holds `at`: "rd wr mr mw me lo ac dd".
-std::string flags_of_mapping(const void* at) {
-    std::ifstream maps("/proc/self/smaps");
-    bool here = false;
-    for (std::string line; std::getline(maps, line);) {
-        std::uintptr_t from = 0, to = 0;
-        char dash = 0;
-        std::istringstream words(line);
-        if (words >> std::hex >> from >> dash >> to && dash == '-')
-            here = from <= reinterpret_cast<std::uintptr_t>(at) && reinterpret_cast<std::uintptr_t>(at) < to;
-        if (here && line.starts_with("VmFlags:")) return line + " ";
-    }
-    return {};
 }
 
 }  // namespace
@@ -64,7 +48,7 @@ TEST_CASE("key store: the kernel says that slots are locked and left out of core
     KeyStore store(1024);
     const auto slot = store.take();
     REQUIRE(slot);
-    const std::string flags = flags_of_mapping(slot->data());
+    const std::string flags = test::flags_of_mapping(slot->data());
     if (flags.empty()) return test::skip("no /proc/self/smaps");
     INFO(flags);
     if (!test::kSanitized) CHECK(flags.find(" lo ") != std::string::npos);

@@ -1,51 +1,22 @@
 // Secret: key bytes that leave no trace and tell nothing.
 //
-// That memory is wiped before it is given back is seen by this executable's own operator delete, which looks at the
-// watched block before it goes: hence an executable of its own.
+// The slots of small secrets stay mapped, so that what is left in one can be seen.
 #include "net/secret.hpp"
 
+#include <algorithm>
 #include <array>
-#include <cstdlib>
-#include <memory>
-#include <new>
 #include <ostream>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <type_traits>
+#include <unistd.h>
+#include <vector>
 
 #include <catch2/catch.hpp>
 
-namespace {
-
-const void* watched = nullptr;
-std::size_t watched_size = 0;
-int freed_clean = 0;
-int freed_dirty = 0;
-
-void look_at(const void* block) noexcept {
-    if (block == nullptr || block != watched) return;
-    const auto* bytes = static_cast<const unsigned char*>(block);
-    const bool clean = std::all_of(bytes, bytes + watched_size, [](unsigned char byte) { return byte == 0; });
-    ++(clean ? freed_clean : freed_dirty);
-    watched = nullptr;
-}
-
-}  // namespace
-
-// Not inlined: gcc would see free() of what came from new, and warn.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-    if (void* const block = std::malloc(size == 0 ? 1 : size)) return block;
-    throw std::bad_alloc();
-}
-[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-    return std::malloc(size == 0 ? 1 : size);
-}
-[[gnu::noinline]] void operator delete(void* block) noexcept {
-    look_at(block);
-    std::free(block);
-}
-[[gnu::noinline]] void operator delete(void* block, std::size_t) noexcept {
-    look_at(block);
-    std::free(block);
-}
+#include "tests/support/mapping.hpp"
+#include "tests/support/sanitizer.hpp"
+#include "tests/support/skip.hpp"
 
 using namespace sekisho;
 
@@ -53,10 +24,8 @@ namespace {
 
 constexpr std::array<std::uint8_t, 16> kKey = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
 
-void watch(const Secret& secret) {
-    watched = secret.reveal().data();
-    watched_size = secret.size();
-    freed_clean = freed_dirty = 0;
+bool all_zero(const std::uint8_t* at, std::size_t size) {
+    return std::all_of(at, at + size, [](std::uint8_t byte) { return byte == 0; });
 }
 
 template <class Value>
@@ -66,33 +35,78 @@ concept Printable = requires(std::ostream& out, const Value& value) {
 
 }  // namespace
 
-TEST_CASE("secret: the watch sees a block that was not wiped", "[net]") {
-    auto plain = std::make_unique<std::vector<std::uint8_t>>(kKey.begin(), kKey.end());
-    watched = plain->data();
-    watched_size = plain->size();
-    freed_dirty = 0;
-    plain.reset();
-    CHECK(freed_dirty == 1);
-}
-
-TEST_CASE("secret: its bytes are zero before their memory is given back", "[net]") {
+TEST_CASE("secret: its bytes are zero when it has died", "[net]") {
+    const std::uint8_t* place = nullptr;
     {
         const Secret secret(kKey);
         REQUIRE(secret.size() == kKey.size());
-        watch(secret);
+        place = secret.reveal().data();
+        REQUIRE_FALSE(all_zero(place, kKey.size()));
     }
-    CHECK(freed_clean == 1);
-    CHECK(freed_dirty == 0);
+    CHECK(all_zero(place, kKey.size()));
 }
 
 TEST_CASE("secret: the bytes that a new key replaces are wiped", "[net]") {
     Secret secret(kKey);
-    watch(secret);
+    const std::uint8_t* const place = secret.reveal().data();
     secret = Secret(std::array<std::uint8_t, 2>{0xaa, 0xbb});
-    CHECK(freed_clean == 1);
-    CHECK(freed_dirty == 0);
+    CHECK(all_zero(place, kKey.size()));
     CHECK(secret.size() == 2);
     CHECK(secret.reveal()[1] == 0xbb);
+}
+
+TEST_CASE("secret: whatever its length, it lies in memory that is locked, dumped nowhere and no child's", "[net]") {
+    const std::size_t length = GENERATE(1U, 36U, 64U, 65U, 5000U);
+    const Secret secret(std::vector<std::uint8_t>(length, 0x5a));
+    CHECK(std::ranges::count(secret.reveal(), 0x5a) == static_cast<std::ptrdiff_t>(length));
+    const pid_t child = fork();
+    if (child == 0) _exit(all_zero(secret.reveal().data(), length) ? 0 : 1);
+    int status = -1;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+    const std::string flags = test::flags_of_mapping(secret.reveal().data());
+    if (flags.empty()) return test::skip("no /proc/self/smaps");
+    INFO(flags);
+    if (!test::kSanitized) CHECK(flags.find(" lo ") != std::string::npos);
+    CHECK(flags.find(" dd ") != std::string::npos);
+}
+
+TEST_CASE("secret: thousands have a place each, and it is the next ones' when they have died", "[net]") {
+    std::vector<Secret> secrets;
+    std::vector<const std::uint8_t*> places;
+    for (const int round : {0, 1}) {
+        for (std::uint32_t i = 0; i < 5000; ++i)
+            secrets.emplace_back(
+                std::array<std::uint8_t, 4>{static_cast<std::uint8_t>(i), static_cast<std::uint8_t>(i >> 8), 1, 2});
+        std::vector<const std::uint8_t*> now;
+        for (std::uint32_t i = 0; i < 5000; ++i) {
+            REQUIRE(secrets[i].reveal()[0] == (i & 0xff));
+            REQUIRE(secrets[i].reveal()[1] == i >> 8);
+            now.push_back(secrets[i].reveal().data());
+        }
+        std::sort(now.begin(), now.end());
+        REQUIRE(std::adjacent_find(now.begin(), now.end()) == now.end());
+        if (round == 1) CHECK(now == places);
+        places = std::move(now);
+        secrets.clear();
+    }
+}
+
+TEST_CASE("secret: where nothing may be locked it is kept out of core dumps all the same", "[net]") {
+    const pid_t child = fork();
+    if (child == 0) {
+        // Memory of its own: the slots of its parent are locked already, or not there yet.
+        const rlimit nothing{0, 0};
+        const bool bare = setrlimit(RLIMIT_MEMLOCK, &nothing) == 0 && (getuid() != 0 || setuid(65534) == 0);
+        const Secret secret(std::vector<std::uint8_t>(5000, 0x5a));
+        const std::string flags = test::flags_of_mapping(secret.reveal().data());
+        const bool fine = flags.empty() || (flags.find(" dd ") != std::string::npos &&
+                                            (test::kSanitized || flags.find(" lo ") == std::string::npos));
+        _exit(bare && fine && secret.reveal()[4999] == 0x5a ? 0 : 1);
+    }
+    int status = -1;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
 }
 
 TEST_CASE("secret: moves without a copy, and leaves nothing where it was", "[net]") {
