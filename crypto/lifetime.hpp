@@ -103,9 +103,11 @@ class alignas(64) Lifetime {
     // Sums only grow, and each lies between one caller's before and after: so one caller sees the limit crossed.
     void cross(std::uint64_t before, std::uint64_t after, std::uint64_t limit, LifetimeEvent event,
                bool ends) noexcept {
-        if (limit == 0 || before >= limit || after < limit) return;
+        if (limit == 0 || after < limit) return;
+        // By whoever counts beyond it: the one that crosses may be held up here, and the others' next bursts are not to
+        // wait for it.
         if (ends) over_.store(true, std::memory_order_relaxed);
-        raise(event);
+        if (before < limit) raise(event);
     }
 
     std::atomic<std::uint64_t> bytes_{0};

@@ -101,6 +101,26 @@ TEST_CASE("lifetime: many threads cross a limit, one event comes of it", "[crypt
     CHECK(lifetime.is_over());
 }
 
+TEST_CASE("lifetime: two threads cross a hard limit, and none begins a second burst beyond it",
+          "[crypto][threads][conformance-32]") {
+    constexpr std::uint64_t kLimit = 1000;
+    std::uint64_t most = 0;
+    for (int trial = 0; trial < 2000; ++trial) {
+        Lifetime lifetime({.hard_packets = kLimit});
+        std::atomic<int> ready = 0;
+        const auto counts = [&] {
+            for (++ready; ready < 2;) std::this_thread::yield();
+            while (!lifetime.is_over()) lifetime.count(1, 1);  // bursts of one packet
+        };
+        std::thread one(counts), other(counts);
+        one.join();
+        other.join();
+        most = std::max(most, lifetime.packets());
+    }
+    // The one that crosses, and one that the other had begun before.
+    CHECK(most <= kLimit + 1);
+}
+
 TEST_CASE("lifetime: no limits, no end", "[crypto]") {
     Lifetime lifetime({});
     lifetime.count(~std::uint64_t{0} >> 1, 1ULL << 60);
