@@ -6,94 +6,10 @@
 #include <mutex>
 #include <set>
 
-#include "tests/dataplane/support/protected.hpp"
-#include "tests/dataplane/support/running.hpp"
+#include "tests/dataplane/support/protected_workers.hpp"
 
 using namespace sekisho;
 using namespace sekisho::test;
-
-namespace {
-
-// Higashi's underlay on port 0, kita and center on port 1.
-Policy two_protected_ports() {
-    Policy policy = protected_policy();
-    policy.line("higashi-line").port = 0;
-    policy.line("kita").port = 1;
-    policy.line("kita-backup").port = 1;
-    policy.line("kita").vlan(40);
-    policy.line("minami").port = 1;
-    policy.line("center").port = 1;
-    return policy;
-}
-
-// SAs without a hub.
-struct Keys {
-    std::vector<std::shared_ptr<const void>> retired;  // until the workers have ended
-    std::unique_ptr<dataplane::Associations> all;
-
-    explicit Keys(std::size_t workers) {
-        auto made = dataplane::Associations::make(crypto::fastest_engine(), workers,
-                                                  [this](auto gone) { retired.push_back(std::move(gone)); });
-        REQUIRE(made);
-        all = std::move(*made);
-    }
-    ~Keys() { retired.clear(); }
-    void inbound(const EspKey& key) {
-        crypto::InboundConfig config{key.spi};
-        config.selectors = any_selectors();
-        config.tunnel = kHigashiTunnel;
-        REQUIRE(all->add_inbound(config, Secret(key.keying), {}));
-    }
-    void outbound(const EspKey& key) {
-        crypto::OutboundConfig config{key.spi};
-        config.local = address(kOuter4.hub);
-        config.peer = address(kOuter4.peer);
-        auto sa = all->make_outbound(config, Secret(key.keying));
-        REQUIRE(sa);
-        (*sa)->sequence().begin(1, (*sa)->last_sequence());
-        (*sa)->sequence().extend((*sa)->last_sequence());
-        REQUIRE(all->switch_outbound(kHigashiTunnel, *sa, {}));
-    }
-};
-
-Bytes payload_of(std::uint32_t number) {
-    Bytes payload(18);
-    std::memcpy(payload.data(), &number, sizeof number);
-    return payload;
-}
-Bytes from_peer(const Policy& policy, const EspKey& key, std::uint32_t number, unsigned port = 4000) {
-    const Bytes inner = udp(at("10.0.0.7", port), "100.64.2.9:53").payload(payload_of(number)).ip();
-    return packet(kOuter4.peer, kOuter4.hub, kProtocolEsp, esp(key, number, inner))
-        .to(policy.line("higashi-line").mac_address)
-        .vlan(30)
-        .bytes();
-}
-Bytes from_kita(const Policy& policy, std::uint32_t number) {
-    return udp("10.0.0.7:7", std::string(kHigashiHub4) + ":9")
-        .payload(payload_of(number))
-        .to(policy.line("kita").mac_address)
-        .vlan(40)
-        .bytes();
-}
-
-void introduce(RingPort& higashi, RingPort& center, RunningWorkers& workers) {
-    higashi.receive(
-        {arp(1, {.sender_mac = kHigashiGateway, .sender = "203.0.113.2", .target = "203.0.113.1"}).vlan(30).bytes()});
-    center.receive({arp(1, {.sender_mac = kPortal, .sender = "192.168.9.9", .target = "192.168.9.1"}).bytes()});
-    REQUIRE(workers.reaches([](const auto& counters) {
-        return dropped(counters.ports[0], DropReason::mac_not_ours) == 1 &&
-               dropped(counters.ports[1], DropReason::mac_not_ours) == 1;
-    }));
-}
-
-void check_protected_end(const dataplane::Counters& last) {
-    for (const auto& port : last.ports) {
-        CHECK(port.unaccounted() == 0);
-        CHECK(port.held == 0);
-    }
-}
-
-}  // namespace
 
 TEST_CASE("workers: one SA comes by both workers' queues, each packet twice; each passes once, nearly in order",
           "[esp][worker][conformance-19][conformance-76]") {

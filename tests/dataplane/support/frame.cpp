@@ -80,7 +80,7 @@ Bytes Frame::l4() const {
         case Kind::tcp:
             put16(bytes, source_port_);
             put16(bytes, destination_port_);
-            put32(bytes, 0x0102'0304);
+            put32(bytes, sequence_);
             put32(bytes, 0x1112'1314);
             put8(bytes, data_offset_.value_or(5) << 4);
             put8(bytes, flags_);

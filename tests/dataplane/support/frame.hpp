@@ -64,6 +64,7 @@ class Frame {
     }
 
     // ---- L4.
+    Frame& sequence(std::uint32_t number) { return sequence_ = number, *this; }  // of TCP
     Frame& flags(unsigned value) { return flags_ = value, *this; }
     Frame& syn() { return flags_ |= kTcpSyn, *this; }
     Frame& ack() { return flags_ |= kTcpAck, *this; }
@@ -111,6 +112,7 @@ class Frame {
     std::optional<unsigned> version_, header_words_, length_, header_checksum_;
 
     unsigned source_port_ = 0, destination_port_ = 0, flags_ = 0, type_ = 0, code_ = 0, rest_ = 0;
+    std::uint32_t sequence_ = 0x0102'0304;
     std::optional<unsigned> data_offset_, checksum_;
     Bytes payload_;
 };

@@ -216,6 +216,7 @@ class RunningWorkers {
     dataplane::SessionDesk& desk(std::size_t number) { return workers_[number]->desk(); }
     dataplane::Team& team() { return team_; }
     std::atomic<const dataplane::Tables*>& tables() { return tables_; }
+    rte_rcu_qsbr& readers() { return *readers_; }
 
   private:
     struct Free {
