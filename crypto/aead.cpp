@@ -1,8 +1,6 @@
 // The choice of engine, and the door that only proven ones come through.
 #include "crypto/aead.hpp"
 
-#include <mutex>
-#include <set>
 #include <string>
 
 #include "crypto/engines.hpp"
@@ -25,19 +23,6 @@ constexpr const Engine& row_of(EngineKind kind) noexcept {
     return kEngines[static_cast<std::size_t>(kind)];
 }
 
-// Beside OpenSSL's; once a process for each version of the code, which workers' engines share.
-Expected<void> compare_once(AeadEngine& engine) {
-    static std::mutex mutex;
-    static std::set<std::string> proven;  // under the mutex; descriptions
-    const std::lock_guard lock(mutex);
-    if (proven.contains(engine.description())) return {};
-    auto other = make_openssl_engine();
-    if (!other) return other.error();
-    if (auto alike = compare(engine, **other); !alike) return alike.error().at(engine.description());
-    proven.insert(engine.description());
-    return {};
-}
-
 }  // namespace
 
 std::span<const EngineKind> engines_here() noexcept {
@@ -52,10 +37,7 @@ std::size_t prepared_bytes(EngineKind kind) noexcept {
 Expected<std::unique_ptr<AeadEngine>> make_engine(EngineKind kind) {
     auto engine = row_of(kind).make();
     if (!engine) return engine.error();
-    KeyStore store(prepared_bytes(kind));
-    if (auto passed = self_test(**engine, store); !passed) return passed.error().at((*engine)->description());
-    if (kind != EngineKind::vaes) return engine;
-    if (auto alike = compare_once(**engine); !alike) return alike.error();
+    if (auto proven = prove(**engine); !proven) return proven.error();
     return engine;
 }
 

@@ -1,4 +1,4 @@
-// The engines as they are before their known-answer test: for aead.cpp alone.
+// The engines as they are before their known-answer test: for aead.cpp and self_test.cpp alone.
 #pragma once
 
 #include <memory>

@@ -57,12 +57,15 @@ class Faulty final : public AeadEngine {
         refuses_everything,
         vouches_for_everything,
         wrong_at_one_length,
+        none,
     };
     static constexpr std::uint32_t kWrongLength = 417;
 
-    Faulty(AeadEngine& behind, Fault fault) : behind_(behind), fault_(fault) {}
+    Faulty(AeadEngine& behind, Fault fault) : Faulty(behind, fault, behind.kind()) {}
+    // Says that it is of another kind, whose keys take no less room.
+    Faulty(AeadEngine& behind, Fault fault, EngineKind kind) : behind_(behind), fault_(fault), kind_(kind) {}
 
-    EngineKind kind() const noexcept override { return behind_.kind(); }
+    EngineKind kind() const noexcept override { return kind_; }
     std::string description() const override { return "faulty"; }
     Expected<AeadKey> prepare(Suite suite, std::span<const std::uint8_t> key, KeyStore& store) override {
         return behind_.prepare(suite, key, store);
@@ -85,6 +88,7 @@ class Faulty final : public AeadEngine {
   private:
     AeadEngine& behind_;
     Fault fault_;
+    EngineKind kind_;
 };
 
 // A random job with its own bytes.
@@ -146,6 +150,43 @@ TEST_CASE("aead: an engine that differs from another at one length is told apart
         const bool one_length = fault == Faulty::Fault::wrong_at_one_length;
         CHECK(alike.error().words.find(one_length ? "417 bytes" : "wrong bit") != std::string::npos);
     }
+}
+
+TEST_CASE("aead: an engine with a fault is not let out, whatever its kind, and is named", "[crypto]") {
+    const auto real = engine(EngineKind::openssl);
+    using enum Faulty::Fault;
+    for (const EngineKind kind : kEngineKinds) {
+        for (const auto fault :
+             {wrong_cipher, wrong_tag, accepts_everything, refuses_everything, vouches_for_everything}) {
+            Faulty faulty(*real, fault, kind);
+            const auto proven = prove(faulty);
+            REQUIRE_FALSE(proven);
+            CHECK(proven.error().code == ErrorCode::unavailable);
+            CHECK(proven.error().words.starts_with("faulty: known answer \""));
+        }
+    }
+}
+
+TEST_CASE("aead: an engine of ours that differs from OpenSSL where no known answer looks is not let out, ever",
+          "[crypto]") {
+    const auto real = engine(EngineKind::openssl);
+    Faulty faulty(*real, Faulty::Fault::wrong_at_one_length, EngineKind::vaes);
+    KeyStore store(prepared_bytes(EngineKind::vaes));
+    REQUIRE(self_test(faulty, store));
+    for (int engines = 0; engines < 2; ++engines) {  // control's, and then a worker's of the same description
+        const auto proven = prove(faulty);
+        REQUIRE_FALSE(proven);
+        CHECK(proven.error().code == ErrorCode::unavailable);
+        CHECK(proven.error().words ==
+              "faulty: aes_gcm_128, 417 bytes, beside " + real->description() + ": sealed to something else");
+    }
+    // The others' are not compared: what is the measure has nothing to be measured by.
+    for (const EngineKind kind : {EngineKind::ipsec_mb, EngineKind::openssl}) {
+        Faulty other(*real, Faulty::Fault::wrong_at_one_length, kind);
+        CHECK(prove(other));
+    }
+    Faulty sound(*real, Faulty::Fault::none, EngineKind::vaes);
+    CHECK(prove(sound));
 }
 
 TEST_CASE("aead: a key of the wrong length is refused, and the words do not hold it", "[crypto][conformance-37]") {
