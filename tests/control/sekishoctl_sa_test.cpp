@@ -1,6 +1,10 @@
 // sekishoctl sa, ledger and what they show: the command line over a hub with a tunnel.
+#include <map>
+#include <sstream>
+
 #include "tests/control/program_support.hpp"
 #include "tests/control/sas_support.hpp"
+#include "tests/control/sas_traffic.hpp"
 
 using namespace sekisho;
 using namespace sekisho::control;
@@ -39,6 +43,36 @@ TEST_CASE("sekishoctl: SAs are installed from a file, shown, rekeyed, switched a
     CHECK(json::parse(ctl(hub, {"--json", "show", "sa"}).out)["items"].empty());
     CHECK_THAT(ctl(hub, {"ledger", "show"}).out, Contains("stands: true"));
     CHECK_THAT(ctl(hub, {"show", "compliance"}).out, Contains("manual_keys: local_ledger"));
+}
+
+TEST_CASE("sekishoctl: show sa says what was refused of each SA, by reason, in its last column",
+          "[control][sekishoctl]") {
+    SaHub hub;
+    const json pair = hub.pair(4096);
+    hub.asker.result("sa.install", {{"sas", {pair}}});
+    // By SPI: what stands under the title, to the end of the line.
+    const auto failures = [&hub] {
+        std::map<std::string, std::string> cells;
+        std::istringstream table(ctl(hub, {"show", "sa"}).out);
+        std::string titles, line;
+        std::getline(table, titles);
+        const std::size_t column = titles.find("FAILURES"), spi_end = titles.find("SPI") + 3;  // aligned right
+        REQUIRE(titles.ends_with("  FAILURES"));
+        while (std::getline(table, line)) {
+            REQUIRE(line.size() > column);
+            CHECK(line.substr(column - 2, 2) == "  ");
+            cells[line.substr(spi_end - 10, 10)] = line.substr(column);
+        }
+        return cells;
+    };
+    using Cells = std::map<std::string, std::string>;
+    CHECK(failures() == Cells{{"0x00001000", "-"}, {"0x00001001", "-"}});
+    SaTraffic traffic(hub, pair);
+    be_attacked(traffic);
+    CHECK(failures() ==
+          Cells{{"0x00001000", "icv_wrong 1, replay_duplicate 2, selector_mismatch 3"}, {"0x00001001", "-"}});
+    CHECK(traffic.seal(1, SaTraffic::leaving(), 4) == Fates{"no_room"});
+    CHECK(failures()["0x00001001"] == "no_room 1");
 }
 
 TEST_CASE("sekishoctl: what cannot be installed is refused without a word of the keys", "[control][sekishoctl]") {
