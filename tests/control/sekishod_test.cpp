@@ -241,3 +241,67 @@ TEST_CASE("sekishod: what cannot start says why and leaves nothing behind", "[co
     CHECK(invalid.err.find("kita") != std::string::npos);
     CHECK(place.leaves_nothing());
 }
+
+namespace {
+
+// A configuration of OpenSSL's for the programs that are started while this lives.
+class OpensslConfiguration {
+  public:
+    OpensslConfiguration(const std::string& file, const std::string& sections) {
+        write_file(file, "openssl_conf = all\n[all]\nproviders = providers\nalg_section = algorithms\n" + sections);
+        ::setenv("OPENSSL_CONF", file.c_str(), 1);
+    }
+    OpensslConfiguration(const OpensslConfiguration&) = delete;
+    OpensslConfiguration& operator=(const OpensslConfiguration&) = delete;
+    ~OpensslConfiguration() { ::unsetenv("OPENSSL_CONF"); }
+};
+
+// Only `sections` differ from a start that succeeds.
+void is_refused_as(const std::string& sections, crypto::EngineKind kind, const std::string& words) {
+    Place place;
+    const OpensslConfiguration configuration(place.directory / "openssl.cnf", sections);
+    const Ran ran = daemon(place.arguments({"--esp-engine", std::string(name_of(kind))}));
+    INFO(ran.err);
+    CHECK(ran.exit_code == 1);
+    CHECK(ran.err.find("error " + words) != std::string::npos);
+    CHECK(ran.out.empty());  // it was never ready
+    CHECK(place.leaves_nothing());
+}
+
+}  // namespace
+
+TEST_CASE(
+    "sekishod: where OpenSSL gives no AES-GCM, neither it nor what is compared with it starts, and the words say so",
+    "[control][sekishod]") {
+    const std::string none = "[providers]\nnull = none\n[none]\nactivate = 1\n[algorithms]\n";
+    is_refused_as(none, crypto::EngineKind::openssl, "OpenSSL gives no AES-GCM");
+    if (crypto::fastest_engine() != crypto::EngineKind::vaes)
+        return sekisho::test::skip("this processor has no VAES: nothing else is compared");
+    is_refused_as(none, crypto::EngineKind::vaes,
+                  (*crypto::make_engine(crypto::EngineKind::vaes))->description() +
+                      ": there is nothing to compare it with: OpenSSL gives no AES-GCM");
+}
+
+TEST_CASE("sekishod: an engine that gives a wrong answer is not started, and the words name it and the answer",
+          "[control][sekishod]") {
+    const std::string wrong =
+        "[providers]\ndefault = real\nwrong = wrong\n[real]\nactivate = 1\n"
+        "[wrong]\nmodule = " +
+        path_from("WRONG_PROVIDER") + "\nactivate = 1\n[algorithms]\ndefault_properties = ?provider=wrong\n";
+    const std::string openssl = (*crypto::make_engine(crypto::EngineKind::openssl))->description();
+    is_refused_as(wrong, crypto::EngineKind::openssl, openssl + ": known answer \"GCM test case 1\": wrong tag\n");
+    {
+        // Another engine starts it again (docs/operation.md).
+        Place place;
+        const OpensslConfiguration configuration(place.directory / "openssl.cnf", wrong);
+        Program sekishod(path_from("SEKISHOD"), place.arguments({"--esp-engine", "ipsec-mb"}));
+        CHECK(place.ctl({"wait-ready", "--timeout", "60"}).exit_code == 0);
+        sekishod.signal(SIGTERM);
+        CHECK(sekishod.wait() == 0);
+    }
+    if (crypto::fastest_engine() != crypto::EngineKind::vaes)
+        return sekisho::test::skip("this processor has no VAES: nothing else is compared");
+    is_refused_as(wrong, crypto::EngineKind::vaes,
+                  (*crypto::make_engine(crypto::EngineKind::vaes))->description() + ": aes_gcm_128, 0 bytes, beside " +
+                      openssl + ": sealed to something else");
+}
