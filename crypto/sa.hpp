@@ -99,7 +99,7 @@ class OutboundSa {
         sekisho::prefetch_to_l2(&sequence_);
         lifetime_.prefetch();
     }
-    // The number whose use raises soft_sequence.
+    // When the next number is this one, soft_sequence is raised.
     std::uint64_t soft_sequence() const noexcept { return last_sequence() - last_sequence() / 8; }
 
   private:

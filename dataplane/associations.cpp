@@ -138,6 +138,8 @@ Expected<void> Associations::switch_outbound(TunnelId id, Outbound sa, Clock::ti
     if (!tunnel) return tunnel.error();
     if (const auto old = outbound_places_.find(id); old != outbound_places_.end()) remove_entry(old->second);
     if (sa) {
+        // Keys that were used before begin behind their reserve: no packet of ours may cross this.
+        if (sa->sequence().next() >= sa->soft_sequence()) sa->lifetime().raise(crypto::LifetimeEvent::soft_sequence);
         Entry entry;
         entry.tunnel = id;
         entry.outbound = sa;

@@ -143,6 +143,22 @@ TEST_CASE("SAs: lifetimes are ticked in turns, and each event is told once", "[a
     CHECK(node.all->tick(node.now, 10).empty());
 }
 
+TEST_CASE("SAs: that one begins with most of its numbers used is told, which no packet of it would", "[associations]") {
+    Node node;
+    auto fresh = node.make(0x2001), used = node.make(0x2002);
+    REQUIRE(fresh);
+    REQUIRE(used);
+    (*fresh)->sequence().begin((*fresh)->soft_sequence() - 1, (*fresh)->last_sequence());
+    (*used)->sequence().begin((*used)->soft_sequence(), (*used)->last_sequence());
+    REQUIRE(node.all->switch_outbound(TunnelId(1), *fresh, node.now));
+    REQUIRE(node.all->switch_outbound(TunnelId(2), *used, node.now));
+    const auto events = node.all->tick(node.now, 10);
+    REQUIRE(events.size() == 1);
+    CHECK(events[0].tunnel == TunnelId(2));
+    CHECK(events[0].outbound);
+    CHECK(events[0].event == crypto::LifetimeEvent::soft_sequence);
+}
+
 TEST_CASE("SAs: packets, bytes and the last use are told; events of bytes come with the next tick", "[associations]") {
     ProtectedOptions options;
     options.lifetime.soft_packets = 2;
