@@ -3,8 +3,9 @@
 // The writer inserts, replaces and erases routes, or loads a whole table; view() gives a cheap immutable copy for a
 // generation (copy-on-write: what did not change is shared); follow() gives one that changes show in. Readers look up
 // batches, each address in a table of its own choice, and get 32-bit rows back; they never wait and never see half an
-// update. What a row means is not lpm/'s business. Limits: rows up to 0xfffffffe; tables 0 to tables() - 1. Not
-// thread-safe but as said.
+// update. A change of a prefix is in the next view() whole; in a view that follows, address by address. What a row
+// means is not lpm/'s business. Limits: rows up to 0xfffffffe, of which those from 2^30 to 3 * 2^30 - 1 take more
+// memory and time; tables 0 to tables() - 1. Not thread-safe but as said.
 #pragma once
 
 #include <cstddef>

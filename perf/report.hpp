@@ -34,11 +34,11 @@ class Report {
 
     void add(Finding finding) {
         if (findings_.empty())
-            fmt::print("{:<44} {:>10} {:<14} {:>7} {:>10} {:<5} {}\n", "case", "value", "unit", "spread", "goal", "met",
+            fmt::print("{:<56} {:>10} {:<14} {:>7} {:>10} {:<5} {}\n", "case", "value", "unit", "spread", "goal", "met",
                        "best peer (how many times ours)");
         const std::string goal =
             finding.goal ? fmt::format("{} {:g}", finding.at_least ? ">=" : "<=", *finding.goal) : "";
-        fmt::print("{:<44} {:>10.2f} {:<14} {:>6.0f}% {:>10} {:<5}", finding.name, finding.value.median, finding.unit,
+        fmt::print("{:<56} {:>10.2f} {:<14} {:>6.0f}% {:>10} {:<5}", finding.name, finding.value.median, finding.unit,
                    finding.value.spread * 100, goal, finding.goal ? (finding.met() ? "yes" : "NO") : "");
         if (!finding.peer.empty()) fmt::print(" {:.2f} {} ({:.2f})", finding.peer_value, finding.peer, finding.ratio());
         fmt::print("\n");
