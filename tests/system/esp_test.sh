@@ -5,6 +5,7 @@
 #
 #   tests/system/esp_test.sh BUILD-DIR
 #
+# SEKISHO_TEST_REKEYS (1 unless it is set): how many times the SAs are replaced under traffic.
 # Needs root; without what it needs it is skipped (77). Leaves nothing behind. [conformance-27] [conformance-28] [conformance-36]
 set -euo pipefail
 # shellcheck disable=SC2034  # support.sh reads it
@@ -114,24 +115,47 @@ in_kita ip address del 10.9.9.9/32 dev lo
 check "and the audit log has it" sh -c "jq -es '[.[] | select(.what == \"sa.selector_mismatch\")] | length == 1 and
     .[0].sa == \"kita-esp in 0x00001000\" and .[0].packet.source == \"10.9.9.9\" and .[0].packet.protocol == 1' '$work/state/audit.jsonl'"
 
-echo "== A rekey under traffic"
-ip netns exec "$kita" ping -c 250 -i 0.02 -W 2 100.65.1.10 >"$work/rekey.ping" 2>&1 &
+rekeys=${SEKISHO_TEST_REKEYS:-1}
+locked() { awk '/^VmLck/ { print $2 }' "/proc/$daemon/status"; }
+megabytes() { awk '/^RssAnon/ { print int($2 / 1024) }' "/proc/$daemon/status"; }
+# rekey FROM ITS-INBOUND-SPI TO ITS-INBOUND-SPI: as two gateways do it.
+rekey() {
+    ctl sa rekey "$work/$3.json" >/dev/null && peer_has "$3" "$1" "$3" && sleep 0.3 &&
+        ctl sa switch kita-esp --outbound $(($4 + 1)) >/dev/null && sleep 0.3 &&
+        ctl sa remove kita-esp --inbound "$2" >/dev/null && peer_has "$3" "$3"
+}
+
+echo "== Rekeys under traffic: $rekeys"
+ip netns exec "$kita" ping -i 0.02 -W 2 100.65.1.10 >"$work/rekey.ping" 2>&1 &
 pinging=$!
 sleep 1
+from=first from_spi=4096 replaced=0 held='' memory=''
+for n in $(seq $((rekeys - 1))); do
+    keys "rekey$n" $((20000 + 2 * n))
+    rekey "$from" $from_spi "rekey$n" $((20000 + 2 * n)) && replaced=$((replaced + 1))
+    from=rekey$n from_spi=$((20000 + 2 * n))
+    [ "$n" -ne 5 ] || { held=$(locked) memory=$(megabytes); }
+done
+if [ -n "$held" ]; then
+    check "all but the last are replaced" [ $replaced -eq $((rekeys - 1)) ]
+    check "keys that went left no memory locked: $held kB after 5, $(locked) kB now" [ "$(locked)" -eq "$held" ]
+    check "nor other memory: $memory MB after 5, $(megabytes) MB now" [ "$(megabytes)" -le $((memory + 8)) ]
+fi
 check "the new inbound SA opens, the new outbound one waits" ctl sa rekey "$work/second.json"
-peer_has second first second
+peer_has second "$from" second
 sleep 1
 check "the hub switches" ctl sa switch kita-esp --outbound 5001
 sleep 1
-check "the old inbound SA goes" ctl sa remove kita-esp --inbound 4096
+check "the old inbound SA goes" ctl sa remove kita-esp --inbound $from_spi
 peer_has second second
+sleep 1
+kill -INT $pinging
 wait $pinging || true
 check "no packet was lost" lossless "$work/rekey.ping"
 check "the new SAs carried it" sh -c "'$build/control/sekishoctl' --socket '$socket' --json show sa |
     jq -e '(.items | length) == 2 and ([.items[] | .spi] == [5000, 5001]) and ([.items[].packets] | all(. >= 50))'"
 
 echo "== SAs that come and go"
-locked() { awk '/^VmLck/ { print $2 }' "/proc/$daemon/status"; }
 before=$(locked)
 for n in $(seq 30); do
     keys passing $((10000 + 2 * n))
@@ -173,7 +197,7 @@ echo "== Where keys must not be"
 nothing_found_in() { ! no_key_in "$@"; }
 check "the search finds keys where they are" nothing_found_in "$work/second.json"
 check "no key is in the log, the audit log, the state directory, nor in what is shown" no_key_in "$work/sekishod.log" "$work/sekishod.out" "$work/state" "$work/shown"
-check "the audit log has every installation" sh -c "[ \$(grep -c '\"what\":\"sa\\.\\(install\\|rekey\\|switch\\|remove\\)\"' '$work/state/audit.jsonl') -eq 95 ]"
+check "the audit log has every installation" sh -c "[ \$(grep -c '\"what\":\"sa\\.\\(install\\|rekey\\|switch\\|remove\\)\"' '$work/state/audit.jsonl') -eq $((92 + 3 * rekeys)) ]"
 kill -ABRT "$daemon"
 wait "$daemon" 2>/dev/null || true
 daemon=
