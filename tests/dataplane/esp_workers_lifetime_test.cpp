@@ -12,9 +12,8 @@ using namespace sekisho::test;
 namespace {
 
 // A limit that the thousandth packet reaches, by packets or by bytes, and a soft one at half of it.
-constexpr std::uint32_t kLimit = 1000, kOnTheWay = 512;
+constexpr std::uint32_t kLimit = 1000;
 constexpr std::uint64_t kCipherBytes = 48;  // of 46 inside
-static_assert(kLimit > kOnTheWay);          // so that either worker has a part in it
 
 crypto::LifetimeLimits limits(bool by_bytes) {
     crypto::LifetimeLimits limits;
@@ -29,7 +28,8 @@ crypto::LifetimeLimits limits(bool by_bytes) {
 void outlive(Keys& keys, RunningWorkers& workers, RingPort& from, std::size_t port, bool by_bytes, std::mutex& mutex,
              const Places& passed, const std::function<Bytes(std::uint32_t)>& made) {
     using crypto::LifetimeEvent;
-    constexpr std::uint32_t kRounds = 60, kEach = 32;
+    constexpr std::uint32_t kRounds = 60, kEach = 32, kOnTheWay = 512;
+    static_assert(kLimit > kOnTheWay);  // so that either worker has a part in it
     std::vector<LifetimeEvent> events;
     const auto tick = [&] {
         for (const dataplane::SaEvent& told : keys.all->tick({}, 1)) events.push_back(told.event);
